@@ -1,0 +1,1 @@
+"""Prefect flows: a few lines each around plain functions of ``pipeline``."""

@@ -1,0 +1,1 @@
+"""From clips to features, labels, trained parsers and scores."""

@@ -1,0 +1,1 @@
+"""The feature store: clip tables, schema, ledger, readers and writers. Imports neither torch nor prefect."""

@@ -1,0 +1,42 @@
+"""File names and row names of LLP (Look, Listen, and Parse): ``<11-character id>_<start>_<end>``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+YOUTUBE_ID_LENGTH = 11
+
+LLP_SPLIT_FILES = {"AVVP_train.csv": "train", "AVVP_val_pd.csv": "val", "AVVP_test_pd.csv": "test"}
+"""The weak label files in row order, and the split that each one is."""
+
+_SPAN = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True)
+class LlpName:
+    """A row name taken apart.
+
+    Attributes:
+        youtube_id: 11 characters; may contain ``_`` and ``-``.
+        start_seconds: in the YouTube video.
+        end_seconds: in the YouTube video.
+    """
+
+    youtube_id: str
+    start_seconds: float
+    end_seconds: float
+
+
+def parse_llp_name(name: str) -> LlpName | None:
+    """Take a row name apart by position; ``None`` where it is malformed."""
+    match = _SPAN.fullmatch(name[YOUTUBE_ID_LENGTH:])
+    if match is None or not re.fullmatch(r"[\w-]{11}", name[:YOUTUBE_ID_LENGTH], re.ASCII):
+        return None
+    start, end = float(match[1]), float(match[2])
+    return LlpName(name[:YOUTUBE_ID_LENGTH], start, end) if end > start else None
+
+
+def split_of_file(filename: str) -> str:
+    """The split that a weak label file is, by its name; empty where it says none."""
+    return LLP_SPLIT_FILES.get(filename, "")

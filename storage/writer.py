@@ -1,0 +1,147 @@
+"""Writing a shard: one writer, one commit.
+
+The order is the promise. Under the shard's lock: the intent (only over rows that are already there), ``values``,
+``valid`` and ``status`` in one assignment each, fsync, and last the ledger record. A reader believes only
+records, so a process killed between any two of these steps leaves the shard as it was, or as not done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.decoded import DecodedSpec
+from storage.errors import StoreError
+from storage.ledger import Row, ShardRecord
+from storage.store import FeatureStore
+
+
+@contextmanager
+def claim(store: FeatureStore, arrays: Sequence[str], shard: int) -> Iterator[None]:
+    """Hold a shard of several arrays against other processes.
+
+    Args:
+        store: open for writing.
+        arrays: feature arrays or ``decoded.<name>``.
+        shard: its number.
+
+    Raises:
+        ShardLocked: If another process holds one of them; none is held then.
+    """
+    with ExitStack() as locks:
+        for array in sorted(arrays):
+            ledger = store.ledger(array)
+            locks.enter_context(store.root.lock(ledger.lock_key(shard)))
+        yield
+
+
+def commit_features(
+    store: FeatureStore,
+    name: str,
+    shard: int,
+    *,
+    values: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    rows: Sequence[Row],
+) -> ShardRecord:
+    """Write one whole shard of a feature array and its record. The caller holds the claim.
+
+    Args:
+        store: open for writing.
+        name: the feature array.
+        shard: its number.
+        values: ``[rows, steps, dim]``.
+        valid: ``[rows, steps]``.
+        rows: what happened to each clip.
+
+    Returns:
+        The record that now counts.
+
+    Raises:
+        StoreError: If the shapes are not the shard's.
+    """
+    span = store.shard_rows(shard)
+    spec = store.spec(name)
+    expected = (len(span), spec.steps, spec.dim)
+    if values.shape != expected or valid.shape != expected[:2] or len(rows) != len(span):
+        raise StoreError(f"features/{name} shard {shard}: expected {expected}, got {values.shape} and {len(rows)} rows")
+    status = np.asarray([row.code for row in rows], dtype=np.uint8)
+    blocks = {
+        f"features/{name}/values": values.astype(spec.dtype, copy=False),
+        f"features/{name}/valid": valid,
+        f"features/{name}/status": status,
+    }
+    return _commit(store, name, shard, blocks, rows, fingerprint=store.fingerprint(name))
+
+
+def write_decoded(store: FeatureStore, spec: DecodedSpec, row: int, data: NDArray[Any]) -> None:
+    """Write one clip of a kept intermediate, which has a file of its own. It counts after :func:`commit_decoded`."""
+    array = store.array(f"decoded/{spec.name}")
+    array[row] = data
+    store.root.sync(f"{array.path}/{_chunk_key(array, row)}")
+
+
+def commit_decoded(
+    store: FeatureStore,
+    spec: DecodedSpec,
+    shard: int,
+    *,
+    companions: Mapping[str, NDArray[Any]],
+    rows: Sequence[Row],
+) -> ShardRecord:
+    """Write a shard's companions and the record of a kept intermediate. The caller holds the claim."""
+    blocks = {f"decoded/{spec.name}_{key}": block for key, block in companions.items()}
+    array = store.array(f"decoded/{spec.name}")
+    written = [
+        f"{array.path}/{_chunk_key(array, row)}"
+        for row, entry in zip(store.shard_rows(shard), rows, strict=True)
+        if entry.stored
+    ]
+    return _commit(store, spec.ledger_name, shard, blocks, rows, fingerprint="", already_written=written)
+
+
+def _commit(
+    store: FeatureStore,
+    array_name: str,
+    shard: int,
+    blocks: Mapping[str, NDArray[Any]],
+    rows: Sequence[Row],
+    *,
+    fingerprint: str,
+    already_written: Sequence[str] = (),
+) -> ShardRecord:
+    span = store.shard_rows(shard)
+    ledger = store.ledger(array_name)
+    before = ledger.states().get(shard)
+    commit = before.commit + 1 if before else 1
+    if before:
+        ledger.announce(shard, commit)
+    files = {}
+    for path, block in blocks.items():
+        array = store.array(path)
+        key = f"{path}/{_chunk_key(array, shard)}"
+        store.root.sweep(key.rsplit("/", 1)[0])
+        array[span.start : span.stop] = block
+        store.root.sync(key)
+        files[key] = _measured(store, key)
+    files |= {key: _measured(store, key) for key in already_written}
+    record = ShardRecord(array_name, shard, span.start, fingerprint, commit, files, tuple(rows))
+    ledger.append(record)
+    return record
+
+
+def _chunk_key(array: Any, first_index: int) -> str:
+    """Key of the chunk or shard file with this index along the first axis."""
+    return str(array.metadata.encode_chunk_key((first_index, *[0] * (array.ndim - 1))))
+
+
+def _measured(store: FeatureStore, key: str) -> dict[str, int]:
+    """Size and crc32 of a file as it lies on the disk."""
+    measured = store.root.bytes_and_crc32(key)
+    if measured is None:
+        raise StoreError(f"{store.url}/{key}: was written and is not there. Is the disk full or was it removed?")
+    return {"bytes": measured[0], "crc32": measured[1]}
