@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -163,7 +164,7 @@ def _from_folder(folder: Path) -> ClipTable:
     clips = []
     for path in _media_files(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
-        clips.append(Clip(id=name, path=str(path.absolute())))
+        clips.append(Clip(id=name, path=os.path.abspath(path)))
     return ClipTable(clips, dataset=folder.absolute().name, source=str(folder))
 
 
@@ -197,7 +198,7 @@ def _llp_clips(path: Path, media: Path, by_stem: dict[str, Path], seen: dict[str
         seen[name] = f"{path.name} line {number}"
         file = by_stem.get(name) or by_stem.get(parsed.youtube_id) or media / f"{name}.mp4"
         tags = tuple(label.strip() for label in labels.split(",") if label.strip())
-        clips.append(Clip(name, str(file.absolute()), parsed.start_seconds, parsed.end_seconds, split, tags))
+        clips.append(Clip(name, os.path.abspath(file), parsed.start_seconds, parsed.end_seconds, split, tags))
     _refuse(path, problems)
     yield from clips
 
@@ -262,9 +263,9 @@ def _clip_of_row(row: dict[str, Any], media: Path) -> Clip | str:
         return (
             f"the span [{start:g}, {end:g}) is empty or negative" if end is not None else f"start {start:g} is negative"
         )
-    target = (media / (file or f"{name}.mp4")).absolute()
+    target = os.path.abspath(media / (file or f"{name}.mp4"))
     labels = tuple(str(label) for label in row.get("labels") or ())
-    return Clip(name or Path(file).stem, str(target), start, end, str(row.get("split") or ""), labels)
+    return Clip(name or Path(file).stem, target, start, end, str(row.get("split") or ""), labels)
 
 
 def _seconds(value: Any, *, default: float | None) -> float | str | None:

@@ -10,6 +10,14 @@ YOUTUBE_ID_LENGTH = 11
 LLP_SPLIT_FILES = {"AVVP_train.csv": "train", "AVVP_val_pd.csv": "val", "AVVP_test_pd.csv": "test"}
 """The weak label files in row order, and the split that each one is."""
 
+LLP_CLASSES = (
+    "Speech", "Car", "Cheering", "Dog", "Cat", "Frying_(food)", "Basketball_bounce", "Fire_alarm", "Chainsaw",
+    "Cello", "Banjo", "Singing", "Chicken_rooster", "Violin_fiddle", "Vacuum_cleaner", "Baby_laughter",
+    "Accordion", "Lawn_mower", "Motorcycle", "Helicopter", "Acoustic_guitar", "Telephone_bell_ringing",
+    "Baby_cry_infant_cry", "Blender", "Clapping",
+)  # fmt: skip
+"""The 25 classes in the order of every published label array."""
+
 _SPAN = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)")
 
 

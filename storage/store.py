@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -42,7 +42,7 @@ class FeatureStore:
         self.url = root.url
         self.info = info
         self.read_only = read_only
-        self._group: zarr.Group = zarr.open_group(root.zarr_store(read_only=read_only), mode="r" if read_only else "r+")
+        self._zarr_store = root.zarr_store(read_only=read_only)
         self._arrays: dict[str, zarr.Array[Any]] = {}
 
     @classmethod
@@ -148,9 +148,14 @@ class FeatureStore:
     def array(self, path: str) -> zarr.Array[Any]:
         """A Zarr array by its path in the store; kept open."""
         if path not in self._arrays:
-            found = self._group.get(path)
-            if not isinstance(found, zarr.Array):
-                raise StoreError(f"{self.url}: no array {path!r}. There are: {', '.join(self.features) or 'none yet'}")
+            mode: Literal["r", "r+"] = "r" if self.read_only else "r+"
+            try:
+                # Whole shards are written even where every row failed: an absent file would look like a lost one.
+                with zarr.config.set({"array.write_empty_chunks": True}):  # opening takes no such argument
+                    found = zarr.open_array(self._zarr_store, path=path, mode=mode)
+            except (FileNotFoundError, ValueError) as problem:
+                there = ", ".join(self.features) or "none yet"
+                raise StoreError(f"{self.url}: no array {path!r}. Features there are: {there}") from problem
             self._arrays[path] = found
         return self._arrays[path]
 
@@ -250,7 +255,7 @@ class FeatureStore:
         Args:
             spec: shape and meaning.
             provenance: its identity is compared, its circumstances are not.
-            rebuild: replace an array that differs.
+            rebuild: replace an array that differs. One in which nothing was committed yet is replaced anyway.
 
         Raises:
             SchemaMismatch: If it differs; the message says in what.
@@ -261,7 +266,7 @@ class FeatureStore:
             differences = spec_differences(there, (spec, provenance))
             if not differences:
                 return
-            if not rebuild:
+            if not rebuild and self.ledger(spec.name).states():
                 raise SchemaMismatch(
                     f"{self.url}: features/{spec.name} has {'; '.join(differences)}. "
                     f"Rebuild it: add --rebuild (it replaces this array only)"

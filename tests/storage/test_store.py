@@ -95,6 +95,15 @@ def test_status_and_masks_of_failed_rows(store):
     assert record.fingerprint == store.fingerprint("net")
 
 
+def test_a_shard_whose_every_row_failed_is_still_written(store):
+    commit(store, 0, failed=[0, 1])
+    again = FeatureStore.open(store.url, read_only=False)
+    assert again.root.size("features/net/values/c/0/0/0")
+    commit(again, 2, failed=[0])
+    assert again.root.size("features/net/values/c/2/0/0")
+    assert again.status("net").tolist() == [8, 8, 0, 0, 8]
+
+
 def test_every_commit_keeps_its_record(store):
     commit(store, 0, failed=[0])
     commit(store, 0, seed=7)

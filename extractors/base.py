@@ -1,0 +1,210 @@
+"""What every backbone is: arrays of one clip in, feature arrays of that clip out.
+
+A backbone cuts a clip into *units* (a frame, a stack of eight frames, one second of sound), runs its
+network over batches of units, and assembles the outputs of a clip's units into its feature arrays.
+The engine fills batches with units of several clips; nothing here knows about files or stores.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extractors.views import AudioView, FrameView
+from storage.errors import UnknownBackbone
+from storage.schema import FeatureSpec, Modality
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from extractors.weights import ResolvedWeights, WeightsSource
+
+MIN_SEGMENT_COVER = 0.5
+"""A segment is valid when at least this share of it lies inside the clip."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of one clip on its time grid, already in a backbone's view.
+
+    Attributes:
+        pixels: ``[frames, height, width, 3]`` uint8 RGB; rows that are not valid repeat the last valid one.
+        valid: ``[frames]`` bool, false past the end of a short clip.
+        frames_per_second: the grid's rate; frame ``k`` stands at ``k / frames_per_second`` seconds.
+    """
+
+    pixels: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+    frames_per_second: int
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """Sound of one clip on its time grid, mono.
+
+    Attributes:
+        samples: ``[samples]`` float32 in [-1, 1]; zeros past the end of a short clip.
+        sample_rate_hz: samples a second.
+        valid_samples: how many samples lie inside the clip.
+    """
+
+    samples: NDArray[np.float32]
+    sample_rate_hz: int
+    valid_samples: int
+
+    def segment_valid(self, segments: int) -> NDArray[np.bool_]:
+        """Which one-second segments the clip covers by at least half. Returns ``[segments]`` bool."""
+        covered = self.valid_samples / self.sample_rate_hz - np.arange(segments)
+        return np.asarray(covered >= MIN_SEGMENT_COVER)
+
+
+@dataclass(frozen=True)
+class Units:
+    """What a network is run on, for one clip.
+
+    Attributes:
+        data: ``[units, ...]``; all clips of a backbone have the same shape.
+        valid: ``[units]`` bool; units that are not valid are never run.
+    """
+
+    data: NDArray[Any]
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Features:
+    """One clip's row of one feature array.
+
+    Attributes:
+        values: ``[steps, dim]``, NaN where not valid.
+        valid: ``[steps]`` bool.
+    """
+
+    values: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+
+class Extractor(ABC):
+    """A backbone. Subclasses say what they need (`view`), what they give (`specs`) and how.
+
+    Constructing one is cheap and touches neither torch nor the network; :meth:`load` builds the model.
+
+    Args:
+        name: the name it was asked for by, e.g. ``resnet152`` or ``clip:ViT-B-32/openai``.
+        variant: the part after the prefix for parametrised names, else ``""``.
+        clip_seconds: length of every clip, hence its number of segments.
+        frames_per_second: overrides the frame rate where the backbone allows it (``name@8fps``).
+    """
+
+    code_version: ClassVar[str] = "1"
+    modality: ClassVar[Modality]
+    variants: ClassVar[tuple[str, ...]] = ()
+    allows_frame_rate: ClassVar[bool] = False
+    cpu_batch: ClassVar[int] = 16
+    gpu_batch: ClassVar[int] = 128
+
+    def __init__(
+        self, *, name: str, variant: str = "", clip_seconds: int = 10, frames_per_second: int | None = None
+    ) -> None:
+        if variant and self.variants and variant not in self.variants:
+            base = name.partition(":")[0]
+            choices = ", ".join([base, *(f"{base}:{known}" for known in self.variants)])
+            raise UnknownBackbone(f"backbone {name!r}: no variant {variant!r}. Choose from: {choices}")
+        self.name = name
+        self.variant = variant
+        self.clip_seconds = clip_seconds
+        self.frames_per_second = frames_per_second
+
+    @property
+    def array_name(self) -> str:
+        """The name as a group in a store: ``clip:ViT-B-32/openai`` is ``clip_ViT-B-32_openai``."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.name)
+
+    @property
+    @abstractmethod
+    def view(self) -> FrameView | AudioView:
+        """The frames or samples it wants from the decoder."""
+
+    @property
+    @abstractmethod
+    def specs(self) -> tuple[FeatureSpec, ...]:
+        """The arrays it gives. The first is named after the backbone."""
+
+    @property
+    @abstractmethod
+    def weights_source(self) -> WeightsSource:
+        """Where its official weights are published."""
+
+    @property
+    def preprocessing(self) -> Mapping[str, Any]:
+        """Facts for the provenance: the view, and what follows it."""
+        return self.view.to_json()
+
+    @abstractmethod
+    def load(self, weights: ResolvedWeights, *, device: str = "cpu", precision: str = "float32") -> None:
+        """Build the network on ``device`` with ``weights``; afterwards :meth:`forward` may be called.
+
+        Raises:
+            WeightsError: If keys are missing or unexpected, by name.
+        """
+
+    @abstractmethod
+    def units(self, clip: Frames | Waveform) -> Units:
+        """Cut a clip into units."""
+
+    @abstractmethod
+    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """Run the network.
+
+        Args:
+            batch: ``[units, ...]`` as :meth:`units` gives them, on any device.
+
+        Returns:
+            One float32 tensor ``[units, ...]`` for each kind of output, on the network's device.
+        """
+
+    def assemble(self, outputs: Sequence[NDArray[np.float32]], valid: NDArray[np.bool_]) -> dict[str, Features]:
+        """Turn the outputs of a clip's units into its feature arrays.
+
+        Args:
+            outputs: one array ``[valid units, ...]`` for each output of :meth:`forward`, in unit order.
+            valid: ``[units]`` bool.
+
+        Returns:
+            Features by spec name. The default puts unit ``i`` in step ``i`` of the only array.
+        """
+        (spec,) = self.specs
+        values = np.full((spec.steps, spec.dim), np.nan, dtype=np.float32)
+        values[valid] = outputs[0]
+        return {spec.name: Features(values, valid.copy())}
+
+    def empty(self) -> dict[str, Features]:
+        """The rows of a clip that lacks this modality: NaN, nothing valid."""
+        return {
+            spec.name: Features(
+                np.full((spec.steps, spec.dim), np.nan, dtype=np.float32), np.zeros(spec.steps, dtype=bool)
+            )
+            for spec in self.specs
+        }
+
+    def extract(self, clips: Sequence[Frames | Waveform], *, batch_units: int = 16) -> list[dict[str, Features]]:
+        """Run whole clips, units batched across them. For a few clips in a notebook; runs use the engine."""
+        from extractors.runtime import run_batched
+
+        units = [self.units(clip) for clip in clips]
+        if not units:
+            return []
+        flat = np.concatenate([u.data[u.valid] for u in units])
+        joined = run_batched(self.forward, flat, batch_units=batch_units, name=self.name)
+        rows, at = [], 0
+        for u in units:
+            count = int(u.valid.sum())
+            rows.append(self.assemble([o[at : at + count] for o in joined], u.valid) if count else self.empty())
+            at += count
+        return rows

@@ -1,0 +1,103 @@
+"""Backbones by name. A new one is one file beside this and one line here; nothing is imported until asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+
+from extractors.base import Extractor
+from storage.errors import UnknownBackbone
+
+BACKBONES: dict[str, str] = {
+    "resnet152": "extractors.resnet152:ResNet152",
+    "r2plus1d_18": "extractors.r2plus1d_18:R2Plus1D18",
+    "clip_vit_l14": "extractors.clip_image:ClipVitL14",
+    "clip": "extractors.clip_image:ClipImage",
+    "vggish": "extractors.vggish:Vggish",
+    "clap": "extractors.clap_audio:Clap",
+    "efficientnet_lite0": "extractors.efficientnet_lite0:EfficientNetLite0",
+}
+"""Name -> ``module:Class``."""
+
+PREFIXES = {"clip": "clip:<model>/<pretrained>, e.g. clip:ViT-B-32/openai"}
+"""Names that need a variant after a colon, and how it is written."""
+
+_RATE = re.compile(r"(?P<rest>.+)@(?P<rate>[1-9]\d?)fps")
+
+
+def names() -> tuple[str, ...]:
+    """The backbones that can be asked for as they stand."""
+    return tuple(name for name in BACKBONES if name not in PREFIXES)
+
+
+def create(name: str, *, clip_seconds: int = 10) -> Extractor:
+    """Make a backbone without its network. Cheap: imports no torch and reaches no network.
+
+    Args:
+        name: one of :func:`names`, or ``clip:<model>/<pretrained>``; ``@8fps`` at the end overrides the frame
+            rate of a backbone that looks at single frames.
+        clip_seconds: length of every clip.
+
+    Raises:
+        UnknownBackbone: If there is none of that name, or it has no frame rate to override.
+    """
+    rate = _RATE.fullmatch(name)
+    rest = rate["rest"] if rate else name
+    base, _, variant = rest.partition(":")
+    if base not in BACKBONES or "@" in rest:
+        raise UnknownBackbone(_unknown(name, base.partition("@")[0]))
+    module, _, attribute = BACKBONES[base].partition(":")
+    kind: type[Extractor] = getattr(importlib.import_module(module), attribute)
+    if base in PREFIXES and not variant:
+        raise UnknownBackbone(f"backbone {name!r}: expected {PREFIXES[base]}")
+    if variant and base not in PREFIXES and not kind.variants:
+        raise UnknownBackbone(f"backbone {name!r}: expected {base} without {':' + variant!r}")
+    if rate and not kind.allows_frame_rate:
+        raise UnknownBackbone(f"backbone {name!r}: {base} has its own frame rate; ask for {rest!r}")
+    return kind(
+        name=name,
+        variant=variant,
+        clip_seconds=clip_seconds,
+        frames_per_second=int(rate["rate"]) if rate else None,
+    )
+
+
+def load(
+    name: str,
+    *,
+    weights: str = "pretrained",
+    device: str = "cpu",
+    precision: str = "float32",
+    clip_seconds: int = 10,
+) -> Extractor:
+    """Make a backbone that is ready to run.
+
+    Args:
+        name: see :func:`create`.
+        weights: ``pretrained``, ``random:SEED`` or a path to a state dict in the official format.
+        device: ``auto``, ``cpu`` or ``cuda:N``.
+        precision: ``float32``, ``bfloat16`` or ``float16``.
+        clip_seconds: length of every clip.
+
+    Raises:
+        UnknownBackbone: See :func:`create`.
+        WeightsError: If the weights cannot be had or do not fit.
+        InvalidInput: If the device or the precision cannot be used.
+    """
+    extractor = create(name, clip_seconds=clip_seconds)
+
+    from extractors.runtime import check_precision, pick_device
+    from extractors.weights import resolve
+
+    device = pick_device(device)
+    check_precision(precision, device)
+    extractor.load(resolve(weights, extractor.weights_source), device=device, precision=precision)
+    return extractor
+
+
+def _unknown(name: str, base: str) -> str:
+    choices = [*names(), *PREFIXES.values()]
+    near = difflib.get_close_matches(base.lower(), BACKBONES, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown backbone {name!r}.{hint} Choose from: {', '.join(choices)}; @Nfps may follow a per-frame one."

@@ -1,0 +1,139 @@
+"""Views: what a backbone sees of a clip's frames or samples. Needs numpy and Pillow only.
+
+Resizing happens once, from the source frame, in the decode worker; what travels is uint8 at the size the
+network eats. Two backbones with equal views share one array. Pillow's resize is what the official
+transforms call, so a view equals them bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True)
+class FrameView:
+    """Square frames at a fixed rate.
+
+    Attributes:
+        frames_per_second: frames on the clip's grid.
+        size: height and width of the result, in pixels.
+        geometry: ``crop`` scales the shorter side to ``short_side`` and cuts the centre;
+            ``squash`` scales height and width to ``size`` and ignores the aspect ratio.
+        short_side: for ``crop`` only.
+        interpolation: ``bilinear`` or ``bicubic``.
+        antialias: false only for ``squash`` with ``bilinear``, as tensor resizes were before torchvision 0.17.
+    """
+
+    frames_per_second: int
+    size: int
+    geometry: Literal["crop", "squash"] = "crop"
+    short_side: int = 0
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    antialias: bool = True
+
+    @property
+    def modality(self) -> Literal["visual"]:
+        """Frames are visual."""
+        return "visual"
+
+    def frames(self, clip_seconds: int) -> int:
+        """How many frames a clip has in this view."""
+        return self.frames_per_second * clip_seconds
+
+    def nbytes(self, clip_seconds: int) -> int:
+        """Bytes of one clip in this view."""
+        return self.frames(clip_seconds) * self.size * self.size * 3
+
+    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize one frame.
+
+        Args:
+            image: ``[height, width, 3]`` uint8 RGB of any size.
+
+        Returns:
+            ``[size, size, 3]`` uint8.
+        """
+        if self.geometry == "squash":
+            if not self.antialias:
+                return _squash_plain(image, self.size)
+            return _resize(image, self.size, self.size, self.interpolation)
+        return _centre_crop(_resize(image, *self._scaled(image.shape[:2]), self.interpolation), self.size)
+
+    def _scaled(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width after scaling the shorter side; the longer is cut to a whole number, as torchvision does."""
+        height, width = shape
+        if height <= width:
+            return self.short_side, int(self.short_side * width / height)
+        return int(self.short_side * height / width), self.short_side
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the provenance."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class AudioView:
+    """Mono samples at a fixed rate.
+
+    Attributes:
+        sample_rate_hz: samples a second.
+    """
+
+    sample_rate_hz: int
+
+    @property
+    def modality(self) -> Literal["audio"]:
+        """Samples are audio."""
+        return "audio"
+
+    def nbytes(self, clip_seconds: int) -> int:
+        """Bytes of one clip in this view."""
+        return self.sample_rate_hz * clip_seconds * 4
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the provenance."""
+        return asdict(self)
+
+
+def _resize(image: NDArray[np.uint8], height: int, width: int, interpolation: str) -> NDArray[np.uint8]:
+    if image.shape[:2] == (height, width):
+        return image
+    resized = Image.fromarray(image).resize((width, height), _FILTERS[interpolation])
+    return np.asarray(resized)
+
+
+def _centre_crop(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Cut the centre, as torchvision places it; a side shorter than ``size`` is padded with black."""
+    height, width = image.shape[:2]
+    if height < size or width < size:
+        top, left = max(size - height, 0) // 2, max(size - width, 0) // 2
+        canvas = np.zeros((max(size, height), max(size, width), 3), dtype=np.uint8)
+        canvas[top : top + height, left : left + width] = image
+        image, (height, width) = canvas, canvas.shape[:2]
+    top, left = round((height - size) / 2.0), round((width - size) / 2.0)
+    return image[top : top + size, left : left + size]
+
+
+def _squash_plain(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Bilinear without antialiasing, pixel centres aligned, rounded to uint8."""
+    rows_low, rows_high, rows_weight = _taps(image.shape[0], size)
+    cols_low, cols_high, cols_weight = _taps(image.shape[1], size)
+    source = image.astype(np.float32)
+    wide = source[:, cols_low] * (1 - cols_weight)[:, None] + source[:, cols_high] * cols_weight[:, None]
+    out = wide[rows_low] * (1 - rows_weight)[:, None, None] + wide[rows_high] * rows_weight[:, None, None]
+    return np.rint(out).astype(np.uint8)
+
+
+def _taps(source: int, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """The two source positions and the second one's weight, for each output position."""
+    at = np.maximum((np.arange(size) + 0.5) * (source / size) - 0.5, 0.0)
+    low = np.minimum(at.astype(np.intp), source - 1)
+    high = np.minimum(low + 1, source - 1)
+    return low, high, (at - low).astype(np.float32)

@@ -1,0 +1,1 @@
+"""What builds a store: decode, extraction, labels, import and export, checks."""

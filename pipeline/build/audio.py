@@ -1,0 +1,281 @@
+"""A clip's sound at every rate asked for, from one demux by ffmpeg; nothing touches the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from extractors.base import Waveform
+from extractors.views import AudioView
+from pipeline.build.media import MediaProblem, shorten
+from pipeline.build.timeline import AudioTrack
+from storage.schema import Sampling, Status
+
+PUBLISHED_RATE_HZ = 16_000
+"""The rate at which the papers' scripts took sound from moviepy."""
+_MOVIEPY_RATE_HZ = 44_100
+_MOVIEPY_PEAK = 0.99
+_READ_BYTES = 1 << 16
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What ffmpeg gave.
+
+    Attributes:
+        waveforms: one for each view asked for.
+        note: what ffmpeg complained about although there is sound; empty if nothing.
+    """
+
+    waveforms: dict[AudioView, Waveform]
+    note: str = ""
+
+
+@cache
+def ffmpeg_path() -> str:
+    """The ffmpeg on the path, else the one that imageio-ffmpeg brings."""
+    return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def read_audio(
+    path: str,
+    track: AudioTrack,
+    views: Sequence[AudioView],
+    *,
+    clip_seconds: int,
+    start_seconds: float = 0.0,
+    span_seconds: float | None = None,
+    sampling: Sampling = "uniform",
+    timeout_seconds: float = 60.0,
+) -> Sound:
+    """Decode the sound of one clip.
+
+    Args:
+        path: a local media file.
+        track: which stream, and where its zero is.
+        views: the rates.
+        clip_seconds: length of the result.
+        start_seconds: clip start from the container's zero, the same zero as the frames'.
+        span_seconds: the clip's own length if it is shorter than ``clip_seconds``.
+        sampling: ``uniform`` puts sample ``n`` at ``n / rate``: sound that starts late has silence in front, gaps are
+            filled. ``published`` does so too, but at 16 kHz repeats moviepy's recipe, which starts with the first
+            sample whatever its time.
+        timeout_seconds: after which ffmpeg is killed.
+
+    Returns:
+        Mono float32 ``[clip_seconds * rate]`` for each view, zeros past the end.
+
+    Raises:
+        MediaProblem: ``DECODE_ERROR`` with ffmpeg's own words, or ``TIMEOUT``.
+    """
+    seconds = float(clip_seconds) if span_seconds is None else min(span_seconds, float(clip_seconds))
+    branches = [_branch(view, track, start_seconds, sampling) for view in views]
+    limits = [_byte_limit(view, clip_seconds, sampling) for view in views]
+    taken, words, code = _run(
+        lambda targets: _command(path, track, branches, targets, start_seconds=start_seconds, seconds=seconds),
+        limits,
+        timeout_seconds,
+    )
+    if not any(taken):
+        if code == 0:
+            raise MediaProblem(Status.TOO_SHORT, words or "the audio stream holds no samples")
+        raise MediaProblem(Status.DECODE_ERROR, words or f"ffmpeg ended with code {code} and gave no sound")
+    waveforms = {view: _waveform(raw, view, clip_seconds, sampling) for view, raw in zip(views, taken, strict=True)}
+    return Sound(waveforms, note=words)
+
+
+def _repeats_moviepy(view: AudioView, sampling: Sampling) -> bool:
+    return sampling == "published" and view.sample_rate_hz == PUBLISHED_RATE_HZ
+
+
+def _branch(
+    view: AudioView, track: AudioTrack, start_seconds: float, sampling: Sampling
+) -> Callable[[ffmpeg.Stream], ffmpeg.Stream]:
+    """The filters of one rate, to be put behind the decoded stream."""
+    if _repeats_moviepy(view, sampling):
+        return lambda stream: ffmpeg.filter(
+            stream, "aformat", sample_fmts="s16", sample_rates=_MOVIEPY_RATE_HZ, channel_layouts="stereo"
+        )
+    rate = view.sample_rate_hz
+    zero = track.zero_seconds + start_seconds
+
+    def resampled(stream: ffmpeg.Stream) -> ffmpeg.Stream:
+        # Without rematrix_maxval, swresample's downmix of floats is 3 dB too loud; with it, mono is the mean.
+        # async=1 fills gaps and drops overlaps, and never stretches.
+        options = {"async": 1, "first_pts": 0, "out_chlayout": "mono", "rematrix_maxval": 1}
+        stream = stream.filter("asetpts", f"PTS-{zero:.6f}/TB").filter("aresample", rate, **options)
+        return stream.filter("aformat", sample_fmts="flt", channel_layouts="mono")
+
+    return resampled
+
+
+def _command(
+    path: str,
+    track: AudioTrack,
+    branches: Sequence[Callable[[ffmpeg.Stream], ffmpeg.Stream]],
+    targets: Sequence[str],
+    *,
+    start_seconds: float,
+    seconds: float,
+) -> list[str]:
+    """The ffmpeg call: one input, one raw output for each branch."""
+    # Timestamps are kept, because ffmpeg would otherwise move the zero of some formats to the audio's own start.
+    options: dict[str, object] = {"copyts": None, "t": f"{seconds:.6f}"}
+    if start_seconds > 0:
+        options["ss"] = f"{start_seconds:.6f}"
+    stream = ffmpeg.input(f"file:{path}", **options)[str(track.stream_index)]
+    outputs = []
+    split = stream.filter_multi_output("asplit", len(branches))
+    for number, (branch, target) in enumerate(zip(branches, targets, strict=True)):
+        raw = branch(split[number])
+        sample_format = "s16le" if branch.__name__ == "<lambda>" else "f32le"
+        outputs.append(ffmpeg.output(raw, target, format=sample_format))
+    merged = ffmpeg.merge_outputs(*outputs).global_args("-nostdin", "-v", "error", "-hide_banner", "-y")
+    return [str(part) for part in merged.compile(cmd=ffmpeg_path())]
+
+
+def _byte_limit(view: AudioView, clip_seconds: int, sampling: Sampling) -> int:
+    """More is never read."""
+    if _repeats_moviepy(view, sampling):
+        return (clip_seconds + 1) * _MOVIEPY_RATE_HZ * 4
+    return view.nbytes(clip_seconds)
+
+
+def _run(
+    command: Callable[[Sequence[str]], list[str]], limits: Sequence[int], timeout_seconds: float
+) -> tuple[list[bytes], str, int]:
+    """Run ffmpeg with one pipe for each output.
+
+    Returns:
+        The bytes of each output, what ffmpeg said, its exit code (0 if it was stopped because all was read).
+
+    Raises:
+        MediaProblem: ``TIMEOUT``.
+    """
+    pipes = [os.pipe() for _ in limits]
+    try:
+        with subprocess.Popen(
+            command([f"pipe:{writer}" for _, writer in pipes]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[writer for _, writer in pipes],
+            preexec_fn=_die_with_parent,
+        ) as process:
+            for _, writer in pipes:
+                os.close(writer)
+            try:
+                return _drain(process, [reader for reader, _ in pipes], limits, time.monotonic() + timeout_seconds)
+            except TimeoutError as late:
+                raise MediaProblem(Status.TIMEOUT, f"ffmpeg gave no sound within {timeout_seconds:g} s") from late
+            finally:
+                process.kill()
+    finally:
+        for pair in pipes:
+            for end in pair:
+                with contextlib.suppress(OSError):
+                    os.close(end)
+
+
+def _drain(
+    process: subprocess.Popen[bytes], readers: Sequence[int], limits: Sequence[int], deadline: float
+) -> tuple[list[bytes], str, int]:
+    messages = process.stderr
+    if messages is None:
+        raise ValueError("the process has no pipe for its messages")
+    taken = [bytearray() for _ in readers]
+    words = bytearray()
+    full: set[int] = set()
+    with selectors.DefaultSelector() as selector:
+        for number, reader in enumerate(readers):
+            selector.register(reader, selectors.EVENT_READ, number)
+        selector.register(messages, selectors.EVENT_READ, None)
+        while selector.get_map() and len(full) < len(readers):
+            left = deadline - time.monotonic()
+            ready = selector.select(max(left, 0.0)) if left > 0 else []
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                data = os.read(key.fd, _READ_BYTES)
+                if not data:
+                    selector.unregister(key.fileobj)
+                elif key.data is None:
+                    words += data[: max(_READ_BYTES - len(words), 0)]
+                else:
+                    taken[key.data] += data[: max(limits[key.data] - len(taken[key.data]), 0)]
+                    if len(taken[key.data]) >= limits[key.data]:
+                        full.add(key.data)
+    stopped_early = len(full) == len(readers)
+    if stopped_early:
+        process.kill()
+    code = process.wait(timeout=max(deadline - time.monotonic(), 1.0))
+    return [bytes(part) for part in taken], _own_words(bytes(words)), 0 if stopped_early else code
+
+
+def _waveform(raw: bytes, view: AudioView, clip_seconds: int, sampling: Sampling) -> Waveform:
+    rate, total = view.sample_rate_hz, view.sample_rate_hz * clip_seconds
+    if _repeats_moviepy(view, sampling):
+        sound = _as_moviepy(np.frombuffer(raw[: len(raw) // 4 * 4], dtype="<i2").reshape(-1, 2), total)
+    else:
+        sound = np.frombuffer(raw[: len(raw) // 4 * 4], dtype="<f4")[:total]
+    samples = np.zeros(total, dtype=np.float32)
+    # Decoders of lossy sound overshoot full scale a little.
+    samples[: len(sound)] = np.clip(np.nan_to_num(sound), -1.0, 1.0)
+    return Waveform(samples, rate, len(sound))
+
+
+def _as_moviepy(stereo: NDArray[np.int16], total: int) -> NDArray[np.float32]:
+    """What moviepy 1.0.3 writes at 16 kHz, read back and mixed to mono.
+
+    Args:
+        stereo: ``[samples, 2]`` at 44.1 kHz.
+        total: samples wanted.
+
+    Returns:
+        ``[samples]`` float32, at most ``total``.
+
+    Source: SPEC section 2: nearest source sample, no low-pass, cut at 0.99, truncated to 16 bits.
+    """
+    # In moviepy's order of operations, which decides the ties.
+    nearest = np.round(_MOVIEPY_RATE_HZ * ((1.0 / PUBLISHED_RATE_HZ) * np.arange(total))).astype(np.int64)
+    picked = stereo[nearest[nearest < len(stereo)]].astype(np.float64) / 32768
+    cut = np.clip(picked, -_MOVIEPY_PEAK, _MOVIEPY_PEAK)
+    stored = (32768 * cut).astype(np.int16)
+    mono: NDArray[np.float32] = (stored / 32768).mean(axis=1).astype(np.float32)
+    return mono
+
+
+def _own_words(text: bytes) -> str:
+    """Messages of ffmpeg without addresses, each once."""
+    lines = []
+    for line in text.decode(errors="replace").splitlines():
+        source, at, rest = line.strip().partition(" @ 0x")
+        message = f"{source.lstrip('[')}: {rest.partition('] ')[2]}" if at else line.strip()
+        if message and message not in lines:
+            lines.append(message)
+    return shorten("; ".join(lines[:3]))
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+
+
+def _die_with_parent() -> None:
+    """In the child: ffmpeg must not outlive a worker that is killed. Calls what is loaded already, nothing else."""
+    prctl = getattr(_LIBC, "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))

@@ -1,0 +1,146 @@
+"""Filling a backbone's batches with units of several clips, and giving each clip its features back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extractors.base import Extractor, Features, Units
+
+Token = TypeVar("Token")
+Outputs = tuple[NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a backbone gave no features for a clip.
+
+    Attributes:
+        reason: in words.
+        out_of_memory: whether memory ran out, rather than the backbone's code failing.
+    """
+
+    reason: str
+    out_of_memory: bool = False
+
+
+@dataclass
+class _Clip(Generic[Token]):
+    """A clip whose units are on their way."""
+
+    token: Token
+    valid: NDArray[np.bool_]
+    remaining: int
+    parts: list[Outputs] = field(default_factory=list)
+    failure: Failure | None = None
+
+
+class Batcher(Generic[Token]):
+    """Batches of one backbone.
+
+    Units are taken in the order they come and clips are given back in that order, so the same shard always
+    makes the same batches and hence the same bits.
+
+    Args:
+        extractor: loaded.
+        forward: runs a batch ``[units, ...]`` and gives its outputs as arrays; may raise.
+        batch_units: units a batch.
+        deliver: called once for every clip, with its features or its failure.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        forward: Callable[[NDArray[Any]], Outputs],
+        *,
+        batch_units: int,
+        deliver: Callable[[Token, dict[str, Features] | Failure], None],
+    ) -> None:
+        self._extractor = extractor
+        self._forward = forward
+        self._batch_units = batch_units
+        self._deliver = deliver
+        self._buffer: NDArray[Any] | None = None
+        self._filled = 0
+        self._spans: list[tuple[_Clip[Token], int]] = []
+
+    def add(self, token: Token, units: Units) -> None:
+        """Take a clip's units; they are copied, so the caller may reuse the memory."""
+        data = units.data[units.valid]
+        clip = _Clip(token, units.valid, len(data))
+        if not len(data):
+            self._deliver(token, self._extractor.empty())
+            return
+        if self._buffer is None:
+            self._buffer = np.empty((self._batch_units, *data.shape[1:]), dtype=data.dtype)
+        at = 0
+        while at < len(data):
+            take = min(len(data) - at, self._batch_units - self._filled)
+            self._buffer[self._filled : self._filled + take] = data[at : at + take]
+            self._spans.append((clip, take))
+            self._filled += take
+            at += take
+            if self._filled == self._batch_units:
+                self.flush()
+
+    def flush(self) -> None:
+        """Run what is in the buffer, full or not."""
+        if not self._filled or self._buffer is None:
+            return
+        batch, spans = self._buffer[: self._filled], self._spans
+        self._filled, self._spans = 0, []
+        try:
+            outputs = self._forward(batch)
+        except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the reason goes to the ledger
+            self._run_alone(batch, spans, problem)
+            return
+        self._scatter(outputs, spans)
+
+    def _scatter(self, outputs: Outputs, spans: list[tuple[_Clip[Token], int]]) -> None:
+        at = 0
+        for clip, count in spans:
+            clip.parts.append(tuple(output[at : at + count] for output in outputs))
+            at += count
+            self._settle(clip, count)
+
+    def _run_alone(self, batch: NDArray[Any], spans: list[tuple[_Clip[Token], int]], problem: Exception) -> None:
+        """Run each clip's units by themselves, so that one bad clip does not take its neighbours with it."""
+        at = 0
+        for clip, count in spans:
+            try:
+                if len(spans) == 1:
+                    raise problem
+                clip.parts.append(self._forward(batch[at : at + count]))
+            except Exception as alone:  # noqa: BLE001 - as above
+                clip.failure = failure_of(alone)
+            at += count
+            self._settle(clip, count)
+
+    def _settle(self, clip: _Clip[Token], count: int) -> None:
+        clip.remaining -= count
+        if clip.remaining:
+            return
+        self._deliver(clip.token, clip.failure or self._assembled(clip))
+
+    def _assembled(self, clip: _Clip[Token]) -> dict[str, Features] | Failure:
+        try:
+            features = self._extractor.assemble(
+                [np.concatenate(column) for column in zip(*clip.parts, strict=True)], clip.valid
+            )
+        except Exception as problem:  # noqa: BLE001 - as above
+            return failure_of(problem)
+        for name, item in features.items():
+            if not np.isfinite(item.values[item.valid]).all():
+                return Failure(f"{name} gave values that are not finite")
+        return features
+
+
+def failure_of(problem: Exception) -> Failure:
+    """A failure in the words of the exception's first line."""
+    words = str(problem).strip().splitlines()
+    text = f"{type(problem).__name__}: {words[0]}" if words else type(problem).__name__
+    return Failure(text, out_of_memory=isinstance(problem, MemoryError))

@@ -1,0 +1,216 @@
+"""From a clip table to feature arrays in a store: the main job, as one function.
+
+The command line, the Prefect tasks and notebooks all call :func:`extract`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+
+from extractors import registry
+from extractors.base import Extractor
+from extractors.views import FrameView
+from extractors.weights import ResolvedWeights, resolve
+from pipeline.build.engine import ClipSource, Engine, LoadedBackbone
+from pipeline.build.fingerprint import clip_fingerprint
+from pipeline.build.keeping import audio_views, canvas_view, kept_audio_views, kept_specs
+from pipeline.build.plan import Plan, make_plan
+from pipeline.build.provenance import provenance_of
+from pipeline.build.reporting import ExtractReport, Reporter, Reporters
+from pipeline.build.sources import KeptSource, MediaSource, can_read_kept
+from storage.clips import Clip, ClipTable
+from storage.decoded import DecodedSpec
+from storage.errors import InvalidInput
+from storage.schema import SAMPLINGS, Sampling
+from storage.store import FeatureStore
+
+KEPT = "decoded"
+MEDIA = "media"
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What to extract and how.
+
+    Attributes:
+        backbones: registered names.
+        weights: ``pretrained``, ``random:SEED`` or a path, by backbone; the key ``""`` is for all others.
+        sampling: ``uniform`` or ``published``.
+        precision: ``float32``, ``bfloat16`` or ``float16``.
+        device: ``auto``, ``cpu`` or ``cuda:N``.
+        keep: intermediates to keep: ``frames``, ``waveform``, ``logmel``.
+        clip_seconds: length of every clip.
+        shard_size: clips a shard; ``None`` for the store's own, or the default.
+        workers: decode processes; ``None`` to choose by the machine.
+        deadline_seconds: for decoding one clip.
+        retry_failed: also redo clips that failed before.
+        rebuild: replace arrays that were made otherwise.
+        shards: only these shards.
+    """
+
+    backbones: Sequence[str]
+    weights: Mapping[str, str] = field(default_factory=lambda: {"": "pretrained"})
+    sampling: Sampling = "uniform"
+    precision: str = "float32"
+    device: str = "auto"
+    keep: Sequence[str] = ()
+    clip_seconds: int = 10
+    shard_size: int | None = None
+    workers: int | None = None
+    deadline_seconds: float = 60.0
+    retry_failed: bool = False
+    rebuild: bool = False
+    shards: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A backbone of this run before its network is loaded, and where its input comes from."""
+
+    extractor: Extractor
+    weights: ResolvedWeights
+    source: str
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every step of a run needs."""
+
+    store: FeatureStore
+    clips: Sequence[Clip]
+    options: ExtractOptions
+    reporter: Reporter
+
+
+def extract(
+    table: ClipTable, store_url: str, options: ExtractOptions, *, reporter: Reporter | None = None
+) -> ExtractReport:
+    """Fill a store: plan, decode, run, commit. What is there already is left alone.
+
+    Args:
+        table: the clips, in row order.
+        store_url: local path or fsspec URL; made if absent.
+        options: what and how.
+        reporter: told of the plan, every clip and every shard.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InvalidInput: If an option cannot be used.
+        SchemaMismatch: If the store holds other clips, or arrays made otherwise.
+        WeightsError: If weights cannot be had.
+    """
+    started = time.monotonic()
+    extractors = _create(options)
+    weights = [resolve(_weights_of(item, options), item.weights_source) for item in extractors]
+    specs = kept_specs(options.keep, extractors, clip_seconds=options.clip_seconds, sampling=options.sampling)
+    store = FeatureStore.open_or_create(
+        store_url, table, clip_seconds=options.clip_seconds, shard_size=options.shard_size
+    )
+    chosen = [_prepare(store, item, found, options) for item, found in zip(extractors, weights, strict=True)]
+    for spec in specs:
+        store.ensure_decoded(spec)
+    report = ExtractReport()
+    run = _Run(store, table.clips, options, Reporters(report, reporter or Reporter()))
+    for source in (MEDIA, KEPT):
+        group = [item for item in chosen if item.source == source]
+        _fill(run, group, specs if source == MEDIA else (), report)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _create(options: ExtractOptions) -> list[Extractor]:
+    """The backbones asked for, each array once."""
+    if options.sampling not in SAMPLINGS:
+        raise InvalidInput(f"sampling {options.sampling!r}: expected one of {', '.join(SAMPLINGS)}")
+    from extractors.runtime import check_precision, pick_device
+
+    check_precision(options.precision, pick_device(options.device))
+    names = list(dict.fromkeys(options.backbones))
+    return [registry.create(name, clip_seconds=options.clip_seconds) for name in names]
+
+
+def _weights_of(extractor: Extractor, options: ExtractOptions) -> str:
+    return options.weights.get(extractor.name, options.weights.get("", "pretrained"))
+
+
+def _prepare(store: FeatureStore, extractor: Extractor, weights: ResolvedWeights, options: ExtractOptions) -> _Chosen:
+    """Make a backbone's arrays, or check the ones there. An array that exists keeps its source."""
+    names = [spec.name for spec in extractor.specs]
+    there = {store.provenance(name).source for name in names if name in store.features}
+    if there and not options.rebuild:
+        source = there.pop()
+    else:
+        source = KEPT if can_read_kept(store, extractor, options.sampling) else MEDIA
+    origin = provenance_of(extractor, weights, sampling=options.sampling, precision=options.precision, source=source)
+    for spec in extractor.specs:
+        store.ensure_feature(spec, origin, rebuild=options.rebuild)
+    return _Chosen(extractor, weights, source)
+
+
+def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], report: ExtractReport) -> None:
+    """Do what is missing in the arrays of some backbones that share a source, until nothing is."""
+    arrays = [spec.name for item in group for spec in item.extractor.specs]
+    arrays += [spec.ledger_name for spec in specs]
+    if not arrays:
+        return
+    plan_for = partial(
+        make_plan, run.store, arrays, run.clips, fingerprint_of=clip_fingerprint, retry_failed=run.options.retry_failed
+    )
+    plan = plan_for(shards=run.options.shards)
+    report.changed = tuple(dict.fromkeys((*report.changed, *plan.changed)))
+    if not plan.tasks:
+        return
+    run.reporter.planned(plan, shards=run.store.shards)
+    backbones = [_load(item, run) for item in group]
+    with _source(run, group, specs) as source:
+        engine = Engine(
+            run.store, backbones, source, kept={spec.ledger_name: spec for spec in specs}, reporter=run.reporter
+        )
+        _run_all(engine, plan, plan_for, run.reporter)
+
+
+def _run_all(engine: Engine, plan: Plan, plan_for: partial[Plan], reporter: Reporter) -> None:
+    """Run a plan. Shards that another process holds are looked at again until they are done, by it or by us."""
+    while plan.tasks:
+        locked = engine.run(plan.tasks)
+        if len(locked) == len(plan.tasks):
+            reporter.waiting(len(locked))
+            time.sleep(_POLL_SECONDS)
+        plan = plan_for(shards=[task.shard for task in locked])
+
+
+def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
+    """Build a network and what runs its batches."""
+    from extractors.runtime import BatchSize, pick_device, run_batched
+
+    device = pick_device(run.options.device)
+    run.reporter.loading(item.extractor.name, item.weights.identity)
+    item.extractor.load(item.weights, device=device, precision=run.options.precision)
+    units = item.extractor.cpu_batch if device == "cpu" else item.extractor.gpu_batch
+    forward = partial(run_batched, item.extractor.forward, batch_units=BatchSize(units), name=item.extractor.name)
+    return LoadedBackbone(item.extractor, forward, units)
+
+
+def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -> AbstractContextManager[ClipSource]:
+    extractors = [item.extractor for item in group]
+    frame_views = list(dict.fromkeys(item.view for item in extractors if isinstance(item.view, FrameView)))
+    sounds = audio_views(extractors)
+    if group and group[0].source == KEPT:
+        return nullcontext(KeptSource(run.store, frame_views=frame_views, audio_views=sounds))
+    return MediaSource(
+        run.clips,
+        clip_seconds=run.options.clip_seconds,
+        sampling=run.options.sampling,
+        frame_views=frame_views,
+        audio_views=sounds or kept_audio_views(specs),
+        keep=canvas_view(extractors) if any(spec.name == "frames" for spec in specs) else None,
+        workers=run.options.workers,
+        deadline_seconds=run.options.deadline_seconds,
+    )

@@ -1,0 +1,130 @@
+"""The command ``avvp``. Exit codes: 0 done, 2 the user's mistake, 3 finished but some clips failed, 1 our bug.
+
+Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+USER_MISTAKE = 2
+SOME_CLIPS_FAILED = 3
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="avvp-pipeline", prog_name="avvp")
+def avvp() -> None:
+    """Audio-visual video parsing: clips in once, features of every backbone in one Zarr store."""
+
+
+@avvp.command()
+@click.option(
+    "--clips", required=True, help="A folder of media, the LLP CSVs (a file or their folder), or a CSV/JSONL."
+)
+@click.option("--media", help="Where the media files of a table are, if not beside it.")
+@click.option("--store", "store_url", required=True, help="The store: a path, or s3://… and the like. Made if absent.")
+@click.option("--backbone", "backbones", multiple=True, help="Repeat for several. See: avvp backbones")
+@click.option(
+    "--weights",
+    "weights",
+    multiple=True,
+    help="pretrained (default), random:SEED or a state dict in the official format; NAME=… for one backbone only.",
+)
+@click.option("--sampling", type=click.Choice(["uniform", "published"]), default="uniform", show_default=True)
+@click.option(
+    "--precision", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:N.")
+@click.option("--keep", default="", help="Keep intermediates: frames,waveform,logmel.")
+@click.option("--clip-seconds", type=click.IntRange(1), default=10, show_default=True, help="Length of every clip.")
+@click.option("--shard-size", type=click.IntRange(1), help="Clips a shard: what a kill can cost. Default 64.")
+@click.option("--workers", type=click.IntRange(1), help="Decode processes. Default: by the number of cores.")
+@click.option("--deadline", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+              help="Seconds to decode one clip in.")  # fmt: skip
+@click.option("--retry-failed", is_flag=True, help="Also redo the clips that failed before.")
+@click.option("--rebuild", is_flag=True, help="Replace arrays of these backbones that were made otherwise.")
+def extract(**options: Any) -> None:
+    """Decode clips once, run every backbone on them, store the features.
+
+    What is in the store already is left alone: run the same command again after a kill, a crash or Ctrl-C.
+    """
+    from pipeline.commands import run_extract
+
+    sys.exit(run_extract(**options))
+
+
+@avvp.command()
+@click.argument("store_url", metavar="STORE")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(store_url: str, *, as_json: bool) -> None:
+    """What is done and what failed, grouped by reason."""
+    from pipeline.commands import print_status
+
+    print_status(store_url, as_json=as_json)
+
+
+@avvp.command()
+@click.argument("store_url", metavar="STORE")
+@click.argument("array", required=False)
+@click.option("--clip", "clip_id", help="Show one clip across all arrays.")
+def inspect(store_url: str, array: str | None, clip_id: str | None) -> None:
+    """What a store holds: its arrays, one array, or one clip."""
+    from pipeline.commands import print_inspection
+
+    print_inspection(store_url, array=array, clip_id=clip_id)
+
+
+@avvp.command()
+def backbones() -> None:
+    """The backbones there are, and what each gives for a 10 s clip."""
+    from pipeline.commands import print_backbones
+
+    print_backbones()
+
+
+@avvp.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(3), default=24, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def synthetic(folder: Path, *, count: int, seed: int) -> None:
+    """Make LLP-like clips with known labels: FOLDER/clips and FOLDER/annotations."""
+    from pipeline.commands import make_synthetic
+
+    make_synthetic(folder, count=count, seed=seed)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    from storage.errors import AvvpError
+
+    try:
+        code = avvp.main(args=None if arguments is None else list(arguments), prog_name="avvp", standalone_mode=False)
+    except click.UsageError as mistake:
+        where = f"{mistake.ctx.command_path}: " if mistake.ctx else "avvp: "
+        code = _complain(f"{where}{mistake.format_message()} See: {where.removesuffix(': ')} --help")
+    except click.ClickException as mistake:
+        code = _complain(f"avvp: {mistake.format_message()}")
+    except AvvpError as mistake:
+        code = _complain(f"avvp: {mistake}")
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("avvp: interrupted. Committed shards are safe; run the same command to go on", err=True)
+        code = INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str) -> int:
+    """One line, whatever the message holds."""
+    click.echo(" ".join(message.split()), err=True)
+    return USER_MISTAKE
+
+
+if __name__ == "__main__":
+    main()

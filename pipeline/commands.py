@@ -1,0 +1,262 @@
+"""What each ``avvp`` command does, and what it prints. Imported only when a command runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.overview import ArrayOverview, StoreOverview, overview
+from storage.clips import ClipTable
+from storage.errors import InvalidInput
+from storage.store import FeatureStore
+
+_FAILED_EXIT = 3
+_SHOWN_FAILURES = 10
+_PIPE_WIDTH = 200
+
+
+def run_extract(
+    *,
+    clips: str,
+    media: str | None,
+    store_url: str,
+    backbones: tuple[str, ...],
+    weights: tuple[str, ...],
+    keep: str,
+    deadline: float,
+    **options: Any,
+) -> int:
+    """``avvp extract``. Returns the exit code."""
+    table = ClipTable.load(clips, media=media)
+    if not backbones and not keep:
+        raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
+    from pipeline.build.features import ExtractOptions, extract
+    from pipeline.progress import terminal_reporter
+
+    chosen = ExtractOptions(
+        backbones=backbones,
+        weights=parse_weights(weights, backbones),
+        keep=tuple(part.strip() for part in keep.split(",") if part.strip()),
+        deadline_seconds=deadline,
+        **options,
+    )
+    with terminal_reporter() as reporter:
+        report = extract(table, store_url, chosen, reporter=reporter)
+    console = _console()
+    if report.changed:
+        console.print(f"{len(report.changed)} clips had changed on disk and were read again")
+    if not report.read:
+        console.print(f"{store_url}: nothing to do, all rows of {', '.join(backbones) or keep} are there")
+        failed = _failed_before(store_url)
+        if failed:
+            console.print(f"{failed} clips failed in earlier runs: avvp status {store_url}, and --retry-failed to redo")
+        return _FAILED_EXIT if failed else 0
+    console.print(
+        f"{store_url}: {len(report.shards)} shards, {report.read} clips read in {report.seconds:.1f} s; "
+        f"{len(report.failed)} failed, {len(report.partial)} with one modality only"
+    )
+    for (status, reason), count in report.reasons.most_common(_SHOWN_FAILURES):
+        console.print(f"  {count} {status}: {escape(reason)}")
+    return _FAILED_EXIT if report.failed else 0
+
+
+def _failed_before(store_url: str) -> int:
+    return overview(FeatureStore.open(store_url)).failed_clips
+
+
+def _console() -> Console:
+    """Standard output; wide where it is a file or a pipe, so that tables keep their lines."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def parse_weights(given: tuple[str, ...], backbones: tuple[str, ...]) -> dict[str, str]:
+    """``--weights`` values by backbone; the entry ``""`` is for all others.
+
+    Raises:
+        InvalidInput: If one names a backbone that was not asked for, or two are for all.
+    """
+    chosen: dict[str, str] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        key = name if separator and name in backbones else ""
+        if separator and not key and not Path(text).exists():
+            raise InvalidInput(
+                f"--weights {text}: {name!r} is not among the backbones asked for: {', '.join(backbones)}"
+            )
+        if key in chosen:
+            raise InvalidInput(
+                f"--weights is given twice for {key or 'all backbones'}; use NAME=WEIGHTS for one of them"
+            )
+        chosen[key] = value if key else text
+    return {"": "pretrained", **chosen}
+
+
+def print_status(store_url: str, *, as_json: bool) -> None:
+    """``avvp status``."""
+    found = overview(FeatureStore.open(store_url))
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
+        return
+    console = _console()
+    console.print(
+        f"{escape(found.store)}: {found.dataset or 'unnamed'}, {found.clips} clips of {found.clip_seconds} s "
+        f"in {found.shards} shards",
+        soft_wrap=True,
+    )
+    console.print(_status_table(found))
+    for array in [*found.arrays.values(), *found.decoded.values()]:
+        _print_failures(console, array)
+
+
+def _status_table(found: StoreOverview) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("array", "left"), ("shape", "left"), ("done", "right"), ("stored", "right"),
+                          ("failed", "right"), ("MB", "right"), ("weights", "left"), ("sampling", "left")):  # fmt: skip
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for prefix, arrays in (("", found.arrays), ("decoded/", found.decoded)):
+        for array in arrays.values():
+            table.add_row(
+                escape(prefix + array.name),
+                "×".join(str(size) for size in array.shape),
+                f"{array.committed}/{found.clips}",
+                str(array.stored),
+                str(array.committed - array.stored),
+                f"{array.bytes_on_disk / 1e6:.1f}",
+                _short(array.weights),
+                array.sampling,
+            )
+    return table
+
+
+def _short(weights: str) -> str:
+    return weights[:15] + "…" if weights.startswith("sha256:") else weights
+
+
+def _print_failures(console: Console, array: ArrayOverview) -> None:
+    if not array.failures:
+        return
+    console.print(f"\n{escape(array.name)}: {array.committed - array.stored} clips without features", style="bold")
+    for group in array.failures[:_SHOWN_FAILURES]:
+        examples = ", ".join(group.examples)
+        console.print(
+            f"  {group.count:>5} {group.status}: {escape(group.reason)}  e.g. {escape(examples)}", soft_wrap=True
+        )
+    if len(array.failures) > _SHOWN_FAILURES:
+        console.print(f"  and {len(array.failures) - _SHOWN_FAILURES} more reasons: avvp status --json")
+
+
+def print_inspection(store_url: str, *, array: str | None, clip_id: str | None) -> None:
+    """``avvp inspect``."""
+    store = FeatureStore.open(store_url)
+    console = _console()
+    if clip_id is not None:
+        _print_clip(console, store, clip_id, array)
+    elif array is not None:
+        _print_array(console, store, array)
+    else:
+        _print_tree(console, store)
+
+
+def _print_tree(console: Console, store: FeatureStore) -> None:
+    from pipeline.inspection import layouts
+
+    info = store.info
+    console.print(
+        f"{escape(store.url)}: {info.dataset or 'unnamed'}, {info.clips} clips of {info.clip_seconds} s, "
+        f"shards of {info.shard_size}, clip table {info.clip_table_hash[:12]}",
+        soft_wrap=True,
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("array", "shape", "dtype", "chunks", "shards", "codecs"):
+        table.add_column(name, overflow="fold")
+    table.add_column("bytes", justify="right")
+    table.add_column("ratio", justify="right")
+    for item in layouts(store):
+        table.add_row(
+            escape(item.path),
+            _sizes(item.shape),
+            item.dtype,
+            _sizes(item.chunks),
+            _sizes(item.shards) if item.shards else "-",
+            "+".join(item.codecs),
+            f"{item.bytes_on_disk:,}",
+            f"{item.ratio:.2f}" if item.ratio else "-",
+        )
+    console.print(table)
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return "×".join(str(size) for size in shape)
+
+
+def _print_array(console: Console, store: FeatureStore, name: str) -> None:
+    from pipeline.inspection import statistics
+
+    name = name.removeprefix("features/").removesuffix("/values")
+    spec, origin = store.spec(name), store.provenance(name)
+    console.print(f"{escape(name)}: {escape(spec.description)}", style="bold")
+    facts = {"spec": spec.to_json(), "provenance": origin.to_json(), "fingerprint": store.fingerprint(name)}
+    console.print_json(json.dumps(facts, ensure_ascii=False))
+    found = statistics(store, name)
+    if found is None:
+        console.print("no valid step yet")
+        return
+    console.print(
+        f"{found.rows} clips with values: min {found.minimum:.4g}, mean {found.mean:.4g}, max {found.maximum:.4g}, "
+        f"zeros {100 * found.zero_share:.1f} %"
+    )
+    console.print("L2 norm of a step:")
+    peak = max(int(found.norm_counts.max()), 1)
+    for low, high, count in zip(found.norm_edges[:-1], found.norm_edges[1:], found.norm_counts, strict=True):
+        console.print(f"  {low:10.3f} to {high:10.3f} {int(count):8d} {'█' * round(40 * int(count) / peak)}")
+
+
+def _print_clip(console: Console, store: FeatureStore, clip_id: str, array: str | None) -> None:
+    from pipeline.inspection import clip_views, row_of_clip
+
+    clip = store.clips[row_of_clip(store, clip_id)]
+    end = "end" if clip.end_seconds is None else f"{clip.end_seconds:g}"
+    console.print(
+        f"{escape(clip.id)}: {escape(clip.path)} [{clip.start_seconds:g}, {end}) s", style="bold", soft_wrap=True
+    )
+    console.print(f"split {clip.split or '-'}, labels {', '.join(clip.labels) or '-'}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("array", "status", "steps", "mean", "norm", "first values", "reason"):
+        table.add_column(name, overflow="fold")
+    for view in clip_views(store, clip_id):
+        if array is None or view.array == array:
+            head = " ".join(f"{value:.4g}" for value in view.head)
+            steps = f"{view.valid_steps}/{view.steps}"
+            numbers = (f"{view.mean:.4g}", f"{view.norm:.4g}") if view.head else ("-", "-")
+            table.add_row(escape(view.array), view.status, steps, *numbers, head or "-", escape(view.reason))
+    console.print(table)
+
+
+def print_backbones() -> None:
+    """``avvp backbones``."""
+    from extractors import registry
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("backbone", "array", "steps × dim", "description"):
+        table.add_column(name, overflow="fold")
+    for name in registry.names():
+        for spec in registry.create(name).specs:
+            table.add_row(name, spec.name, f"{spec.steps}×{spec.dim}", escape(spec.description))
+    console = _console()
+    console.print(table)
+    console.print("and clip:MODEL/PRETRAINED for any open_clip model; NAME@8fps sets a per-frame backbone's frame rate")
+
+
+def make_synthetic(folder: Path, *, count: int, seed: int) -> None:
+    """``avvp synthetic``."""
+    from pipeline.build.synthetic import write_dataset
+
+    clips = write_dataset(folder, count=count, seed=seed)
+    splits = ", ".join(f"{sum(clip.split == name for clip in clips)} {name}" for name in ("train", "val", "test"))
+    _console().print(f"{folder}: {len(clips)} clips ({splits}), with weak and dense labels")

@@ -1,0 +1,72 @@
+"""Two small backbones for tests: exact, quick, and able to fail or dawdle when told to by the environment."""
+
+import os
+import time
+
+import numpy as np
+
+from extractors.base import Extractor, Units
+from extractors.views import AudioView, FrameView
+from extractors.weights import WeightsSource
+from storage.schema import FeatureSpec
+
+
+class Toy(Extractor):
+    code_version = "1"
+    cpu_batch = 5
+    weights_source = WeightsSource("http://127.0.0.1:9/toy.pth", "toy.pth")
+
+    def load(self, weights, *, device="cpu", precision="float32"):
+        self._seed = weights.seed
+
+    def forward(self, batch):
+        time.sleep(float(os.environ.get("TOY_SLEEP", "0")))
+        flat = batch.float().flatten(1)
+        return (flat.mean(1, keepdim=True).repeat(1, 3) + self._seed,)
+
+
+class ToyVisual(Toy):
+    """The mean colour of each frame."""
+
+    modality = "visual"
+    allows_frame_rate = True
+
+    @property
+    def view(self):
+        return FrameView(self.frames_per_second or 4, 8, "squash")
+
+    @property
+    def specs(self):
+        steps = self.view.frames(self.clip_seconds)
+        return (FeatureSpec(self.array_name, steps, 3, "visual", 1 / self.view.frames_per_second),)
+
+    def units(self, clip):
+        return Units(clip.pixels, clip.valid)
+
+    def forward(self, batch):
+        return (super().forward(batch)[0] * 0 + batch.float().mean((1, 2)) + self._seed,)
+
+
+class ToyAudio(Toy):
+    """The loudness of each second."""
+
+    modality = "audio"
+    view = AudioView(16_000)
+
+    @property
+    def specs(self):
+        return (FeatureSpec(self.array_name, self.clip_seconds, 3, "audio", 1.0),)
+
+    def units(self, clip):
+        seconds = clip.samples.reshape(self.clip_seconds, 16_000)
+        return Units(np.abs(seconds), clip.segment_valid(self.clip_seconds))
+
+
+class ToyFragile(ToyVisual):
+    """Raises on clips that are mostly red."""
+
+    def forward(self, batch):
+        colour = batch.float().mean((0, 1, 2))
+        if float(colour[0]) > 2 * float(colour[1:].max()):
+            raise RuntimeError("cannot stand red")
+        return super().forward(batch)

@@ -1,0 +1,122 @@
+"""Every registered backbone keeps the contract, and the contract notices those that do not."""
+
+import numpy as np
+import pytest
+import torch
+
+from extractors import registry
+from extractors.base import Extractor, Features, Frames, Units
+from extractors.testing import check_contract, tiny_clips
+from extractors.views import FrameView
+from extractors.weights import WeightsSource
+from storage.schema import FeatureSpec
+
+RATES = {"resnet152": "resnet152@1fps", "efficientnet_lite0": "efficientnet_lite0@2fps"}
+"""A few frames instead of sixteen say as much in a fraction of the time."""
+
+
+@pytest.mark.parametrize("name", [*registry.names(), "clip:ViT-B-32/openai@2fps"])
+def test_backbone_keeps_the_contract(name):
+    check_contract(registry.load(RATES.get(name, name), weights="random:0", clip_seconds=2))
+
+
+class Mean(Extractor):
+    """The mean colour of each frame: the smallest backbone there is. Faults are put in by name."""
+
+    modality = "visual"
+    fault = ""
+
+    @property
+    def view(self):
+        return FrameView(4, 8, "squash")
+
+    @property
+    def specs(self):
+        steps = 5 if self.fault == "steps" else 4 * self.clip_seconds
+        return (FeatureSpec("a/b" if self.fault == "name" else "mean", steps, 3, "visual", 0.25),)
+
+    @property
+    def weights_source(self):
+        return WeightsSource("", "")
+
+    def load(self, weights, *, device="cpu", precision="float32"):
+        self.calls = 0
+
+    def units(self, clip):
+        if self.fault == "alters":
+            clip.pixels[0] = 0
+        valid = np.ones_like(clip.valid) if self.fault == "mask" else clip.valid
+        return Units(clip.pixels, np.zeros_like(valid) if self.fault == "nothing" else valid)
+
+    def forward(self, batch):
+        self.calls += 1
+        values = batch.float().mean(dim=(1, 2)) / 255
+        if self.fault == "random":
+            values = values + self.calls
+        if self.fault == "neighbours":
+            values = values - values.mean(dim=0)
+        if self.fault == "infinite":
+            values = 1 / values
+        return (values,)
+
+    def assemble(self, outputs, valid):
+        rows = super().assemble(outputs, valid)
+        values = rows["mean"].values
+        if self.fault == "dtype":
+            values = values.astype(np.float64)
+        if self.fault == "zeros":
+            values = np.nan_to_num(values)
+        return {"other" if self.fault == "arrays" else "mean": Features(values, valid)}
+
+
+def mean(fault=""):
+    extractor = Mean(name="mean", clip_seconds=2)
+    extractor.fault = fault
+    extractor.load(None)
+    return extractor
+
+
+def test_a_good_backbone_passes():
+    check_contract(mean())
+    check_contract(mean(), tiny_clips(mean(), seed=3))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("steps", "mean: steps cover 1.25 s of 2 s"),
+        ("name", "'a/b' is no group name"),
+        ("alters", "clip 0 was altered"),
+        ("mask", "clip 2, mean: steps past the end at 1.0 s are valid"),
+        ("nothing", "clip 0: nothing of mean is valid"),
+        ("random", "clip 0 run twice: mean differs"),
+        ("neighbours", "clip 0 alone and among neighbours: mean differs by"),
+        ("infinite", "clip 3, mean: valid steps are not finite"),
+        ("dtype", "dtype float64, expected float32"),
+        ("zeros", "steps that are not valid must be NaN"),
+        ("arrays", r"arrays \['other'\], specs say \['mean'\]"),
+    ],
+)
+def test_faults_are_found(fault, message):
+    with pytest.raises(AssertionError, match=message):
+        check_contract(mean(fault))
+
+
+def test_tiny_clips_are_seeded():
+    one, same, other = (tiny_clips(mean(), seed=s)[0].pixels for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_a_short_clip_is_like_the_beginning_of_the_full_one():
+    rows = mean().extract(tiny_clips(mean()))
+    full, short = rows[0]["mean"], rows[2]["mean"]
+    np.testing.assert_array_equal(full.values[:4], short.values[:4])
+    assert np.isnan(short.values[4:]).all()
+
+
+def test_a_clip_without_a_valid_frame_is_empty():
+    (row,) = mean().extract([Frames(np.zeros((8, 8, 8, 3), np.uint8), np.zeros(8, bool), 4)])
+    assert not row["mean"].valid.any()
+    assert np.isnan(row["mean"].values).all()
+    assert torch.is_inference_mode_enabled() is False

@@ -1,0 +1,111 @@
+"""Backbones by name: cheap to make, hard to misname."""
+
+import subprocess
+import sys
+
+import pytest
+
+from extractors import registry
+from storage.errors import InvalidInput, UnknownBackbone, WeightsError
+
+
+def test_names_are_the_concrete_ones():
+    assert set(registry.names()) == set(registry.BACKBONES) - {"clip"}
+    assert "resnet152" in registry.names()
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "steps", "dim"),
+    [
+        ("resnet152", "resnet152", 80, 2048),
+        ("r2plus1d_18", "r2plus1d_18", 10, 512),
+        ("clip_vit_l14", "clip_vit_l14", 10, 768),
+        ("clip_vit_l14@8fps", "clip_vit_l14_8fps", 80, 768),
+        ("efficientnet_lite0", "efficientnet_lite0", 80, 1280),
+        ("resnet152@2fps", "resnet152_2fps", 20, 2048),
+        ("clip:ViT-B-32/openai", "clip_ViT-B-32_openai", 10, 512),
+        ("clip:ViT-B-32/openai@4fps", "clip_ViT-B-32_openai_4fps", 40, 512),
+    ],
+)
+def test_specs(name, array, steps, dim):
+    (spec,) = registry.create(name).specs
+    assert (spec.name, spec.steps, spec.dim, spec.modality) == (array, steps, dim, "visual")
+    assert spec.step_seconds == 10 / steps
+
+
+def test_clip_seconds_sets_the_steps():
+    assert registry.create("resnet152", clip_seconds=3).specs[0].steps == 24
+    assert registry.create("r2plus1d_18", clip_seconds=3).specs[0].steps == 3
+
+
+def test_creating_the_fixed_backbones_imports_no_torch():
+    code = (
+        "import sys; from extractors import registry\n"
+        "made = [registry.create(n) for n in registry.names()]\n"
+        "seen = [(e.view, e.specs, e.weights_source, e.preprocessing) for e in made]\n"
+        "loaded = {'torch', 'torchvision', 'open_clip'} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet15", "Did you mean 'resnet152'.*Choose from: resnet152, r2plus1d_18"),
+        ("RESNET152", "Did you mean 'resnet152'"),
+        ("", "unknown backbone ''"),
+        ("clip", "expected clip:<model>/<pretrained>"),
+        ("clip:ViT-B-32", "expected clip:<model>/<pretrained>"),
+        ("clip:/openai", "expected clip:<model>/<pretrained>"),
+        ("vggish:pcaa", "no variant 'pcaa'"),
+        ("resnet152:v2", "expected resnet152 without ':v2'"),
+        ("r2plus1d_18@8fps", "has its own frame rate; ask for 'r2plus1d_18'"),
+        ("resnet152@0fps", "unknown backbone"),
+        ("resnet152@8", "Did you mean 'resnet152'"),
+        ("resnet152@8fps@4fps", "unknown backbone"),
+    ],
+)
+def test_bad_names_are_explained(name, message):
+    with pytest.raises(UnknownBackbone, match=message):
+        registry.create(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("clip:ViT-B-33/openai", "no model 'ViT-B-33'; nearest: ViT-B-32"),
+        ("clip:ViT-B-32/opnai", "no weights 'opnai' for ViT-B-32; nearest: openai"),
+    ],
+)
+def test_names_unknown_to_open_clip_are_explained(name, message):
+    with pytest.raises(UnknownBackbone, match=message):
+        registry.create(name).specs  # noqa: B018
+
+
+def test_every_published_clip_model_has_facts():
+    import open_clip
+
+    from extractors.clip_image import open_clip_facts
+
+    for model, tag in open_clip.list_pretrained():
+        facts = open_clip_facts(f"clip:{model}/{tag}", model, tag)
+        assert facts.dim > 0
+        assert facts.source.url.startswith("https://")
+        assert "/" not in facts.source.filename
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"weights": "random:"}, WeightsError, "expected random:SEED"),
+        ({"weights": "random:0", "device": "cuda:99"}, InvalidInput, "CUDA devices; use cpu or auto"),
+        ({"weights": "random:0", "device": "gpu"}, InvalidInput, "expected auto, cpu or cuda:N"),
+        ({"weights": "random:0", "precision": "float16"}, InvalidInput, "needs a GPU"),
+        ({"weights": "random:0", "precision": "int8"}, InvalidInput, "expected one of float32"),
+    ],
+)
+def test_bad_options_are_explained(options, kind, message):
+    with pytest.raises(kind, match=message):
+        registry.load("efficientnet_lite0", **options)

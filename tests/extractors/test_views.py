@@ -1,0 +1,67 @@
+"""A view must give what the official transforms give."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+from extractors.views import AudioView, FrameView
+
+SIZES = [(241, 319), (319, 241), (360, 640), (640, 360), (224, 224), (256, 300), (100, 90), (1080, 607), (17, 2000)]
+
+
+def picture(height, width, seed=0):
+    random = np.random.RandomState(seed)
+    coarse = random.randint(0, 256, (height // 7 + 1, width // 7 + 1, 3), dtype=np.uint8)
+    return np.ascontiguousarray(coarse.repeat(7, axis=0).repeat(7, axis=1)[:height, :width])
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize(("short_side", "size"), [(256, 224), (224, 224), (200, 225)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_crop_equals_torchvision_bit_for_bit(height, width, short_side, size, interpolation):
+    image = picture(height, width)
+    official = Compose([Resize(short_side, interpolation=InterpolationMode(interpolation)), CenterCrop(size)])
+    ours = FrameView(8, size, "crop", short_side=short_side, interpolation=interpolation).apply(image)
+    np.testing.assert_array_equal(ours, np.asarray(official(Image.fromarray(image))))
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_squash_equals_torchvision_bit_for_bit(height, width, interpolation):
+    image = picture(height, width)
+    official = Resize((112, 112), interpolation=InterpolationMode(interpolation))(Image.fromarray(image))
+    np.testing.assert_array_equal(
+        FrameView(8, 112, "squash", interpolation=interpolation).apply(image), np.asarray(official)
+    )
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_plain_squash_equals_interpolate_to_a_level(height, width):
+    image = picture(height, width)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    official = torch.nn.functional.interpolate(
+        tensor, size=(224, 224), mode="bilinear", align_corners=False, antialias=False
+    )
+    ours = FrameView(1, 224, "squash", antialias=False).apply(image)
+    assert ours.shape == (224, 224, 3)
+    assert ours.dtype == np.uint8
+    # Half a level of 255 from rounding; the rest is torch, whose float32 positions are off by up to 0.02 levels here.
+    assert np.abs(ours - official[0].permute(1, 2, 0).numpy()).max() <= 0.55
+
+
+def test_an_image_of_the_right_size_is_left_alone():
+    image = picture(112, 112)
+    before = image.copy()
+    np.testing.assert_array_equal(FrameView(8, 112, "squash").apply(image), before)
+    np.testing.assert_array_equal(image, before)
+
+
+def test_sizes_and_provenance():
+    view = FrameView(8, 224, "crop", short_side=256)
+    assert view.frames(10) == 80
+    assert view.nbytes(10) == 80 * 224 * 224 * 3
+    assert view.to_json()["short_side"] == 256
+    assert view.modality == "visual"
+    assert AudioView(16000).nbytes(10) == 640_000

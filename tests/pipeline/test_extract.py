@@ -1,0 +1,204 @@
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from storage.store import FeatureStore
+
+TOYS = ("--backbone", "toy_visual", "--backbone", "toy_audio", "--weights", "random:0", "--clip-seconds", 2)
+
+
+def extract(avvp, clips, store, *arguments, toys=TOYS):
+    return avvp("extract", "--clips", clips, "--store", store, *toys, *arguments)
+
+
+def hashes(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def filled(avvp, six_clips, tmp_path):
+    store = tmp_path / "s.zarr"
+    code, out, _ = extract(avvp, six_clips, store, "--shard-size", 4)
+    assert (code, "2 shards, 6 clips read" in out, "0 failed" in out) == (0, True, True)
+    return store
+
+
+def test_every_clip_has_its_features(filled):
+    store = FeatureStore.open(filled)
+    assert store.features == ("toy_audio", "toy_visual")
+    colours = store.read("toy_visual").mean(axis=1)
+    assert store.read("toy_visual").shape == (6, 8, 3)
+    assert colours[0].argmax() == 0
+    assert colours[2].argmax() == 2
+    assert store.status("toy_audio").tolist() == [1] * 6
+    assert np.isfinite(store.read("toy_audio")).all()
+    assert store.valid("toy_visual").all()
+
+
+def test_running_again_does_nothing(avvp, six_clips, filled):
+    before = hashes(filled)
+    code, out, _ = extract(avvp, six_clips, filled)
+    assert code == 0
+    assert "nothing to do" in out
+    assert hashes(filled) == before
+
+
+def test_adding_a_backbone_changes_no_other_array(avvp, six_clips, filled):
+    before = hashes(filled)
+    code, _, _ = extract(avvp, six_clips, filled, "--backbone", "toy_visual@8fps")
+    assert code == 0
+    after = hashes(filled)
+    assert {path: after[path] for path in before} == before
+    assert FeatureStore.open(filled).read("toy_visual_8fps").shape == (6, 16, 3)
+
+
+def test_rebuild_replaces_that_array_only(avvp, six_clips, filled):
+    other = ("--backbone", "toy_visual", "--weights", "random:5", "--clip-seconds", 2)
+    code, _, err = extract(avvp, six_clips, filled, toys=other)
+    assert code == 2
+    assert "weights 'random:0', asked for 'random:5'" in err
+    before = {path: digest for path, digest in hashes(filled).items() if "toy_audio" in path}
+    values = FeatureStore.open(filled).read("toy_visual")
+    code, _, _ = extract(avvp, six_clips, filled, "--rebuild", toys=other)
+    assert code == 0
+    np.testing.assert_allclose(FeatureStore.open(filled).read("toy_visual"), values + 5, atol=1e-4)
+    after = hashes(filled)
+    assert {path: after[path] for path in before} == before
+
+
+def test_a_run_does_not_depend_on_its_shards(avvp, six_clips, filled, tmp_path):
+    extract(avvp, six_clips, tmp_path / "one.zarr", "--shard-size", 1, "--workers", 1)
+    for name in ("toy_visual", "toy_audio"):
+        one, many = FeatureStore.open(tmp_path / "one.zarr").read(name), FeatureStore.open(filled).read(name)
+        np.testing.assert_allclose(one, many, atol=1e-4)
+
+
+def test_failures_are_named_and_the_others_stored(avvp, six_clips, tmp_path):
+    clips = shutil.copytree(six_clips, tmp_path / "clips")
+    (clips / "7 empty.mp4").write_bytes(b"")
+    (clips / "8 text.mp4").write_text("this is not a film\n" * 100)
+    store = tmp_path / "s.zarr"
+    code, out, _ = extract(avvp, clips, store)
+    assert code == 3
+    assert "2 failed" in out
+    assert "the file is empty" in out
+    assert FeatureStore.open(store).status("toy_visual").tolist() == [1] * 6 + [4, 4]
+    code, out, _ = avvp("status", store)
+    assert code == 0
+    assert "7 empty" in out
+    code, out, _ = avvp("status", store, "--json")
+    arrays = json.loads(out)["arrays"]
+    assert arrays["toy_audio"]["statuses"] == {"ok": 6, "unreadable": 2}
+    assert arrays["toy_audio"]["failures"][0]["count"] == 1
+    code, out, _ = extract(avvp, clips, store)
+    assert (code, "2 clips failed in earlier runs" in out) == (3, True)
+
+
+def test_retry_redoes_the_failed_only_and_counts_the_attempt(avvp, six_clips, make_clip, tmp_path):
+    clips = shutil.copytree(six_clips, tmp_path / "clips")
+    (clips / "9 late.mp4").write_bytes(b"")
+    store = tmp_path / "s.zarr"
+    extract(avvp, clips, store, "--shard-size", 3)
+    before = hashes(store)
+    code, _, _ = extract(avvp, clips, store, "--retry-failed")
+    assert code == 3
+    changed = {path for path, digest in hashes(store).items() if before.get(path) != digest}
+    assert all("/2" in path or "/00002." in path for path in changed)
+    record = FeatureStore.open(store).ledger("toy_visual").newest()[2]
+    assert record.rows[0].attempt == 2
+    make_clip(clips / "9 late.mp4", colour="blue")
+    code, out, _ = extract(avvp, clips, store)
+    assert code == 0
+    assert "1 clips had changed on disk" in out
+    opened = FeatureStore.open(store)
+    assert opened.status("toy_visual").tolist() == [1] * 7
+    assert opened.ledger("toy_visual").newest()[2].rows[0].attempt == 3
+
+
+def test_a_missing_modality_is_partial(avvp, make_clip, tmp_path):
+    make_clip(tmp_path / "clips" / "a mute.mp4", audio=False)
+    make_clip(tmp_path / "clips" / "b blind.mp4", video=False)
+    store = tmp_path / "s.zarr"
+    code, out, _ = extract(avvp, tmp_path / "clips", store)
+    assert code == 3
+    opened = FeatureStore.open(store)
+    assert opened.status("toy_visual").tolist() == [2, 2]
+    assert opened.valid("toy_visual").any(axis=1).tolist() == [True, False]
+    assert opened.valid("toy_audio").any(axis=1).tolist() == [False, True]
+    assert "no audio stream" in out
+    assert "no video stream" in out
+    visual_only = ("--backbone", "toy_visual", "--weights", "random:0", "--clip-seconds", 2)
+    (tmp_path / "clips" / "b blind.mp4").unlink()
+    code, out, _ = extract(avvp, tmp_path / "clips", tmp_path / "v.zarr", toys=visual_only)
+    assert (code, "0 failed, 1 with one modality only" in out) == (0, True)
+
+
+def test_a_backbone_that_raises_on_one_clip(avvp, six_clips, tmp_path):
+    store = tmp_path / "s.zarr"
+    code, out, _ = extract(avvp, six_clips, store, "--backbone", "toy_fragile")
+    assert code == 3
+    assert "toy_fragile: RuntimeError: cannot stand red" in out
+    opened = FeatureStore.open(store)
+    assert opened.status("toy_fragile").tolist() == [10, 1, 1, 1, 1, 1]
+    assert opened.status("toy_visual").tolist() == [1] * 6
+    assert np.isfinite(opened.read("toy_fragile")[1:]).all()
+
+
+def test_a_new_backbone_from_kept_frames_needs_no_media(avvp, six_clips, tmp_path):
+    clips = shutil.copytree(six_clips, tmp_path / "clips")
+    store = tmp_path / "s.zarr"
+    assert extract(avvp, clips, store, "--keep", "frames,waveform")[0] == 0
+    direct = FeatureStore.open(store)
+    assert direct.decoded == ("frames", "waveform_16000")
+    assert direct.array("decoded/frames").shape == (6, 8, 456, 456, 3)
+    visual, audio = direct.read("toy_visual"), direct.read("toy_audio")
+    for path in clips.iterdir():
+        path.unlink()
+    new = ("--backbone", "toy_visual@2fps", "--weights", "random:0", "--clip-seconds", 2)
+    table = tmp_path / "table.csv"
+    direct.clips.to_csv(table)
+    assert extract(avvp, table, store, toys=new)[0] == 0
+    opened = FeatureStore.open(store)
+    np.testing.assert_array_equal(opened.read("toy_visual_2fps"), visual[:, ::2])
+    assert opened.provenance("toy_visual_2fps").source == "decoded"
+    again = ("--backbone", "toy_audio", "--weights", "random:1", "--clip-seconds", 2, "--rebuild")
+    assert extract(avvp, table, store, toys=again)[0] == 0
+    np.testing.assert_allclose(FeatureStore.open(store).read("toy_audio"), audio + 1, atol=1e-5)
+
+
+def test_kept_logmels(avvp, six_clips, tmp_path):
+    store = tmp_path / "s.zarr"
+    vggish = ("--backbone", "vggish", "--weights", "random:0", "--clip-seconds", 2)
+    assert extract(avvp, six_clips, store, "--keep", "logmel", toys=vggish)[0] == 0
+    kept = FeatureStore.open(store).array("decoded/logmel")[:]
+    assert kept.shape == (6, 2, 96, 64)
+    assert np.isfinite(kept).all()
+    assert kept.std() > 0.1
+
+
+def test_published_sampling_is_written_down(avvp, six_clips, tmp_path):
+    store = tmp_path / "s.zarr"
+    assert extract(avvp, six_clips, store, "--sampling", "published")[0] == 0
+    assert FeatureStore.open(store).provenance("toy_visual").sampling == "published"
+    code, _, err = extract(avvp, six_clips, store)
+    assert code == 2
+    assert "sampling 'published', asked for 'uniform'" in err
+
+
+def test_a_whole_video_is_cut(avvp, ffmpeg, make_clip, tmp_path):
+    for colour in ("red", "blue"):
+        make_clip(tmp_path / f"{colour}.mp4", colour=colour, seconds=6)
+    (tmp_path / "list.txt").write_text(f"file '{tmp_path}/red.mp4'\nfile '{tmp_path}/blue.mp4'\n")
+    ffmpeg("-f", "concat", "-safe", 0, "-i", tmp_path / "list.txt", "-c", "copy", tmp_path / "film.mp4")
+    (tmp_path / "t.csv").write_text(
+        "id,path,start_seconds,end_seconds\nearly,film.mp4,1,3\nlate,film.mp4,8,10\nnever,film.mp4,30,32\n"
+    )
+    code, out, _ = extract(avvp, tmp_path / "t.csv", tmp_path / "s.zarr")
+    assert code == 3
+    assert "starts at 30 s" in out
+    means = FeatureStore.open(tmp_path / "s.zarr").read("toy_visual").mean(axis=1)
+    assert means[:2].argmax(axis=1).tolist() == [0, 2]
