@@ -6,23 +6,29 @@ SHELL := bash
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
-LOCK := $(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
-STAMP := $(VENV)/.installed-$(LOCK)
+LOCK := $(shell sha256sum constraints.txt | cut -c1-16)
+SELF := $(shell echo "$(CURDIR)" | cat - pyproject.toml | sha256sum | cut -c1-16)
+# A changed lock makes the environment anew; a changed pyproject.toml or another checkout only installs itself again.
+ENVIRONMENT := $(VENV)/.lock-$(LOCK)
+INSTALLED := $(VENV)/.self-$(SELF)
 DEMO ?= demo
 FIVE := --backbone resnet152 --backbone r2plus1d_18 --backbone clip_vit_l14 --backbone vggish --backbone clap
 
 .PHONY: setup demo test check bench clean
 .DEFAULT_GOAL := setup
 
-setup: $(STAMP)
-	@$(BIN)/python -c 'import pipeline, pathlib, sys; sys.exit(pathlib.Path(pipeline.__file__).parents[1] != pathlib.Path.cwd())' 2>/dev/null \
-		|| $(BIN)/pip install --quiet --no-deps --editable .
+setup: $(INSTALLED)
 	@echo "ready: $(BIN)/avvp --help"
 
-$(STAMP): constraints.txt pyproject.toml
+$(ENVIRONMENT):
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(INSTALLED): $(ENVIRONMENT)
+	rm -f $(VENV)/.self-*
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 

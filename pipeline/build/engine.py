@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from extractors.base import Extractor, Features, Units
 from extractors.views import FrameView
 from pipeline.build.batching import Batcher, Failure, Outputs, failure_of
-from pipeline.build.slab import DecodedClip, DecodeReport
 from pipeline.build.jobs import ShardJob, row_of
 from pipeline.build.keeping import Keeper
 from pipeline.build.plan import ShardTask
 from pipeline.build.reporting import Reporter
+from pipeline.build.slab import DecodedClip, DecodeReport
 from storage.decoded import DecodedSpec
 from storage.errors import ShardLocked
 from storage.schema import Status

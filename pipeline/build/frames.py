@@ -1,10 +1,11 @@
 """Given source frames of a file as RGB, in small chunks: decord first, PyAV for what decord gets wrong.
 
 Measured here with decord2 3.4.0 and PyAV 18.1.0 against ``ffmpeg -pix_fmt rgb24``: decord has the right colours for
-H.264, HEVC, VP9 and AV1, 8 and 10 bit, 4:2:0 and 4:4:4, limited and full range, BT.601, BT.709 and BT.2020, odd sizes,
-and turns 180 degrees. It refuses 90 and 270 degrees, ignores mirroring, counts frames that an edit list hides, cannot
-be told which of several video streams to read, and repeats frames silently where data is missing. All of these go to
-PyAV. It also goes there when their timestamps disagree.
+H.264, HEVC, VP9 and AV1, 8 and 10 bit, 4:2:0 and 4:4:4, limited and full range, BT.601, BT.709 and BT.2020, odd sizes
+(equal to the last bit), and turns by 90, 180 and 270 degrees. It gets mirrored clips wrong, counts frames that an edit
+list hides, cannot be told which of several video streams to read, refuses frames 96 and 144 pixels wide (of 42 widths
+tried), and gives up at the first packet that is damaged. All of these go to PyAV, and so do files for which its
+timestamps disagree with ours.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class FrameReader:
                 yield index, image
         if done < len(indices):
             self.decoder = f"{self.decoder} + PyAV {av.__version__}" if done else f"PyAV {av.__version__}"
-            yield from self._read_with_pyav(indices[done:])
+            yield from self._read_with_pyav(indices[done:], total=len(indices))
 
     def _size_for_decord(self) -> tuple[int, int] | None:
         """Height and width of the first frame, or ``None`` where decord is known to be wrong."""
@@ -123,11 +124,11 @@ class FrameReader:
                 first: Any = next(container.decode(container.streams[self.track.stream_index]), None)
             except av.error.FFmpegError:
                 return None
-            if first is None or words or _orientation(first) is not None:
+            if first is None or words or _mirrored(first):
                 return None
             return first.height, first.width
 
-    def _read_with_pyav(self, indices: Sequence[int]) -> Iterator[tuple[int, Rgb]]:
+    def _read_with_pyav(self, indices: Sequence[int], *, total: int) -> Iterator[tuple[int, Rgb]]:
         """As :meth:`read`. A frame that cannot be decoded is replaced by the one before it."""
         last: Rgb | None = None
         lost, waiting = 0, list(indices)
@@ -143,13 +144,13 @@ class FrameReader:
                     break
             said = "; ".join(dict.fromkeys(message.strip() for _, _, message in words[:2]))
         lost += len(waiting)
-        if lost > max(_MAX_LOST_SHARE * len(indices), 1) or last is None:
+        if lost > max(_MAX_LOST_SHARE * total, 1) or last is None:
             raise MediaProblem(
                 Status.DECODE_ERROR,
-                f"{lost} of {len(indices)} frames cannot be decoded" + (f": {said}" if said else ""),
+                f"{lost} of {total} frames cannot be decoded" + (f": {said}" if said else ""),
             )
         if lost:
-            self.note = f"{lost} of {len(indices)} frames were damaged and repeat the one before" + (
+            self.note = f"{lost} of {total} frames were damaged and repeat the one before" + (
                 f" ({said})" if said else ""
             )
         for index in waiting:
@@ -219,6 +220,11 @@ def _orientation(frame: Any) -> tuple[int, int, int, int] | None:
             upright = a > 0 and d > 0 and abs(b) < a and abs(c) < d
             return None if upright else (a, b, c, d)
     return None
+
+
+def _mirrored(frame: Any) -> bool:
+    matrix = _orientation(frame)
+    return matrix is not None and matrix[0] * matrix[3] - matrix[1] * matrix[2] < 0
 
 
 def _upright_rgb(frame: Any) -> Rgb:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Features
-from pipeline.build.slab import DecodeReport
 from pipeline.build.plan import ShardTask
+from pipeline.build.slab import DecodeReport
 from storage.decoded import DecodedSpec
 from storage.errors import SchemaMismatch
 from storage.ledger import Row

@@ -8,9 +8,9 @@ import numpy as np
 
 from extractors.base import Extractor, Units
 from extractors.views import AudioView, FrameView
-from pipeline.build.slab import DecodedClip, DecodeReport
 from pipeline.build.frames import CanvasView
 from pipeline.build.jobs import ShardJob, row_of
+from pipeline.build.slab import DecodedClip, DecodeReport
 from storage.decoded import DecodedSpec
 from storage.errors import InvalidInput
 

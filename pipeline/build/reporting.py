@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.build.slab import DecodeReport
 from pipeline.build.plan import Plan
+from pipeline.build.slab import DecodeReport
 from storage.ledger import Row
 
 

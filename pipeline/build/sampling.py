@@ -73,7 +73,7 @@ def uniform_grid(
 def published_grid(
     pts: NDArray[np.int64], durations: NDArray[np.int64], *, time_base: Fraction, frames: int
 ) -> GridFrames:
-    """The frames that the papers' scripts picked: all valid, first and last frame included.
+    """The frames that the papers' scripts picked: all valid, first and last frame of the dump included.
 
     Args:
         pts: ``[source frames]`` ticks from the zero of ffmpeg's clock, ascending.

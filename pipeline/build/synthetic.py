@@ -173,7 +173,8 @@ def _write_clip(path: Path, clip: SyntheticClip, *, seed: tuple[int, int]) -> No
     audio = ffmpeg.input(f"file:{sound}", format="f32le", ar=SAMPLE_RATE_HZ, ac=1)
     options = {"vcodec": "libx264", "preset": "veryfast", "crf": 23, "pix_fmt": "yuv420p", "acodec": "aac"}
     output = ffmpeg.output(video, audio, f"file:{path}", audio_bitrate="96k", movflags="faststart", **options)
-    command = output.global_args("-threads", "1", "-loglevel", "error").compile(cmd=ffmpeg_path(), overwrite_output=True)
+    output = output.global_args("-threads", "1", "-loglevel", "error")
+    command = output.compile(cmd=ffmpeg_path(), overwrite_output=True)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
         frames = b"".join(frame.tobytes() for frame in render_frames(clip, random=random))
         _, words = encoder.communicate(frames)

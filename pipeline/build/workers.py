@@ -182,6 +182,7 @@ class _Lane(threading.Thread):
         self._deadline_seconds = deadline_seconds
         self._attempts = attempts
         self._pool: ProcessPool | None = None
+        self._warm = False
 
     @property
     def worker_pids(self) -> list[int]:
@@ -239,6 +240,7 @@ class _Lane(threading.Thread):
         self._await(pool, task)
         try:
             report: DecodeReport = task.result()
+            self._warm = True
             return report
         except ProcessExpired as death:
             raise _WorkerLost(death.exitcode) from death
@@ -254,7 +256,8 @@ class _Lane(threading.Thread):
 
     def _await(self, pool: ProcessPool, task: Any) -> None:
         """Wait until pebble has an answer. Raises _WorkerLost if it never will."""
-        give_up = time.monotonic() + self._deadline_seconds + _START_SECONDS
+        slack = _POLL_SECONDS * 10 if self._warm else _START_SECONDS
+        give_up = time.monotonic() + self._deadline_seconds + slack
         while not wait([task], timeout=_POLL_SECONDS).done:
             # pebble aborts the tasks of a broken pool, but can miss one that was only just handed in.
             broken = not pool.active and not wait([task], timeout=_POLL_SECONDS).done
@@ -271,7 +274,7 @@ class _Lane(threading.Thread):
         return self._pool
 
     def _discard_pool(self) -> None:
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._warm = self._pool, None, False
         if pool is not None:
             pool.stop()
             pool.join()

@@ -106,7 +106,7 @@ def bars_rgb() -> np.ndarray:
 def clip(media_dir) -> Callable[..., str]:
     """Make a clip of test picture and tone. ``(name, seconds, *output options)``; names may have any characters."""
 
-    def make(name: str, seconds: float, *options: str, size: str = "96x64", rate: int = 44100) -> str:
+    def make(name: str, seconds: float, *options: str, size: str = "128x64", rate: int = 44100) -> str:
         path = media_dir / name
         if not path.exists():
             picture = ("-f", "lavfi", "-i", f"testsrc2=s={size}:r=25:d={seconds}")

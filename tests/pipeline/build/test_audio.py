@@ -147,8 +147,8 @@ def test_ffmpeg_is_stopped_at_the_deadline_and_leaves_no_process(clip, monkeypat
 def test_eleven_minutes_cost_ten_seconds(media_dir, ffmpeg):
     path = str(media_dir / "eleven_minutes.m4a")
     ffmpeg("-f", "lavfi", "-i", "sine=d=660:r=16000", "-c:a", "aac", "-b:a", "32k", path)
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
     sound = read(path, clip_seconds=10, start_seconds=600.0)
     assert sound.waveforms[HIGH].valid_samples == 480_000
     assert np.abs(sound.waveforms[LOW].samples[-100:]).max() > 0.05
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors

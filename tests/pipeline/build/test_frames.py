@@ -55,22 +55,24 @@ def test_colours_are_the_sources_with_both_decoders(bars, bars_rgb, name):
     assert_same_bars(dict(reader.read([0, 11]))[11], bars_rgb)
     assert reader.decoder.startswith("decord ")
     second = FrameReader(path, track)
-    assert_same_bars(dict(second._read_with_pyav([11]))[11], bars_rgb)
+    assert_same_bars(dict(second._read_with_pyav([11], total=1))[11], bars_rgb)
 
 
 @pytest.mark.parametrize("name", sorted(TURNS))
 def test_turned_clips_come_out_upright(bars, ffmpeg, media_dir, name):
+    # decord refuses frames that are 96 pixels wide after turning.
+    narrow = ("-vf", "crop=128:80:0:0,scale=out_color_matrix=bt709:out_range=tv", *BT709[2:], *H264)
     path = str(media_dir / f"{name}.mp4")
-    ffmpeg(*TURNS[name], "-i", bars("h264_709.mp4", *CODECS["h264_709.mp4"]), "-c", "copy", path)
+    ffmpeg(*TURNS[name], "-i", bars("h264_narrow.mp4", *narrow), "-c", "copy", path)
     reader = FrameReader(path, read_timeline(path).video)
     image = dict(reader.read([5]))[5]
     raw = ffmpeg("-i", path, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     assert image.size == len(raw)
     assert_same_bars(image, np.frombuffer(raw, np.uint8).reshape(image.shape))
-    assert reader.decoder.startswith("PyAV ")
+    assert reader.decoder.startswith("PyAV " if "mirror" in name else "decord ")
 
 
-@pytest.mark.parametrize("options", [H264[:-1] + ("yuv444p",), VP9])
+@pytest.mark.parametrize("options", [(*H264[:-1], "yuv444p"), VP9])
 def test_odd_sizes(clip, ffmpeg, options):
     suffix = "webm" if options is VP9 else "mp4"
     audio = ("-c:a", "libopus") if options is VP9 else ()
@@ -95,7 +97,7 @@ def test_indices_count_shown_frames(numbered, frame_numbers, ffmpeg, media_dir):
 def test_late_frames_are_sought_not_decoded_from_the_start(numbered, frame_numbers):
     path = numbered("long.mp4", 1000, "25", *H264, "-g", "50")
     track = read_timeline(path).video
-    read = dict(FrameReader(path, track)._read_with_pyav([777, 990]))
+    read = dict(FrameReader(path, track)._read_with_pyav([777, 990], total=2))
     assert frame_numbers(np.stack([read[777], read[990]])).tolist() == [777, 990]
 
 
@@ -129,7 +131,7 @@ def test_damage_is_an_error_in_the_codecs_words_and_not_noise(clip, tmp_path, ca
 
 def test_memory_is_bounded_for_large_frames(clip, monkeypatch):
     path = clip("plain.mp4", 2)
-    monkeypatch.setattr("pipeline.build.frames.CHUNK_BYTES", 96 * 64 * 3 * 2)
+    monkeypatch.setattr("pipeline.build.frames.CHUNK_BYTES", 128 * 64 * 3 * 2)
     assert CHUNK_BYTES >= 32 << 20
     assert [index for index, _ in FrameReader(path, read_timeline(path).video).read(range(0, 50, 7))] == [
         *range(0, 50, 7)

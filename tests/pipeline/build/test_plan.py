@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def store(tmp_path):
 
 
 def row_for(clip, *, stored=True, status="ok"):
-    stat = os.stat(clip.path) if os.path.exists(clip.path) else None
+    path = Path(clip.path)
+    stat = path.stat() if path.exists() else None
     if stat is None:
         return Row(clip.id, "missing")
     if status == "timeout":
@@ -90,9 +92,8 @@ def test_a_cut_off_overwrite_redoes_what_had_failed(store):
 def test_a_changed_file_is_read_again(store):
     for shard in range(3):
         commit(store, "a", shard)
-    path = store.clips[3].path
-    with open(path, "ab") as file:
-        file.write(b"!")
+    path = Path(store.clips[3].path)
+    path.write_bytes(path.read_bytes() + b"!")
     made = plan(store, "a")
     assert [task.clips for task in made.tasks] == [[3]]
     assert made.changed == ("3",)
@@ -102,14 +103,14 @@ def test_a_touched_or_removed_file_is_not(store):
     for shard in range(3):
         commit(store, "a", shard)
     os.utime(store.clips[0].path)
-    os.remove(store.clips[1].path)
+    Path(store.clips[1].path).unlink()
     assert plan(store, "a").tasks == ()
 
 
 def test_a_missing_file_that_came_back_is_read(store):
-    path = store.clips[0].path
-    os.rename(path, f"{path}.away")
+    path = Path(store.clips[0].path)
+    away = path.rename(path.with_suffix(".away"))
     commit(store, "a", 0, failed={0})
     assert plan(store, "a", shards=[0]).tasks == ()
-    os.rename(f"{path}.away", path)
+    away.rename(path)
     assert plan(store, "a", shards=[0]).tasks[0].clips == [0]

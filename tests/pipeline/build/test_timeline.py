@@ -50,8 +50,9 @@ def test_largest_default_stream_is_chosen_and_cover_art_is_no_video(clip, ffmpeg
     assert not timeline.video.only_video
     assert timeline.audio.stream_index == 2
     cover = media_dir / "cover.mp4"
-    ffmpeg("-f", "lavfi", "-i", "sine=d=2", "-f", "lavfi", "-i", "color=red:s=64x64:d=0.04", "-map", "0", "-map", "1",
-           "-c:a", "aac", "-c:v", "mjpeg", "-frames:v", "1", "-disposition:v:0", "attached_pic", str(cover))  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", "sine=d=2", "-f", "lavfi", "-i", "color=red:s=64x64:d=0.04",
+           "-map", "0", "-map", "1", "-c:a", "aac", "-c:v", "mjpeg", "-frames:v", "1",
+           "-disposition:v:0", "attached_pic", str(cover))  # fmt: skip
     assert read_timeline(str(cover)).video is None
 
 
