@@ -6,21 +6,20 @@ import contextlib
 import ctypes
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Waveform
 from extractors.views import AudioView
+from pipeline.build.ffmpeg_binary import ffmpeg_path
 from pipeline.build.media import MediaProblem, shorten
 from pipeline.build.timeline import AudioTrack
 from storage.schema import Sampling, Status
@@ -46,12 +45,6 @@ class Sound:
     note: str = ""
 
 
-@cache
-def ffmpeg_path() -> str:
-    """The ffmpeg on the path, else the one that imageio-ffmpeg brings."""
-    return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
-
-
 def read_audio(
     path: str,
     track: AudioTrack,
@@ -72,9 +65,8 @@ def read_audio(
         clip_seconds: length of the result.
         start_seconds: clip start from the container's zero, the same zero as the frames'.
         span_seconds: the clip's own length if it is shorter than ``clip_seconds``.
-        sampling: ``uniform`` puts sample ``n`` at ``n / rate``: sound that starts late has silence in front, gaps are
-            filled. ``published`` does so too, but at 16 kHz repeats moviepy's recipe, which starts with the first
-            sample whatever its time.
+        sampling: ``uniform`` puts sample ``n`` at ``n / rate``, with silence for what is absent. ``published`` repeats
+            moviepy's recipe at 16 kHz, which starts with the first sample whatever its time.
         timeout_seconds: after which ffmpeg is killed.
 
     Returns:
@@ -86,11 +78,8 @@ def read_audio(
     seconds = float(clip_seconds) if span_seconds is None else min(span_seconds, float(clip_seconds))
     branches = [_branch(view, track, start_seconds, sampling) for view in views]
     limits = [_byte_limit(view, clip_seconds, sampling) for view in views]
-    taken, words, code = _run(
-        lambda targets: _command(path, track, branches, targets, start_seconds=start_seconds, seconds=seconds),
-        limits,
-        timeout_seconds,
-    )
+    command = partial(_command, path, track, branches, start_seconds=start_seconds, seconds=seconds)
+    taken, words, code = _run(command, limits, timeout_seconds)
     if not any(taken):
         if code == 0:
             raise MediaProblem(Status.TOO_SHORT, words or "the audio stream holds no samples")

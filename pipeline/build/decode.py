@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from extractors.views import FrameView
 from pipeline.build.audio import read_audio
+from pipeline.build.fingerprint import span_fingerprint
 from pipeline.build.frames import CanvasView, FrameReader
 from pipeline.build.media import MediaProblem, shorten
 from pipeline.build.sampling import GridFrames, published_grid, uniform_grid
@@ -106,15 +106,12 @@ def decode_clip(request: DecodeRequest, slab: Any) -> DecodeReport:
 
 
 def _file_facts(request: DecodeRequest) -> DecodeReport:
-    path = Path(request.path)
-    if not path.is_file():
+    fingerprint = span_fingerprint(request.path, start_seconds=request.start_seconds, end_seconds=request.end_seconds)
+    if not fingerprint:
         return DecodeReport(Status.MISSING)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    digest.update(f"\n{request.start_seconds!r}\t{request.end_seconds!r}".encode())
-    stat = path.stat()
+    stat = Path(request.path).stat()
     return DecodeReport(
-        Status.DECODE_ERROR, fingerprint=digest.hexdigest(), size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
+        Status.DECODE_ERROR, fingerprint=fingerprint, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
     )
 
 

@@ -17,7 +17,14 @@ from extractors.views import FrameView
 from extractors.weights import ResolvedWeights, resolve
 from pipeline.build.engine import ClipSource, Engine, LoadedBackbone
 from pipeline.build.fingerprint import clip_fingerprint
-from pipeline.build.keeping import audio_views, canvas_view, kept_audio_views, kept_specs
+from pipeline.build.keeping import (
+    LOGMEL_LEDGER,
+    audio_views,
+    kept_audio_views,
+    kept_canvas,
+    kept_specs,
+    makes_logmel,
+)
 from pipeline.build.plan import Plan, make_plan
 from pipeline.build.provenance import provenance_of
 from pipeline.build.reporting import ExtractReport, Reporter, Reporters
@@ -168,12 +175,22 @@ def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], rep
     if not plan.tasks:
         return
     run.reporter.planned(plan, shards=run.store.shards)
-    backbones = [_load(item, run) for item in group]
-    with _source(run, group, specs) as source:
+    needed = _needed(group, plan)
+    backbones = [_load(item, run) for item in needed]
+    with _source(run, needed, specs) as source:
         engine = Engine(
             run.store, backbones, source, kept={spec.ledger_name: spec for spec in specs}, reporter=run.reporter
         )
         _run_all(engine, plan, plan_for, run.reporter)
+
+
+def _needed(group: Sequence[_Chosen], plan: Plan) -> list[_Chosen]:
+    """The backbones that the plan has work for; the others are not even loaded."""
+    wanted = frozenset().union(*(task.rows for task in plan.tasks))
+    needed = [item for item in group if any(spec.name in wanted for spec in item.extractor.specs)]
+    if LOGMEL_LEDGER in wanted:
+        needed += [item for item in group if item not in needed and makes_logmel(item.extractor)]
+    return needed
 
 
 def _run_all(engine: Engine, plan: Plan, plan_for: partial[Plan], reporter: Reporter) -> None:
@@ -201,7 +218,7 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
 def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -> AbstractContextManager[ClipSource]:
     extractors = [item.extractor for item in group]
     frame_views = list(dict.fromkeys(item.view for item in extractors if isinstance(item.view, FrameView)))
-    sounds = audio_views(extractors)
+    sounds = list(dict.fromkeys([*audio_views(extractors), *kept_audio_views(specs)]))
     if group and group[0].source == KEPT:
         return nullcontext(KeptSource(run.store, frame_views=frame_views, audio_views=sounds))
     return MediaSource(
@@ -209,8 +226,8 @@ def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -
         clip_seconds=run.options.clip_seconds,
         sampling=run.options.sampling,
         frame_views=frame_views,
-        audio_views=sounds or kept_audio_views(specs),
-        keep=canvas_view(extractors) if any(spec.name == "frames" for spec in specs) else None,
+        audio_views=sounds,
+        keep=kept_canvas(specs),
         workers=run.options.workers,
         deadline_seconds=run.options.deadline_seconds,
     )

@@ -18,6 +18,7 @@ KEEPABLE = ("frames", "waveform", "logmel")
 DEFAULT_FRAMES_PER_SECOND = 8
 DEFAULT_SAMPLE_RATE_HZ = 16_000
 LOGMEL_BACKBONE = "vggish"
+LOGMEL_LEDGER = "decoded.logmel"
 
 
 def kept_specs(
@@ -52,7 +53,7 @@ def kept_specs(
             samples = {"samples": ((), "int32")}
             specs.append(DecodedSpec(f"waveform_{rate}", (rate * clip_seconds,), "float32", samples, facts))
     if "logmel" in keep:
-        if not any(extractor.array_name == LOGMEL_BACKBONE for extractor in extractors):
+        if not any(makes_logmel(extractor) for extractor in extractors):
             raise InvalidInput(f"--keep logmel: {LOGMEL_BACKBONE} makes them; add --backbone {LOGMEL_BACKBONE}")
         valid = {"valid": ((clip_seconds,), "bool")}
         specs.append(DecodedSpec("logmel", (clip_seconds, 96, 64), "float32", valid, {"sampling": sampling}))
@@ -68,6 +69,19 @@ def canvas_view(extractors: Sequence[Extractor]) -> CanvasView:
 def audio_views(extractors: Sequence[Extractor]) -> list[AudioView]:
     """The distinct audio views of some backbones."""
     return list(dict.fromkeys(item.view for item in extractors if isinstance(item.view, AudioView)))
+
+
+def makes_logmel(extractor: Extractor) -> bool:
+    """Whether a backbone's units are the log-mels that ``--keep logmel`` keeps."""
+    return extractor.array_name == LOGMEL_BACKBONE
+
+
+def kept_canvas(specs: Sequence[DecodedSpec]) -> CanvasView | None:
+    """The view in which frames are kept, if they are."""
+    for spec in specs:
+        if spec.name == "frames":
+            return CanvasView(int(spec.facts["frames_per_second"]))
+    return None
 
 
 def kept_audio_views(specs: Sequence[DecodedSpec]) -> list[AudioView]:
@@ -103,7 +117,7 @@ class Keeper:
     def wants_units(self, job: ShardJob, row: int, extractor: Extractor) -> bool:
         """Whether this backbone's units are to be kept."""
         spec = self._specs.get("logmel")
-        return spec is not None and extractor.array_name == LOGMEL_BACKBONE and job.wants(spec.ledger_name, row)
+        return spec is not None and makes_logmel(extractor) and job.wants(spec.ledger_name, row)
 
     def keep_units(self, job: ShardJob, row: int, units: Units | None, report: DecodeReport) -> None:
         """Write a clip's log-mels, or note that it has none."""

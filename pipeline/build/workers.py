@@ -30,8 +30,8 @@ from storage.schema import Status
 _POLL_SECONDS = 0.2
 _START_SECONDS = 60.0
 """Allowed for starting a worker, on top of a clip's deadline."""
-_MAX_LOST = 30
-"""Workers in a row that may vanish before they begin with a clip; more means that workers cannot run here."""
+_MAX_LOST = 100
+"""Workers in a row that may vanish before they begin with a clip; more means that they cannot run here."""
 _LOST_PAUSE_SECONDS = 0.05
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.build.audio import ffmpeg_path
+from pipeline.build.ffmpeg_binary import ffmpeg_path
 
 CODE_BITS = 12
 CODE_WIDTH, CODE_HEIGHT = 8 * CODE_BITS, 16
