@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def run_extract(
     weights: tuple[str, ...],
     keep: str,
     deadline: float,
+    memory: str | None,
     **options: Any,
 ) -> int:
     """``avvp extract``. Returns the exit code."""
@@ -44,6 +46,7 @@ def run_extract(
         weights=parse_weights(weights, backbones),
         keep=tuple(part.strip() for part in keep.split(",") if part.strip()),
         deadline_seconds=deadline,
+        memory_bytes=parse_bytes(memory) if memory else None,
         **options,
     )
     with terminal_reporter() as reporter:
@@ -95,6 +98,18 @@ def parse_weights(given: tuple[str, ...], backbones: tuple[str, ...]) -> dict[st
             )
         chosen[key] = value if key else text
     return {"": "pretrained", **chosen}
+
+
+def parse_bytes(text: str) -> int:
+    """A number of bytes such as ``2GB``, ``512 MB`` or ``1e9``.
+
+    Raises:
+        InvalidInput: If it is none.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?(?:e\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
+    if match is None:
+        raise InvalidInput(f"--memory {text!r}: expected a number of bytes such as 2GB or 512MB")
+    return int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))
 
 
 def print_status(store_url: str, *, as_json: bool) -> None:

@@ -24,6 +24,9 @@ class _Pace:
     def __init__(self, total: int) -> None:
         self.total = total
         self.done = 0
+        self.begin()
+
+    def begin(self) -> None:
         self._started = time.monotonic()
 
     @property
@@ -59,6 +62,10 @@ class PlainReporter(Reporter):
     def loading(self, backbone: str, weights: str) -> None:
         """Say which network is built."""
         self._say(f"loading {backbone} ({weights[:19]})")
+
+    def running(self) -> None:
+        """Count the pace from here: networks are built."""
+        self._pace.begin()
 
     def waiting(self, shards: int) -> None:
         """Say who is waited for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -10,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Extractor, Features, Units
+from extractors.runner import Outputs, Pending
 
 Token = TypeVar("Token")
-Outputs = tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True)
@@ -39,66 +40,99 @@ class _Clip(Generic[Token]):
     failure: Failure | None = None
 
 
+@dataclass(frozen=True)
+class _Batch(Generic[Token]):
+    """A batch under way, its units still at hand."""
+
+    units: NDArray[Any]
+    spans: list[tuple[_Clip[Token], int]]
+    pending: Pending | Exception
+
+
 class Batcher(Generic[Token]):
     """Batches of one backbone.
 
-    Units are taken in the order they come and clips are given back in that order, so the same shard always
-    makes the same batches and hence the same bits.
+    Units are taken in the order they come, so the same shard always makes the same batches and hence the same
+    bits. Clips are given back in that order too, but for those without a valid unit, which are given back at once.
 
     Args:
         extractor: loaded.
-        forward: runs a batch ``[units, ...]`` and gives its outputs as arrays; may raise.
+        submit: hands a batch ``[units, ...]`` to the device and gives what waits for its outputs; may raise.
         batch_units: units a batch.
+        in_flight: batches that may be under way before the oldest one is waited for.
         deliver: called once for every clip, with its features or its failure.
     """
 
     def __init__(
         self,
         extractor: Extractor,
-        forward: Callable[[NDArray[Any]], Outputs],
+        submit: Callable[[NDArray[Any]], Pending],
         *,
         batch_units: int,
+        in_flight: int = 1,
         deliver: Callable[[Token, dict[str, Features] | Failure], None],
     ) -> None:
         self._extractor = extractor
-        self._forward = forward
+        self._submit = submit
         self._batch_units = batch_units
+        self._in_flight = in_flight
         self._deliver = deliver
-        self._buffer: NDArray[Any] | None = None
+        self._buffers: list[NDArray[Any]] = []
         self._filled = 0
         self._spans: list[tuple[_Clip[Token], int]] = []
+        self._running: deque[_Batch[Token]] = deque()
 
     def add(self, token: Token, units: Units) -> None:
         """Take a clip's units; they are copied, so the caller may reuse the memory."""
         data = units.data[units.valid]
-        clip = _Clip(token, units.valid, len(data))
         if not len(data):
             self._deliver(token, self._extractor.empty())
             return
-        if self._buffer is None:
-            self._buffer = np.empty((self._batch_units, *data.shape[1:]), dtype=data.dtype)
+        if not self._buffers:
+            shape = (self._batch_units, *data.shape[1:])
+            self._buffers = [np.empty(shape, dtype=data.dtype) for _ in range(self._in_flight + 1)]
+        clip = _Clip(token, units.valid, len(data))
         at = 0
         while at < len(data):
             take = min(len(data) - at, self._batch_units - self._filled)
-            self._buffer[self._filled : self._filled + take] = data[at : at + take]
+            self._buffers[0][self._filled : self._filled + take] = data[at : at + take]
             self._spans.append((clip, take))
             self._filled += take
             at += take
             if self._filled == self._batch_units:
-                self.flush()
+                self._launch()
 
     def flush(self) -> None:
-        """Run what is in the buffer, full or not."""
-        if not self._filled or self._buffer is None:
-            return
-        batch, spans = self._buffer[: self._filled], self._spans
+        """Run what is in the buffer, full or not, and wait for all batches."""
+        if self._filled:
+            self._launch()
+        while self._running:
+            self._take_oldest()
+
+    def _launch(self) -> None:
+        """Hand the buffer to the device and go on with the one that was free the longest."""
+        batch, spans = self._buffers[0][: self._filled], self._spans
+        self._buffers.append(self._buffers.pop(0))
         self._filled, self._spans = 0, []
+        pending: Pending | Exception
         try:
-            outputs = self._forward(batch)
+            pending = self._submit(batch)
         except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the reason goes to the ledger
-            self._run_alone(batch, spans, problem)
+            pending = problem
+        self._running.append(_Batch(batch, spans, pending))
+        while len(self._running) >= max(self._in_flight, 1):
+            self._take_oldest()
+
+    def _take_oldest(self) -> None:
+        done = self._running.popleft()
+        try:
+            if isinstance(done.pending, Exception):
+                raise done.pending
+            outputs = done.pending.result()
+        except Exception as problem:  # noqa: BLE001 - as above
+            self._run_alone(done.units, done.spans, problem)
             return
-        self._scatter(outputs, spans)
+        self._scatter(outputs, done.spans)
 
     def _scatter(self, outputs: Outputs, spans: list[tuple[_Clip[Token], int]]) -> None:
         at = 0
@@ -114,7 +148,7 @@ class Batcher(Generic[Token]):
             try:
                 if len(spans) == 1:
                     raise problem
-                clip.parts.append(self._forward(batch[at : at + count]))
+                clip.parts.append(self._submit(batch[at : at + count]).result())
             except Exception as alone:  # noqa: BLE001 - as above
                 clip.failure = failure_of(alone)
             at += count

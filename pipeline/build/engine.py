@@ -8,16 +8,15 @@ on what was killed, retried or running beside it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
 from extractors.base import Extractor, Features, Units
+from extractors.runner import BatchRunner
 from extractors.views import FrameView
-from pipeline.build.batching import Batcher, Failure, Outputs, failure_of
+from pipeline.build.batching import Batcher, Failure, failure_of
 from pipeline.build.jobs import ShardJob, row_of
 from pipeline.build.keeping import Keeper
 from pipeline.build.plan import ShardTask
@@ -27,8 +26,6 @@ from storage.decoded import DecodedSpec
 from storage.errors import ShardLocked
 from storage.schema import Status
 from storage.store import FeatureStore
-
-Forward = Callable[[NDArray[Any]], Outputs]
 
 
 class ClipSource(Protocol):
@@ -45,13 +42,11 @@ class LoadedBackbone:
 
     Attributes:
         extractor: with its network loaded.
-        forward: runs a batch.
-        batch_units: units a batch.
+        runner: of its batches.
     """
 
     extractor: Extractor
-    forward: Forward
-    batch_units: int
+    runner: BatchRunner
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,13 @@ class Engine:
         def deliver(ticket: _Ticket, result: dict[str, Features] | Failure) -> None:
             _deliver(item.extractor, ticket, result)
 
-        return Batcher(item.extractor, item.forward, batch_units=item.batch_units, deliver=deliver)
+        return Batcher(
+            item.extractor,
+            item.runner.submit,
+            batch_units=item.runner.batch_units,
+            in_flight=item.runner.in_flight,
+            deliver=deliver,
+        )
 
     def run(self, tasks: Iterable[ShardTask]) -> list[ShardTask]:
         """Do the tasks.
@@ -131,8 +132,8 @@ class Engine:
                         self._finish(job)
                         commits.append((job, writer.submit(job.commit)))
                         open_jobs.remove(job)
-                    self._collect(commits, wait=False)
-                self._collect(commits, wait=True)
+                    self._collect(commits, at_most=1)
+                self._collect(commits, at_most=0)
             finally:
                 for job in open_jobs:
                     job.release()
@@ -176,9 +177,9 @@ class Engine:
         for row in job.task.clips:
             self._reporter.clip_done(row, job.entries(row))
 
-    def _collect(self, commits: deque[tuple[ShardJob, Future[None]]], *, wait: bool) -> None:
-        """Report finished commits; an error of the writer ends the run."""
-        while commits and (wait or commits[0][1].done()):
+    def _collect(self, commits: deque[tuple[ShardJob, Future[None]]], *, at_most: int) -> None:
+        """Report finished commits and wait until few are left; an error of the writer ends the run."""
+        while commits and (len(commits) > at_most or commits[0][1].done()):
             job, commit = commits.popleft()
             commit.result()
             self._reporter.shard_done(job.task.shard)

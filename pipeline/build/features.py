@@ -38,6 +38,8 @@ from storage.store import FeatureStore
 KEPT = "decoded"
 MEDIA = "media"
 _POLL_SECONDS = 0.5
+OPEN_SHARDS = 3
+"""Shards in memory at once: one being filled, one waiting for the writer, one in its hands."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,14 @@ class ExtractOptions:
         weights: ``pretrained``, ``random:SEED`` or a path, by backbone; the key ``""`` is for all others.
         sampling: ``uniform`` or ``published``.
         precision: ``float32``, ``bfloat16`` or ``float16``.
-        device: ``auto``, ``cpu`` or ``cuda:N``.
+        device: ``auto``, ``cpu`` or ``cuda:N``; several, with commas, for a worker process each.
         keep: intermediates to keep: ``frames``, ``waveform``, ``logmel``.
         clip_seconds: length of every clip.
         shard_size: clips a shard; ``None`` for the store's own, or the default.
         workers: decode processes; ``None`` to choose by the machine.
         deadline_seconds: for decoding one clip.
+        memory_bytes: for decoded clips and open shards, whatever the clips are like; the networks' own come on top.
+        compile_networks: run each network through ``torch.compile``.
         retry_failed: also redo clips that failed before.
         rebuild: replace arrays that were made otherwise.
         shards: only these shards.
@@ -70,6 +74,8 @@ class ExtractOptions:
     shard_size: int | None = None
     workers: int | None = None
     deadline_seconds: float = 60.0
+    memory_bytes: int | None = None
+    compile_networks: bool = False
     retry_failed: bool = False
     rebuild: bool = False
     shards: Sequence[int] | None = None
@@ -114,6 +120,31 @@ def extract(
         WeightsError: If weights cannot be had.
     """
     started = time.monotonic()
+    report = ExtractReport()
+    everyone = Reporters(report, reporter or Reporter())
+    devices = options.device.split(",")
+    if len(devices) == 1:
+        fill(table, store_url, options, reporter=everyone)
+    else:
+        from pipeline.build.fleet import fill_on_devices
+
+        fill_on_devices(table, store_url, options, devices=devices, reporter=everyone)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def fill(
+    table: ClipTable, store_url: str, options: ExtractOptions, *, reporter: Reporter, only_prepare: bool = False
+) -> None:
+    """As :func:`extract`, in this process, on one device.
+
+    Args:
+        table: the clips, in row order.
+        store_url: local path or fsspec URL; made if absent.
+        options: what and how.
+        reporter: told of the plan, every clip and every shard.
+        only_prepare: make the store and its arrays, find what is missing, and stop.
+    """
     extractors = _create(options)
     weights = [resolve(_weights_of(item, options), item.weights_source) for item in extractors]
     specs = kept_specs(options.keep, extractors, clip_seconds=options.clip_seconds, sampling=options.sampling)
@@ -123,13 +154,10 @@ def extract(
     chosen = [_prepare(store, item, found, options) for item, found in zip(extractors, weights, strict=True)]
     for spec in specs:
         store.ensure_decoded(spec)
-    report = ExtractReport()
-    run = _Run(store, table.clips, options, Reporters(report, reporter or Reporter()))
+    run = _Run(store, table.clips, options, reporter)
     for source in (MEDIA, KEPT):
         group = [item for item in chosen if item.source == source]
-        _fill(run, group, specs if source == MEDIA else (), report)
-    report.seconds = time.monotonic() - started
-    return report
+        _fill(run, group, specs if source == MEDIA else (), only_prepare=only_prepare)
 
 
 def _create(options: ExtractOptions) -> list[Extractor]:
@@ -138,7 +166,8 @@ def _create(options: ExtractOptions) -> list[Extractor]:
         raise InvalidInput(f"sampling {options.sampling!r}: expected one of {', '.join(SAMPLINGS)}")
     from extractors.runtime import check_precision, pick_device
 
-    check_precision(options.precision, pick_device(options.device))
+    for device in options.device.split(","):
+        check_precision(options.precision, pick_device(device))
     names = list(dict.fromkeys(options.backbones))
     return [registry.create(name, clip_seconds=options.clip_seconds) for name in names]
 
@@ -161,7 +190,7 @@ def _prepare(store: FeatureStore, extractor: Extractor, weights: ResolvedWeights
     return _Chosen(extractor, weights, source)
 
 
-def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], report: ExtractReport) -> None:
+def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], *, only_prepare: bool) -> None:
     """Do what is missing in the arrays of some backbones that share a source, until nothing is."""
     arrays = [spec.name for item in group for spec in item.extractor.specs]
     arrays += [spec.ledger_name for spec in specs]
@@ -171,16 +200,18 @@ def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], rep
         make_plan, run.store, arrays, run.clips, fingerprint_of=clip_fingerprint, retry_failed=run.options.retry_failed
     )
     plan = plan_for(shards=run.options.shards)
-    report.changed = tuple(dict.fromkeys((*report.changed, *plan.changed)))
     if not plan.tasks:
         return
     run.reporter.planned(plan, shards=run.store.shards)
+    if only_prepare:
+        return
     needed = _needed(group, plan)
     backbones = [_load(item, run) for item in needed]
     with _source(run, needed, specs) as source:
         engine = Engine(
             run.store, backbones, source, kept={spec.ledger_name: spec for spec in specs}, reporter=run.reporter
         )
+        run.reporter.running()
         _run_all(engine, plan, plan_for, run.reporter)
 
 
@@ -197,22 +228,27 @@ def _run_all(engine: Engine, plan: Plan, plan_for: partial[Plan], reporter: Repo
     """Run a plan. Shards that another process holds are looked at again until they are done, by it or by us."""
     while plan.tasks:
         locked = engine.run(plan.tasks)
-        if len(locked) == len(plan.tasks):
+        # Who holds a shard redoes its failed rows too, if asked to: redoing them again would be for nothing.
+        again = plan_for(shards=[task.shard for task in locked], retry_failed=False)
+        if len(again.tasks) == len(plan.tasks):
             reporter.waiting(len(locked))
             time.sleep(_POLL_SECONDS)
-        plan = plan_for(shards=[task.shard for task in locked])
+        plan = again
 
 
 def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     """Build a network and what runs its batches."""
-    from extractors.runtime import BatchSize, pick_device, run_batched
+    from extractors.memory import keep_freed_memory
+    from extractors.runner import BatchRunner
+    from extractors.runtime import pick_device
 
     device = pick_device(run.options.device)
+    keep_freed_memory()
     run.reporter.loading(item.extractor.name, item.weights.identity)
     item.extractor.load(item.weights, device=device, precision=run.options.precision)
-    units = item.extractor.cpu_batch if device == "cpu" else item.extractor.gpu_batch
-    forward = partial(run_batched, item.extractor.forward, batch_units=BatchSize(units), name=item.extractor.name)
-    return LoadedBackbone(item.extractor, forward, units)
+    return LoadedBackbone(
+        item.extractor, BatchRunner(item.extractor, device=device, compiled=run.options.compile_networks)
+    )
 
 
 def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -> AbstractContextManager[ClipSource]:
@@ -230,4 +266,13 @@ def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -
         keep=kept_canvas(specs),
         workers=run.options.workers,
         deadline_seconds=run.options.deadline_seconds,
+        slab_budget_bytes=_slab_budget(run, group),
     )
+
+
+def _slab_budget(run: _Run, group: Sequence[_Chosen]) -> int | None:
+    """What ``--memory`` leaves for decoded clips: a shard being filled and one being written come first."""
+    if run.options.memory_bytes is None:
+        return None
+    row = sum(spec.steps * spec.dim * 4 for item in group for spec in item.extractor.specs)
+    return run.options.memory_bytes - OPEN_SHARDS * run.store.info.shard_size * row

@@ -14,7 +14,7 @@ from extractors.base import Features
 from pipeline.build.plan import ShardTask
 from pipeline.build.slab import DecodeReport
 from storage.decoded import DecodedSpec
-from storage.errors import SchemaMismatch
+from storage.errors import SchemaMismatch, ShardLocked
 from storage.ledger import Row
 from storage.schema import Status
 from storage.store import FeatureStore
@@ -32,7 +32,7 @@ class ShardJob:
         kept: specs of the intermediates among the task's arrays, by ledger name.
 
     Raises:
-        ShardLocked: If another process holds it.
+        ShardLocked: If another process holds it, or has committed it since it was planned.
     """
 
     def __init__(self, store: FeatureStore, task: ShardTask, *, kept: Mapping[str, DecodedSpec]) -> None:
@@ -49,10 +49,18 @@ class ShardJob:
         self._fingerprints = {array: store.fingerprint(array) for array in task.rows if array not in kept}
         try:
             for array in task.rows:
+                self._check_unclaimed(array)
                 self._prepare(array)
         except BaseException:
             self.release()
             raise
+
+    def _check_unclaimed(self, array: str) -> None:
+        """Another process may have committed the shard between our plan and our claim: then the plan is stale."""
+        state = self._store.ledger(array).states().get(self.task.shard)
+        known = self.task.known.get(array)
+        if (state.commit if state else 0) != (known.commit if known else 0):
+            raise ShardLocked(f"{self._store.url}: shard {self.task.shard} of {array} was committed by another process")
 
     def _prepare(self, array: str) -> None:
         known = self.task.known.get(array)

@@ -20,6 +20,9 @@ class Reporter:
     def loading(self, backbone: str, weights: str) -> None:
         """A network is about to be built."""
 
+    def running(self) -> None:
+        """All networks are built; clips are about to be read."""
+
     def waiting(self, shards: int) -> None:
         """Other processes hold the shards that are left."""
 
@@ -52,6 +55,10 @@ class ExtractReport(Reporter):
     partial: set[str] = field(default_factory=set)
     changed: tuple[str, ...] = ()
     seconds: float = 0.0
+
+    def planned(self, plan: Plan, *, shards: int) -> None:
+        """Note the clips that changed."""
+        self.changed = tuple(dict.fromkeys((*self.changed, *plan.changed)))
 
     def clip_read(self, row: int, report: DecodeReport) -> None:
         """Count it."""
@@ -94,6 +101,11 @@ class Reporters(Reporter):
         """Tell all."""
         for reporter in self._reporters:
             reporter.loading(backbone, weights)
+
+    def running(self) -> None:
+        """Tell all."""
+        for reporter in self._reporters:
+            reporter.running()
 
     def waiting(self, shards: int) -> None:
         """Tell all."""

@@ -15,6 +15,7 @@ from pipeline.build.frames import CanvasView
 from pipeline.build.slab import DecodedClip, DecodeReport, DecodeRequest
 from pipeline.build.workers import DecodePool
 from storage.clips import Clip
+from storage.errors import InvalidInput
 from storage.ledger import Row
 from storage.schema import Sampling
 from storage.store import FeatureStore
@@ -27,6 +28,32 @@ SLABS_PER_WORKER = 2
 def default_workers() -> int:
     """Decode processes for this machine: one for each core that is ours to use, at most 16."""
     return max(1, min(len(os.sched_getaffinity(0)), MAX_WORKERS))
+
+
+def fit_workers(workers: int, clip_bytes: int, budget_bytes: int | None) -> tuple[int, int]:
+    """How many workers and decoded clips fit in a budget. Every decoded clip of a run has the same size.
+
+    Args:
+        workers: wanted.
+        clip_bytes: of one decoded clip.
+        budget_bytes: for all of them; ``None`` for no limit.
+
+    Returns:
+        Workers, and clips in memory at once.
+
+    Raises:
+        InvalidInput: If not even two clips fit: one being decoded, one in the networks' hands.
+    """
+    slabs = workers * SLABS_PER_WORKER + 1
+    if budget_bytes is None:
+        return workers, slabs
+    fitting = budget_bytes // clip_bytes
+    if fitting < 2:
+        raise InvalidInput(
+            f"--memory leaves {max(budget_bytes, 0) / 1e6:.0f} MB for decoded clips; two of {clip_bytes / 1e6:.0f} MB "
+            "are needed. Give more, a smaller --shard-size, or fewer backbones at once"
+        )
+    return min(workers, fitting - 1), min(slabs, fitting)
 
 
 def request_of(
@@ -84,6 +111,10 @@ class MediaSource:
         keep: frames for the store, if they are kept.
         workers: decode processes; ``None`` for :func:`default_workers`.
         deadline_seconds: for one clip.
+        slab_budget_bytes: for all decoded clips together; ``None`` for what keeps the workers busy.
+
+    Raises:
+        InvalidInput: If the budget does not hold two clips.
     """
 
     def __init__(
@@ -97,6 +128,7 @@ class MediaSource:
         keep: CanvasView | None,
         workers: int | None,
         deadline_seconds: float,
+        slab_budget_bytes: int | None = None,
     ) -> None:
         self._clips = clips
         self._request = partial(
@@ -107,9 +139,8 @@ class MediaSource:
             audio_views=audio_views,
             keep=keep,
         )
-        count = workers or default_workers()
         shape = self._request(clips[0]).shape
-        slabs = count * SLABS_PER_WORKER + 1
+        count, slabs = fit_workers(workers or default_workers(), shape.nbytes, slab_budget_bytes)
         self._pool = DecodePool(shape, workers=count, deadline_seconds=deadline_seconds, slabs=slabs)
 
     def __enter__(self) -> MediaSource:

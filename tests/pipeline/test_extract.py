@@ -1,10 +1,14 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from pipeline.build.features import ExtractOptions
+from pipeline.build.features import extract as extract_features
+from storage.clips import ClipTable
 from storage.store import FeatureStore
 
 TOYS = ("--backbone", "toy_visual", "--backbone", "toy_audio", "--weights", "random:0", "--clip-seconds", 2)
@@ -202,3 +206,28 @@ def test_a_whole_video_is_cut(avvp, ffmpeg, make_clip, tmp_path):
     assert "starts at 30 s" in out
     means = FeatureStore.open(tmp_path / "s.zarr").read("toy_visual").mean(axis=1)
     assert means[:2].argmax(axis=1).tolist() == [0, 2]
+
+
+def test_several_devices_are_several_workers_on_one_store(six_clips, filled, tmp_path):
+    vggish = ExtractOptions(
+        ("vggish",), {"": "random:0"}, device="cpu,cpu", clip_seconds=2, shard_size=1, memory_bytes=100_000_000
+    )
+    table = ClipTable.load(six_clips)
+    report = extract_features(table, str(tmp_path / "two.zarr"), vggish)
+    assert (report.shards, report.read, report.failed) == (set(range(6)), 6, {})
+    extract_features(table, str(tmp_path / "one.zarr"), replace(vggish, device="cpu"))
+    two, one = (FeatureStore.open(tmp_path / name).read("vggish") for name in ("two.zarr", "one.zarr"))
+    np.testing.assert_array_equal(two, one)
+
+
+def test_a_device_that_is_not_there_is_refused_before_any_worker_starts(avvp, six_clips, tmp_path):
+    code, _, err = extract(avvp, six_clips, tmp_path / "s.zarr", "--device", "cpu,gpu")
+    assert (code, "expected auto, cpu or cuda:N" in err, err.count("\n")) == (2, True, 1)
+
+
+def test_memory_too_small_is_refused(avvp, six_clips, tmp_path):
+    code, _, err = extract(avvp, six_clips, tmp_path / "s.zarr", "--memory", "10 kB")
+    assert (code, "two of" in err) == (2, True)
+    code, _, err = extract(avvp, six_clips, tmp_path / "s.zarr", "--memory", "lots")
+    assert (code, "expected a number of bytes" in err) == (2, True)
+    assert extract(avvp, six_clips, tmp_path / "s.zarr", "--memory", "1MB")[0] == 0

@@ -26,6 +26,16 @@ class Doubler(Extractor):
         raise NotImplementedError
 
 
+class Late:
+    """A batch that is computed when its result is asked for, as late as a GPU may be."""
+
+    def __init__(self, forward, batch):
+        self.forward, self.batch = forward, batch
+
+    def result(self):
+        return self.forward(self.batch)
+
+
 def units(*numbers, valid=None):
     data = np.asarray(numbers, dtype=np.float32)[:, None]
     return Units(data, np.ones(len(data), dtype=bool) if valid is None else np.asarray(valid))
@@ -35,13 +45,14 @@ def units(*numbers, valid=None):
 def run():
     batches, results = [], {}
 
-    def make(forward=lambda batch: (batch * 2,), size=3):
-        def recorded(batch):
+    def make(forward=lambda batch: (batch * 2,), size=3, in_flight=1):
+        def submit(batch):
             batches.append(batch[:, 0].tolist())
-            return forward(batch)
+            return Late(forward, batch)
 
         extractor = Doubler(name="doubler", clip_seconds=4)
-        return Batcher(extractor, recorded, batch_units=size, deliver=results.__setitem__), batches, results
+        batcher = Batcher(extractor, submit, batch_units=size, in_flight=in_flight, deliver=results.__setitem__)
+        return batcher, batches, results
 
     return make
 
@@ -60,6 +71,16 @@ def test_batches_are_filled_across_clips_in_order(run):
     assert batches == [[1, 2, 3], [4, 5, 6], [7, 8]]
     assert values(results["a"]) == [2, 4, 6, 8]
     assert values(results["b"]) == [10, 12, 14, 16]
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 3])
+def test_batches_in_flight_give_the_same(run, in_flight):
+    batcher, _, results = run(size=3, in_flight=in_flight)
+    for number in range(10):
+        batcher.add(number, units(*range(4 * number, 4 * number + 4)))
+    batcher.flush()
+    assert list(results) == list(range(10))
+    assert [value for item in results.values() for value in values(item)] == [2.0 * n for n in range(40)]
 
 
 def test_units_that_are_not_valid_are_never_run(run):

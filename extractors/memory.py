@@ -1,0 +1,31 @@
+"""Keeping the memory that a network frees between layers, instead of giving it back to the system each time.
+
+glibc maps large blocks afresh and unmaps them when freed, so that every activation costs its page faults again. On
+two cores, ResNet-152 took 1.2 times as long that way at 16 frames a batch, and 1.6 times at 80.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from functools import cache
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_LARGEST_BYTES = 1 << 30
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Ask glibc to reuse freed blocks of up to 1 GB. For this process; costs its high-water mark.
+
+    Returns:
+        Whether it was asked; false where the C library is another one.
+    """
+    try:
+        library = ctypes.CDLL("libc.so.6")
+        return bool(
+            library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BYTES) and library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        )
+    except (OSError, AttributeError):
+        return False
