@@ -62,6 +62,14 @@ class VisualNetwork(Extractor):
         """Turn the loaded network into one that gives features."""
         return network
 
+    def speed_up_on_cpu(self, network: nn.Module, example: Tensor) -> None:
+        """Change the loaded network in place so that it runs faster on a CPU in float32, with equal output.
+
+        Args:
+            network: folded and channels last.
+            example: a normalised batch of the usual size.
+        """
+
     @property
     def preprocessing(self) -> Mapping[str, Any]:
         """The view, and the normalisation after it."""
@@ -89,7 +97,11 @@ class VisualNetwork(Extractor):
         if self.channels_last:
             last = torch.channels_last_3d if len(self.unit_shape) == 4 else torch.channels_last
             network = network.to(memory_format=last)
-        self._network = network.to(self._device)
+        network = network.to(self._device)
+        if self._device.type == "cpu" and precision == "float32":
+            with torch.inference_mode():
+                self.speed_up_on_cpu(network, self._normalise(example.expand(self.cpu_batch, *self.unit_shape)))
+        self._network = network
 
     @property
     def unit_shape(self) -> tuple[int, ...]:

@@ -104,6 +104,23 @@ class Plain:
         self.network.fc = torch.nn.Identity()
         return self.network(batch).numpy()
 
+    @torch.no_grad()
+    def run_on_our_frames(self, clip: str) -> np.ndarray:
+        """The plain network on frames that are decoded without JPEGs in between, resized as the script does."""
+        from extractors.views import FrameView
+        from pipeline.build.decode import decode_clip, open_slab
+        from pipeline.build.slab import DecodeRequest
+
+        view = FrameView(8, 224, "crop", short_side=256)
+        request = DecodeRequest("clip", clip, frame_views=(view,))
+        slab = bytearray(request.shape.nbytes)
+        frames = open_slab(request, slab, decode_clip(request, slab)).frames[view]
+        to_network = self.transform.transforms[2:]  # the view has done the resize and the crop
+        images = [Image.fromarray(image) for image in frames.pixels]
+        for step in to_network:
+            images = [step(image) for image in images]
+        return self._headless(torch.stack(images))
+
     def _run_audio(self, clip: str, work: Path) -> np.ndarray:
         """Our own networks (the scripts' are the same), a second at a time, from a wav file."""
         from extractors.base import Waveform
@@ -129,7 +146,9 @@ def main() -> None:
                 found = plain.run(clip, Path(work))
                 np.save(Path(work) / "features.npy", found)
                 times.append(time.perf_counter() - began)
-                features[f"{name}/{Path(clip).stem}"] = found
+        if request.get("save"):
+            for clip in request["clips"]:
+                features[f"same_frames/{name}/{Path(clip).stem}"] = plain.run_on_our_frames(clip)
         seconds[name] = times
         del plain
     if request.get("save"):

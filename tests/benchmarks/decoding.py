@@ -1,0 +1,63 @@
+"""Decoding alone: ours in worker processes against ffmpeg dumps and Pillow, both on all cores. Prints one JSON line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from extractors.views import AudioView, FrameView
+from pipeline.build.ffmpeg_binary import ffmpeg_path
+from pipeline.build.sources import MediaSource
+from storage.clips import Clip
+
+VIEW = FrameView(8, 224, "crop", short_side=256)
+SOUNDS = (AudioView(16_000), AudioView(48_000))
+
+
+def plain(clip: str) -> int:
+    """As the AVVP scripts: JPEGs, a wav a rate, then read and resize them for a network."""
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = [ffmpeg_path(), "-loglevel", "error", "-y", "-i", clip]
+        subprocess.run([*quiet, "-r", "8", f"{folder}/%06d.jpg"], check=True)
+        for sound in SOUNDS:
+            subprocess.run([*quiet, "-vn", "-ac", "1", "-ar", str(sound.sample_rate_hz), f"{folder}/s.wav"], check=True)
+        files = sorted(Path(folder).glob("*.jpg"))
+        chosen = np.round(np.linspace(0, len(files) - 1, 80)).astype(int)
+        return sum(VIEW.apply(np.asarray(Image.open(files[index]).convert("RGB"))).size for index in chosen)
+
+
+def main() -> None:
+    request = json.loads(sys.argv[1])
+    paths = request["clips"] * request["copies"]
+    cores = len(os.sched_getaffinity(0))
+    clips = [Clip(str(number), path) for number, path in enumerate(paths)]
+    with MediaSource(
+        clips, clip_seconds=10, sampling="published", frame_views=[VIEW], audio_views=SOUNDS, keep=None,
+        workers=cores, deadline_seconds=60,
+    ) as source:  # fmt: skip
+        for decoded in source.decode(range(cores)):  # workers start here
+            decoded.release()
+        began = time.perf_counter()
+        for decoded in source.decode(range(len(clips))):
+            if not decoded.report.status.has_features:
+                raise SystemExit(decoded.report.reason)
+            decoded.release()
+        ours = time.perf_counter() - began
+    began = time.perf_counter()
+    with ThreadPoolExecutor(cores) as pool:
+        list(pool.map(plain, paths))
+    other = time.perf_counter() - began
+    print(json.dumps({"ours": ours / len(paths), "plain": other / len(paths)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Our side: clips through the engine into a store. Prints one JSON line. Run by run.py in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from extractors import runner
+from pipeline.build.features import ExtractOptions, extract
+from pipeline.build.reporting import Reporter
+from storage.clips import Clip, ClipTable
+from storage.store import FeatureStore
+
+FLOPS_A_FRAME = 2 * 11.514e9
+"""ResNet-152 at 224x224, one multiply-add counted as two."""
+
+
+class Watch(Reporter):
+    """When the networks were ready, and when the last shard was on disk."""
+
+    def running(self) -> None:
+        self.began = time.perf_counter()
+
+    def shard_done(self, shard: int) -> None:
+        self.ended = time.perf_counter()
+
+
+class ModelClock:
+    """Seconds spent in networks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        plain = runner.BatchRunner.submit
+
+        def submit(this, units):
+            began = time.perf_counter()
+            pending = plain(this, units)
+            self.seconds += time.perf_counter() - began
+            return pending
+
+        runner.BatchRunner.submit = submit
+
+
+def matrix_rate() -> float:
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    best = min(_timed(lambda: a @ b) for _ in range(20))
+    return 2 * 2048**3 / best
+
+
+def _timed(work) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    request = json.loads(sys.argv[1])
+    clips = [
+        Clip(f"{Path(path).stem} {copy}", path) for copy in range(request.get("copies", 1)) for path in request["clips"]
+    ]
+    clock, watch = ModelClock(), Watch()
+    weights = {"": "random:0", "efficientnet_lite0": "pretrained"}
+    out = {"clips": len(clips)}
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"{folder}/bench.zarr"
+        options = ExtractOptions(
+            request["backbones"],
+            weights,
+            sampling=request.get("sampling", "uniform"),
+            device=request.get("device", "cpu"),
+            precision=request.get("precision", "float32"),
+        )
+        extract(ClipTable(clips), url, options, reporter=watch)
+        out |= {"seconds": watch.ended - watch.began, "model_seconds": clock.seconds}
+        if request.get("save"):
+            store = FeatureStore.open(url)
+            rows = {Path(path).stem: row for row, path in enumerate(request["clips"])}
+            np.savez(request["save"], **{f"{name}/{stem}": store.read(name, [row])[0] for name in store.features
+                                         for stem, row in rows.items()})  # fmt: skip
+    if request.get("peak"):
+        out["peak_flops"] = matrix_rate()
+        out["flops"] = out["clips"] * 80 * FLOPS_A_FRAME / clock.seconds
+    import resource
+
+    out["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()

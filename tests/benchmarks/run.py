@@ -1,0 +1,160 @@
+"""All benchmarks: each figure is a ratio of two things timed in this run on this machine.
+
+    make bench                                   # everything, about 25 minutes on 2 cores
+    python tests/benchmarks/run.py --only decode # some rows
+
+Writes bench/table.md and bench/results.json. Uses the real clips of ``../shared/clips`` where they are, else
+clips that it makes. Weights are random: speed does not depend on them. Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+FIVE = ["resnet152", "r2plus1d_18", "clip_vit_l14", "vggish", "clap"]
+
+
+@dataclass
+class Row:
+    """One figure of the table."""
+
+    name: str
+    figure: float
+    must_reach: float
+    detail: str
+
+    @property
+    def reached(self) -> bool:
+        return self.figure >= self.must_reach
+
+
+def side(script: str, **request: object) -> dict:
+    """Run one side of a comparison in a process of its own and read its JSON line."""
+    command = [sys.executable, "-W", "ignore", str(HERE / script), json.dumps(request)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{script} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def find_clips(work: Path) -> list[str]:
+    shared = HERE.parents[2] / "shared" / "clips"
+    found = sorted(shared.glob("*.mp4"))
+    if not found:
+        from pipeline.build.synthetic import write_dataset
+
+        write_dataset(work, count=3)
+        found = sorted((work / "clips").glob("*.mp4"))
+    return [str(path) for path in found]
+
+
+def resnet_rows(clips: list[str], work: Path) -> list[Row]:
+    """Speed, starvation, matrix rate and equality of ResNet-152."""
+    plain = side("plain.py", backbones=["resnet152"], clips=clips, save=str(work / "plain.npz"))["resnet152"]
+    ours = side("engine.py", backbones=["resnet152"], clips=clips, copies=3, save=str(work / "ours.npz"), peak=True)
+    plain_rate, our_rate = len(clips) / sum(plain), ours["clips"] / ours["seconds"]
+    return [
+        Row("ResNet-152 at 8 FPS, clips/s over the plain way", our_rate / plain_rate, 2.2,
+            f"{our_rate:.4f} over {plain_rate:.4f} clips/s"),
+        Row("ResNet-152, model-only time over end-to-end time", ours["model_seconds"] / ours["seconds"], 0.92,
+            f"{ours['model_seconds']:.1f} of {ours['seconds']:.1f} s"),
+        Row("ResNet-152, FLOP/s over the machine's 2048³ matrix product", ours["flops"] / ours["peak_flops"], 0.65,
+            f"{ours['flops'] / 1e9:.0f} of {ours['peak_flops'] / 1e9:.0f} GFLOP/s"),
+        Row("features, lowest cosine to the plain way", cosine(work / "plain.npz", work / "ours.npz"), 0.99999,
+            "ResNet-152 and the published frames from a lossless decode of the same frames"),
+    ]  # fmt: skip
+
+
+def cosine(plain: Path, ours: Path) -> float:
+    """Lowest cosine of any step. The plain network runs on the frames that ours ran on: JPEGs differ by themselves."""
+    import numpy as np
+
+    with np.load(plain) as one, np.load(ours) as other:
+        lowest = 1.0
+        for name in other.files:
+            a, b = other[name].astype(np.float64), side_by_side(one, name).astype(np.float64)
+            cosines = (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
+            lowest = min(lowest, float(cosines.min()))
+    return lowest
+
+
+def side_by_side(archive, name: str):
+    return archive[f"same_frames/{name}"]
+
+
+def five_rows(clips: list[str], work: Path) -> list[Row]:
+    """All five backbones from one decode."""
+    plain = side("plain.py", backbones=FIVE, clips=clips)
+    ours = side("engine.py", backbones=FIVE, clips=clips, copies=2)
+    per_clip = sum(sum(times) for times in plain.values()) / len(clips)
+    each = ", ".join(f"{name} {sum(times) / len(clips):.2f}" for name, times in plain.items())
+    return [
+        Row("all five from one decode, over the plain way one by one", per_clip * ours["clips"] / ours["seconds"], 2.2,
+            f"{ours['seconds'] / ours['clips']:.2f} s a clip, plain {per_clip:.2f} ({each})"),
+    ]  # fmt: skip
+
+
+def decode_rows(clips: list[str], work: Path) -> list[Row]:
+    """Decoding alone, frames and both audio rates."""
+    found = side("decoding.py", clips=clips, copies=8)
+    return [
+        Row("decode alone over JPEG dump, wav dump and Pillow read", found["plain"] / found["ours"], 2.0,
+            f"{found['ours']:.2f} s a clip, plain {found['plain']:.2f}"),
+    ]  # fmt: skip
+
+
+def scaling_rows(clips: list[str], work: Path) -> list[Row]:
+    """Cost as work grows."""
+    few = side("engine.py", backbones=["efficientnet_lite0", "vggish"], clips=clips, copies=12 // len(clips))
+    many = side("engine.py", backbones=["efficientnet_lite0", "vggish"], clips=clips, copies=120 // len(clips))
+    rates = [found["clips"] / found["seconds"] for found in (few, many)]
+    return [
+        Row("clips/s at 120 clips over clips/s at 12", rates[1] / rates[0], 0.95,
+            f"{rates[1]:.3f} over {rates[0]:.3f} clips/s, EfficientNet-Lite0 and VGGish"),
+    ]  # fmt: skip
+
+
+GROUPS = {"resnet": resnet_rows, "five": five_rows, "decode": decode_rows, "scaling": scaling_rows}
+
+
+def table(rows: list[Row]) -> str:
+    lines = ["| figure | measured | must reach | |", "|---|---|---|---|"]
+    for row in rows:
+        digits = 6 if row.must_reach > 0.999 and row.must_reach < 1 else 2
+        mark = "reached" if row.reached else "**short**"
+        lines.append(f"| {row.name} | {row.figure:.{digits}f} | ≥ {row.must_reach:g} | {mark}; {row.detail} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", choices=sorted(GROUPS), default=sorted(GROUPS))
+    parser.add_argument("--out", type=Path, default=Path("bench"))
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        clips = find_clips(work)
+        for name in options.only:
+            rows += GROUPS[name](clips, work)
+            print(table(rows[-4:]) if name == "resnet" else table(rows[-1:]), flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    machine = {"cores": len(os.sched_getaffinity(0)), "processor": platform.processor(), "load": os.getloadavg()}
+    (options.out / "table.md").write_text(table(rows))
+    results = {"machine": machine, "rows": [{**asdict(row), "reached": row.reached} for row in rows]}
+    (options.out / "results.json").write_text(json.dumps(results, indent=2))
+    print(f"{options.out}/table.md, {options.out}/results.json")
+    sys.exit(0 if all(row.reached for row in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()
