@@ -22,6 +22,7 @@ from pipeline.build.decode import decode_clip
 from pipeline.build.slab import DecodeReport, DecodeRequest
 
 _PR_SET_PDEATHSIG = 1
+_NICENESS = 10
 _PARENT_CHECK_SECONDS = 1.0
 
 
@@ -141,6 +142,8 @@ def start_worker(parent: int) -> None:
         prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     # The parent may have died before the line above, and some systems have no such signal.
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    # On a CPU a network's threads wait for the slowest: a decoder on one of their cores would hold up all of them.
+    os.nice(_NICENESS)
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
