@@ -58,7 +58,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python -m pytest -q tests/benchmarks --override-ini python_files='bench_*.py'
+	$(BIN)/python tests/benchmarks/run.py --out bench
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
