@@ -91,8 +91,11 @@ class Root(ABC):
         """
 
     @abstractmethod
-    def sweep(self, folder: str) -> None:
-        """Remove what killed writes left in a folder whose lock the caller holds."""
+    def sweep(self, key: str) -> None:
+        """Remove what killed writes of this file left beside it. The caller holds the lock under which it is written.
+
+        Files of other shards may lie in the same folder, half written by others now: those stay.
+        """
 
 
 class LocalRoot(Root):
@@ -193,10 +196,10 @@ class LocalRoot(Root):
             os.close(descriptor)
 
     @override
-    def sweep(self, folder: str) -> None:
-        for name in self.names(folder):
-            if name.endswith(".partial"):
-                self.remove(f"{folder}/{name}")
+    def sweep(self, key: str) -> None:
+        target = self.path / key
+        for leftover in target.parent.glob(f"{target.name}.*.partial"):
+            leftover.unlink(missing_ok=True)
 
 
 def _open_locked(target: Path) -> int | None:
@@ -294,5 +297,5 @@ class RemoteRoot(Root):
         yield
 
     @override
-    def sweep(self, folder: str) -> None:
+    def sweep(self, key: str) -> None:
         """A killed put leaves nothing."""

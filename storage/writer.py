@@ -124,7 +124,7 @@ def _commit(
     for path, block in blocks.items():
         array = store.array(path)
         key = f"{path}/{_chunk_key(array, shard)}"
-        store.root.sweep(key.rsplit("/", 1)[0])
+        store.root.sweep(key)
         array[span.start : span.stop] = block
         store.root.sync(key)
         files[key] = _measured(store, key)

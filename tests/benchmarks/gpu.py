@@ -24,7 +24,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench"))
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        sys.exit("gpu.py: no CUDA device here")
+        print("gpu.py: no CUDA device here", file=sys.stderr)
+        sys.exit(2)
     lines = ["| backbone | precision | clips/s | model-only over end-to-end | decode cores |", "|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         clips = find_clips(Path(folder))

@@ -257,11 +257,14 @@ def test_a_claimed_shard_is_refused_and_free_after_a_kill(tmp_path, table):
     assert [name for name in store.root.names("ledger/net") if name.endswith(".lock")] == []
 
 
-def test_leftovers_of_killed_writes_are_swept(tmp_path, table):
+def test_leftovers_of_killed_writes_are_swept_and_those_of_other_shards_are_not(tmp_path, table):
     store = FeatureStore.create(tmp_path / "s.zarr", table, shard_size=2)
     store.ensure_feature(SPEC, ORIGIN)
-    leftover = tmp_path / "s.zarr/features/net/values/c/0/0/0.abc.partial"
-    leftover.parent.mkdir(parents=True)
-    leftover.write_bytes(b"half")
-    commit(store, 0)
-    assert not leftover.exists()
+    ours = [tmp_path / "s.zarr/features/net" / name for name in ("values/c/1/0/0.ab.partial", "status/c/1.cd.partial")]
+    theirs = [tmp_path / "s.zarr/features/net" / name for name in ("status/c/0.ef.partial", "status/c/11.ab.partial")]
+    for path in ours + theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    commit(store, 1)
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in theirs)
