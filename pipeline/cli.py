@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 USER_MISTAKE = 2
 SOME_CLIPS_FAILED = 3
 INTERRUPTED = 130
+_USERS_DISK = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EEXIST,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
+"""What only the owner of the disk can mend: rights, space, a file where a folder should be."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -116,6 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _complain(f"avvp: {mistake.format_message()}")
     except AvvpError as mistake:
         code = _complain(f"avvp: {mistake}")
+    except OSError as problem:
+        if problem.errno not in _USERS_DISK:
+            raise
+        code = _complain(f"avvp: {problem.filename or 'the disk'}: {problem.strerror}. Mend it and run the same again")
     except (click.Abort, KeyboardInterrupt):
         click.echo("avvp: interrupted. Committed shards are safe; run the same command to go on", err=True)
         code = INTERRUPTED

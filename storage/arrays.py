@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 
-from storage.clips import ClipTable
+from storage.clips import Clip, ClipTable
 from storage.decoded import DecodedSpec
 from storage.files import Root
 from storage.schema import FeatureSpec, Provenance, Status
 
+CLIP_COLUMNS = ("id", "source", "start_seconds", "end_seconds", "split", "labels")
 _WRITE_ALL: ArrayConfigParams = {"write_empty_chunks": True}
 
 
@@ -56,6 +57,15 @@ def create_clip_arrays(zarr_store: Any, table: ClipTable) -> None:
             config=_WRITE_ALL,
         )
         array[:] = np.asarray(values, dtype=object)
+
+
+def clips_of(columns: Mapping[str, list[Any]]) -> list[Clip]:
+    """The clips that :func:`create_clip_arrays` wrote, from its columns by name."""
+    rows = zip(*(columns[name] for name in CLIP_COLUMNS), strict=True)
+    return [
+        Clip(id_, path, start, None if np.isnan(end) else end, split, tuple(labels.split(";")) if labels else ())
+        for id_, path, start, end, split, labels in rows
+    ]
 
 
 def create_feature(root: Root, spec: FeatureSpec, provenance: Provenance, *, clips: int, shard_size: int) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 import uuid
 import zlib
 from abc import ABC, abstractmethod
@@ -16,9 +17,10 @@ from urllib.parse import urlsplit
 
 from typing_extensions import override
 
-from storage.errors import InvalidInput, ShardLocked
+from storage.errors import ShardLocked
 
 _BLOCK_BYTES = 1 << 20
+_LOCK_POLL_SECONDS = 0.05
 
 
 def crc32_of(data: bytes) -> int:
@@ -44,6 +46,8 @@ class Root(ABC):
             return LocalRoot(text)
         if urlsplit(text).scheme == "file":
             return LocalRoot(text.removeprefix("file://"))
+        from storage.remote import RemoteRoot
+
         return RemoteRoot(text)
 
     @abstractmethod
@@ -83,11 +87,15 @@ class Root(ABC):
         """Bytes of all files below a folder."""
 
     @abstractmethod
-    def lock(self, key: str) -> contextlib.AbstractContextManager[None]:
+    def lock(self, key: str, *, patience_seconds: float = 0.0) -> contextlib.AbstractContextManager[None]:
         """Hold a lock that dies with its process.
 
+        Args:
+            key: of the lock file.
+            patience_seconds: how long to wait for another process that holds it.
+
         Raises:
-            ShardLocked: If another process holds it.
+            ShardLocked: If another process holds it still.
         """
 
     @abstractmethod
@@ -183,12 +191,14 @@ class LocalRoot(Root):
 
     @override
     @contextlib.contextmanager
-    def lock(self, key: str) -> Iterator[None]:
+    def lock(self, key: str, *, patience_seconds: float = 0.0) -> Iterator[None]:
         target = self.path / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _open_locked(target)
-        if descriptor is None:
-            raise ShardLocked(f"{target}: another process is writing this shard")
+        give_up = time.monotonic() + patience_seconds
+        while (descriptor := _open_locked(target)) is None:
+            if time.monotonic() >= give_up:
+                raise ShardLocked(f"{target}: another process is writing this shard")
+            time.sleep(_LOCK_POLL_SECONDS)
         try:
             yield
         finally:
@@ -224,78 +234,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class RemoteRoot(Root):
-    """A folder in an object store, through fsspec. Puts are atomic there; ownership of shards is by plan."""
-
-    def __init__(self, url: str) -> None:
-        import fsspec
-
-        super().__init__(url)
-        try:
-            self.files, self.base = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as problem:
-            raise InvalidInput(f"{url}: this address cannot be opened: {problem}") from problem
-
-    def _full(self, key: str) -> str:
-        return f"{self.base.rstrip('/')}/{key}"
-
-    @override
-    def zarr_store(self, *, read_only: bool) -> Any:
-        from zarr.storage import FsspecStore
-
-        return FsspecStore.from_url(self.url, read_only=read_only)
-
-    @override
-    def read(self, key: str) -> bytes | None:
-        try:
-            return bytes(self.files.cat_file(self._full(key)))
-        except (FileNotFoundError, IsADirectoryError):
-            return None
-
-    @override
-    def put(self, key: str, data: bytes) -> None:
-        self.files.pipe_file(self._full(key), data)
-
-    @override
-    def names(self, folder: str) -> list[str]:
-        try:
-            entries = self.files.ls(self._full(folder), detail=False, refresh=True)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in entries)
-
-    @override
-    def remove(self, key: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.files.rm(self._full(key), recursive=True)
-
-    @override
-    def sync(self, key: str) -> None:
-        """Object stores answer a put when it is durable."""
-
-    @override
-    def bytes_and_crc32(self, key: str) -> tuple[int, int] | None:
-        data = self.read(key)
-        return None if data is None else (len(data), crc32_of(data))
-
-    @override
-    def size(self, key: str) -> int | None:
-        try:
-            return int(self.files.size(self._full(key)))
-        except FileNotFoundError:
-            return None
-
-    @override
-    def tree_bytes(self, folder: str) -> int:
-        return int(self.files.du(self._full(folder), total=True))
-
-    @override
-    @contextlib.contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        yield
-
-    @override
-    def sweep(self, key: str) -> None:
-        """A killed put leaves nothing."""

@@ -17,8 +17,16 @@ import numpy as np
 import zarr
 from numpy.typing import ArrayLike, NDArray
 
-from storage.arrays import create_clip_arrays, create_decoded, create_feature, create_root, read_rows
-from storage.clips import Clip, ClipTable
+from storage.arrays import (
+    CLIP_COLUMNS,
+    clips_of,
+    create_clip_arrays,
+    create_decoded,
+    create_feature,
+    create_root,
+    read_rows,
+)
+from storage.clips import ClipTable
 from storage.compare import StoreInfo, read_info, spec_differences, table_difference
 from storage.decoded import DecodedSpec
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
@@ -27,6 +35,8 @@ from storage.ledger import Ledger
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance, Status, fingerprint
 
 DEFAULT_SHARD_SIZE = 64
+CREATE_PATIENCE_SECONDS = 60.0
+"""How long to wait for another process that is making the store or an array; it takes well under a second."""
 
 
 class FeatureStore:
@@ -75,12 +85,15 @@ class FeatureStore:
         root = Root.at(url)
         if shard_size < 1 or clip_seconds < 1:
             raise InvalidInput(f"shard size {shard_size} and clip seconds {clip_seconds} must be 1 or more")
-        if strangers := set(root.names("")) - {"clips", "zarr.json", "create.lock"}:
-            raise InvalidInput(
-                f"{root.url}: is not a feature store and holds {sorted(strangers)[0]!r}. Give a new path"
-            )
-        info = StoreInfo(SCHEMA_VERSION, table.dataset, len(table), table.hash, clip_seconds, shard_size)
-        with root.lock("create.lock"):
+        with root.lock("create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
+            if read_info(root) is not None:
+                return cls.open_or_create(url, table, clip_seconds=clip_seconds, shard_size=shard_size)
+            names = {name for name in root.names("") if not name.endswith(".partial")}
+            if strangers := names - {"clips", "zarr.json", "create.lock"}:
+                raise InvalidInput(
+                    f"{root.url}: is not a feature store and holds {sorted(strangers)[0]!r}. Give a new path"
+                )
+            info = StoreInfo(SCHEMA_VERSION, table.dataset, len(table), table.hash, clip_seconds, shard_size)
             create_clip_arrays(root.zarr_store(read_only=False), table)
             create_root(root, asdict(info))
         return cls(root, info, read_only=False)
@@ -121,14 +134,8 @@ class FeatureStore:
     @cached_property
     def clips(self) -> ClipTable:
         """The clip table as stored."""
-        names = ("id", "source", "start_seconds", "end_seconds", "split", "labels")
-        columns = [np.asarray(self.array(f"clips/{name}")[:]) for name in names]
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        clips = (
-            Clip(id_, path, start, None if np.isnan(end) else end, split, tuple(labels.split(";")) if labels else ())
-            for id_, path, start, end, split, labels in rows
-        )
-        return ClipTable(clips, dataset=self.info.dataset, source=self.url)
+        columns = {name: np.asarray(self.array(f"clips/{name}")[:]).tolist() for name in CLIP_COLUMNS}
+        return ClipTable(clips_of(columns), dataset=self.info.dataset, source=self.url)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -260,24 +267,29 @@ class FeatureStore:
         Raises:
             SchemaMismatch: If it differs; the message says in what.
         """
-        attributes = self._attributes(f"features/{spec.name}")
-        if attributes:
-            there = FeatureSpec.from_json(attributes["spec"]), Provenance.from_json(attributes["provenance"])
-            differences = spec_differences(there, (spec, provenance))
-            if not differences:
-                return
-            if not rebuild and self.ledger(spec.name).states():
-                raise SchemaMismatch(
-                    f"{self.url}: features/{spec.name} has {'; '.join(differences)}. "
-                    f"Rebuild it: add --rebuild (it replaces this array only)"
-                )
-            self.remove_feature(spec.name)
-        create_feature(self.root, spec, provenance, clips=self.info.clips, shard_size=self.info.shard_size)
+        # Making an array wipes what lies there: the look and the making must be one step for all processes.
+        with self.root.lock(f"ledger/{spec.name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
+            attributes = self._attributes(f"features/{spec.name}")
+            if attributes:
+                there = FeatureSpec.from_json(attributes["spec"]), Provenance.from_json(attributes["provenance"])
+                differences = spec_differences(there, (spec, provenance))
+                if not differences:
+                    return
+                if not rebuild and self.ledger(spec.name).states():
+                    raise SchemaMismatch(
+                        f"{self.url}: features/{spec.name} has {'; '.join(differences)}. "
+                        f"Rebuild it: add --rebuild (it replaces this array only)"
+                    )
+                self.remove_feature(spec.name)
+            create_feature(self.root, spec, provenance, clips=self.info.clips, shard_size=self.info.shard_size)
 
     def remove_feature(self, name: str) -> None:
         """Remove a feature array and its ledger. Records go first: what is left of a killed call does not exist."""
         self._arrays = {path: array for path, array in self._arrays.items() if not path.startswith(f"features/{name}/")}
-        self.root.remove(f"ledger/{name}")
+        for entry in self.root.names(f"ledger/{name}"):
+            if not entry.endswith(".lock"):
+                self.root.remove(f"ledger/{name}/{entry}")
+        self.root.remove(f"features/{name}/zarr.json")
         self.root.remove(f"features/{name}")
 
     def ensure_decoded(self, spec: DecodedSpec) -> None:
@@ -286,6 +298,10 @@ class FeatureStore:
         Raises:
             SchemaMismatch: If they differ.
         """
+        with self.root.lock(f"ledger/{spec.ledger_name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
+            self._ensure_decoded(spec)
+
+    def _ensure_decoded(self, spec: DecodedSpec) -> None:
         attributes = self._attributes(f"decoded/{spec.name}")
         if attributes:
             if DecodedSpec.from_json(attributes["spec"]) != spec:

@@ -143,3 +143,10 @@ def test_backbones_are_listed(avvp):
     assert code == 0
     for words in ("resnet152", "80×2048", "clap_map", "64×768"):
         assert words in out
+
+
+def test_a_store_path_that_is_a_file(avvp, six_clips, tmp_path):
+    (tmp_path / "s.zarr").write_text("x")
+    code, _, err = avvp("extract", "--clips", six_clips, "--store", tmp_path / "s.zarr", *TOYS)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "s.zarr" in err

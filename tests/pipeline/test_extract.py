@@ -231,3 +231,15 @@ def test_memory_too_small_is_refused(avvp, six_clips, tmp_path):
     code, _, err = extract(avvp, six_clips, tmp_path / "s.zarr", "--memory", "lots")
     assert (code, "expected a number of bytes" in err) == (2, True)
     assert extract(avvp, six_clips, tmp_path / "s.zarr", "--memory", "1MB")[0] == 0
+
+
+def test_two_processes_make_and_fill_one_store(avvp_process, six_clips, filled, tmp_path):
+    store = tmp_path / "both.zarr"
+    arguments = ("extract", "--clips", six_clips, "--store", store, *TOYS, "--shard-size", 1, "--workers", 1)
+    both = [avvp_process(*arguments, TOY_SLEEP="0.02") for _ in range(2)]
+    assert [process.wait(120) for process in both] == [0, 0]
+    opened, alone = FeatureStore.open(store), FeatureStore.open(filled)
+    for name in ("toy_visual", "toy_audio"):
+        np.testing.assert_allclose(opened.read(name), alone.read(name), atol=1e-4)
+        assert {state.commit for state in opened.ledger(name).states().values()} == {1}
+    assert "Traceback" not in (tmp_path / "log.txt").read_text()
