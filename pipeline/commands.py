@@ -66,7 +66,7 @@ def run_extract(
     )
     for (status, reason), count in report.reasons.most_common(_SHOWN_FAILURES):
         console.print(f"  {count} {status}: {escape(reason)}")
-    return _FAILED_EXIT if report.failed else 0
+    return _FAILED_EXIT if report.failed or _failed_before(store_url) else 0
 
 
 def _failed_before(store_url: str) -> int:

@@ -280,8 +280,15 @@ class FeatureStore:
                         f"{self.url}: features/{spec.name} has {'; '.join(differences)}. "
                         f"Rebuild it: add --rebuild (it replaces this array only)"
                     )
+                self._replaceable(spec.name)
                 self.remove_feature(spec.name)
             create_feature(self.root, spec, provenance, clips=self.info.clips, shard_size=self.info.shard_size)
+
+    def _replaceable(self, name: str) -> None:
+        """Raises ShardLocked if another process is working on a shard of this array: its rows would be lost."""
+        for shard in range(self.shards):
+            with self.root.lock(self.ledger(name).lock_key(shard)):
+                pass
 
     def remove_feature(self, name: str) -> None:
         """Remove a feature array and its ledger. Records go first: what is left of a killed call does not exist."""

@@ -84,14 +84,15 @@ class Batcher(Generic[Token]):
 
     def add(self, token: Token, units: Units) -> None:
         """Take a clip's units; they are copied, so the caller may reuse the memory."""
-        data = units.data[units.valid]
+        valid = units.valid.copy()  # the mask may lie in a slab that is reused before this clip is done
+        data = units.data[valid]
         if not len(data):
             self._deliver(token, self._extractor.empty())
             return
         if not self._buffers:
             shape = (self._batch_units, *data.shape[1:])
             self._buffers = [np.empty(shape, dtype=data.dtype) for _ in range(self._in_flight + 1)]
-        clip = _Clip(token, units.valid, len(data))
+        clip = _Clip(token, valid, len(data))
         at = 0
         while at < len(data):
             take = min(len(data) - at, self._batch_units - self._filled)

@@ -66,6 +66,7 @@ class Engine:
         backbones: loaded.
         source: of decoded clips.
         kept: specs of intermediates to keep, by ledger name.
+        identities: fingerprint of each feature array, as this run makes it.
         reporter: told of every clip and shard.
     """
 
@@ -76,9 +77,11 @@ class Engine:
         source: ClipSource,
         *,
         kept: Mapping[str, DecodedSpec],
+        identities: Mapping[str, str],
         reporter: Reporter,
     ) -> None:
         self._store = store
+        self._identities = identities
         self._source = source
         self._kept = kept
         self._reporter = reporter
@@ -114,7 +117,7 @@ class Engine:
         def rows() -> Iterator[int]:
             for task in tasks:
                 try:
-                    job = ShardJob(self._store, task, kept=self._kept)
+                    job = ShardJob(self._store, task, kept=self._kept, identities=self._identities)
                 except ShardLocked:
                     locked.append(task)
                     continue

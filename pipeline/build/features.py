@@ -32,7 +32,7 @@ from pipeline.build.sources import KeptSource, MediaSource, can_read_kept
 from storage.clips import Clip, ClipTable
 from storage.decoded import DecodedSpec
 from storage.errors import InvalidInput
-from storage.schema import SAMPLINGS, Sampling
+from storage.schema import SAMPLINGS, Sampling, fingerprint
 from storage.store import FeatureStore
 
 KEPT = "decoded"
@@ -88,6 +88,7 @@ class _Chosen:
     extractor: Extractor
     weights: ResolvedWeights
     source: str
+    identities: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,8 @@ def _prepare(store: FeatureStore, extractor: Extractor, weights: ResolvedWeights
     origin = provenance_of(extractor, weights, sampling=options.sampling, precision=options.precision, source=source)
     for spec in extractor.specs:
         store.ensure_feature(spec, origin, rebuild=options.rebuild)
-    return _Chosen(extractor, weights, source)
+    identities = {spec.name: fingerprint(spec, origin) for spec in extractor.specs}
+    return _Chosen(extractor, weights, source, identities)
 
 
 def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], *, only_prepare: bool) -> None:
@@ -209,7 +211,12 @@ def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], *, 
     backbones = [_load(item, run) for item in needed]
     with _source(run, needed, specs) as source:
         engine = Engine(
-            run.store, backbones, source, kept={spec.ledger_name: spec for spec in specs}, reporter=run.reporter
+            run.store,
+            backbones,
+            source,
+            kept={spec.ledger_name: spec for spec in specs},
+            identities={name: made for item in needed for name, made in item.identities.items()},
+            reporter=run.reporter,
         )
         run.reporter.running()
         _run_all(engine, plan, plan_for, run.reporter)

@@ -30,12 +30,21 @@ class ShardJob:
         store: open for writing.
         task: what to make.
         kept: specs of the intermediates among the task's arrays, by ledger name.
+        identities: fingerprint of each feature array, as this run makes it.
 
     Raises:
         ShardLocked: If another process holds it, or has committed it since it was planned.
+        SchemaMismatch: If another process has replaced an array with one made otherwise.
     """
 
-    def __init__(self, store: FeatureStore, task: ShardTask, *, kept: Mapping[str, DecodedSpec]) -> None:
+    def __init__(
+        self,
+        store: FeatureStore,
+        task: ShardTask,
+        *,
+        kept: Mapping[str, DecodedSpec],
+        identities: Mapping[str, str],
+    ) -> None:
         self.task = task
         self.span = store.shard_rows(task.shard)
         self._store = store
@@ -46,9 +55,10 @@ class ShardJob:
         self._values: dict[str, NDArray[np.float32]] = {}
         self._valid: dict[str, NDArray[np.bool_]] = {}
         self._companions: dict[str, dict[str, NDArray[Any]]] = {}
-        self._fingerprints = {array: store.fingerprint(array) for array in task.rows if array not in kept}
+        self._identities = identities
         try:
             for array in task.rows:
+                self._check_unchanged(array)
                 self._check_unclaimed(array)
                 self._prepare(array)
         except BaseException:
@@ -129,7 +139,6 @@ class ShardJob:
                         self._store, self._kept[array], self.task.shard, companions=self._companions[array], rows=rows
                     )
                 else:
-                    self._check_unchanged(array)
                     commit_features(
                         self._store,
                         array,
@@ -142,7 +151,8 @@ class ShardJob:
             self.release()
 
     def _check_unchanged(self, array: str) -> None:
-        if self._store.fingerprint(array) != self._fingerprints[array]:
+        """Nobody replaces an array of which a shard is claimed, so this holds until the commit."""
+        if array not in self._kept and self._store.fingerprint(array) != self._identities[array]:
             raise SchemaMismatch(
                 f"{self._store.url}: features/{array} was replaced by another process while this one ran. "
                 "Run one of them at a time"

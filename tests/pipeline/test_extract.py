@@ -243,3 +243,11 @@ def test_two_processes_make_and_fill_one_store(avvp_process, six_clips, filled, 
         np.testing.assert_allclose(opened.read(name), alone.read(name), atol=1e-4)
         assert {state.commit for state in opened.ledger(name).states().values()} == {1}
     assert "Traceback" not in (tmp_path / "log.txt").read_text()
+
+
+def test_short_clips_among_long_ones_keep_their_own_masks(avvp, make_clip, tmp_path):
+    for number in range(12):
+        make_clip(tmp_path / "clips" / f"{number:02d}.mp4", seconds=1 if number % 2 else 2)
+    assert extract(avvp, tmp_path / "clips", tmp_path / "s.zarr", "--workers", 2)[0] == 0
+    steps = FeatureStore.open(tmp_path / "s.zarr").valid("toy_visual").sum(axis=1)
+    assert steps.tolist() == [8, 4] * 6

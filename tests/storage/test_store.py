@@ -268,3 +268,14 @@ def test_leftovers_of_killed_writes_are_swept_and_those_of_other_shards_are_not(
     commit(store, 1)
     assert not any(path.exists() for path in ours)
     assert all(path.exists() for path in theirs)
+
+
+def test_an_array_at_work_is_not_replaced(tmp_path, table):
+    store = FeatureStore.create(tmp_path / "s.zarr", table, shard_size=2)
+    store.ensure_feature(SPEC, ORIGIN)
+    other = Provenance("net", "1", "random:1", {"size": 224}, "uniform")
+    with claim(store, ["net"], 1), pytest.raises(ShardLocked, match="another process"):
+        store.ensure_feature(SPEC, other, rebuild=True)
+    assert store.provenance("net").weights == "random:0"
+    store.ensure_feature(SPEC, other)
+    assert store.provenance("net").weights == "random:1"

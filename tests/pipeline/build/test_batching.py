@@ -99,6 +99,7 @@ def test_the_buffer_is_a_copy(run):
     item = units(1, 2, 3, 4)
     batcher.add("a", item)
     item.data[:] = 100
+    item.valid[:] = False
     batcher.flush()
     assert values(results["a"]) == [2, 4, 6, 8]
 
