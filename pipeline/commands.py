@@ -233,9 +233,9 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
 
 
 def _print_clip(console: Console, store: FeatureStore, clip_id: str, array: str | None) -> None:
-    from pipeline.inspection import clip_views, row_of_clip
+    from pipeline.inspection import clip_views
 
-    clip = store.clips[row_of_clip(store, clip_id)]
+    clip = store.clips[store.row_of(clip_id)]
     end = "end" if clip.end_seconds is None else f"{clip.end_seconds:g}"
     console.print(
         f"{escape(clip.id)}: {escape(clip.path)} [{clip.start_seconds:g}, {end}) s", style="bold", soft_wrap=True

@@ -9,7 +9,6 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
 _READ_ROWS = 64
@@ -139,24 +138,8 @@ def clip_views(store: FeatureStore, clip_id: str) -> list[ClipView]:
     Raises:
         InvalidInput: If the store has no such clip.
     """
-    row = row_of_clip(store, clip_id)
+    row = store.row_of(clip_id)
     return [_clip_view(store, name, row) for name in store.features]
-
-
-def row_of_clip(store: FeatureStore, clip_id: str) -> int:
-    """The row of a clip.
-
-    Raises:
-        InvalidInput: If the store has no such clip; near names are given.
-    """
-    if clip_id in store.ids:
-        return store.ids.index(clip_id)
-    import difflib
-
-    near = difflib.get_close_matches(clip_id, store.ids, n=3) or store.ids[:3]
-    raise InvalidInput(
-        f"{store.url}: no clip {clip_id!r} among {len(store.ids)}. There are, for instance: {', '.join(near)}"
-    )
 
 
 def _clip_view(store: FeatureStore, name: str, row: int) -> ClipView:

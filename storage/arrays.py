@@ -8,32 +8,47 @@ from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 
 from storage.clips import Clip, ClipTable
 from storage.decoded import DecodedSpec
+from storage.errors import InvalidInput
 from storage.files import Root
 from storage.schema import FeatureSpec, Provenance, Status
+from storage.seal import Seal
 
 CLIP_COLUMNS = ("id", "source", "start_seconds", "end_seconds", "split", "labels")
 _WRITE_ALL: ArrayConfigParams = {"write_empty_chunks": True}
 
 
-def codecs() -> list[Any]:
-    """The default codec of every chunk: zstd level 1, then a crc32c that readers check."""
-    return [ZstdCodec(level=1), Crc32cCodec()]
+CODECS = ("zstd", "none")
+
+
+def codecs(name: str = "zstd") -> list[Any]:
+    """The codec of every chunk: zstd level 1 or none, then a crc32c that readers check.
+
+    Raises:
+        InvalidInput: If there is no such codec.
+    """
+    if name not in CODECS:
+        raise InvalidInput(f"codec {name!r}: expected one of {', '.join(CODECS)}")
+    return [*([ZstdCodec(level=1)] if name == "zstd" else []), Crc32cCodec()]
 
 
 def create_root(root: Root, info: Mapping[str, Any]) -> None:
-    """Put the root's attributes: from now on there is a store."""
-    _put_group(root, "", info)
+    """Seal the clip table, and put the root's attributes: from now on there is a store."""
+    body = group_bytes(info)
+    keys = [key for key, _ in root.walk("clips")]
+    Seal.of(root, keys, {"zarr.json": body}).put(root, "ledger")
+    root.put("zarr.json", body)
 
 
-def create_clip_arrays(zarr_store: Any, table: ClipTable) -> None:
+def create_clip_arrays(root: Root, table: ClipTable) -> None:
     """Write the clip table: one array a column, one chunk each."""
-    zarr.create_group(zarr_store, path="clips", overwrite=True)
+    root.remove("clips")
+    root.put("clips/zarr.json", group_bytes())
+    zarr_store = root.zarr_store(read_only=False)
     ends = [np.nan if clip.end_seconds is None else clip.end_seconds for clip in table]
     numbers = {"start_seconds": [clip.start_seconds for clip in table], "end_seconds": ends}
     texts = {
@@ -68,40 +83,44 @@ def clips_of(columns: Mapping[str, list[Any]]) -> list[Clip]:
     ]
 
 
-def create_feature(root: Root, spec: FeatureSpec, provenance: Provenance, *, clips: int, shard_size: int) -> None:
+def create_feature(
+    root: Root, spec: FeatureSpec, provenance: Provenance, *, clips: int, shard_size: int, codec: str = "zstd"
+) -> None:
     """Make the empty arrays of a backbone, its group's attributes last.
 
     ``values`` has one clip a chunk inside shards of ``shard_size`` clips; ``valid`` and ``status`` have one
     chunk a shard. Floats that were never written are NaN, statuses ``PENDING``.
     """
     base = f"features/{spec.name}"
-    zarr_store = root.zarr_store(read_only=False)
+    zarr_store = _zarr_store_with(root, "features", base)
     shape = (clips, spec.steps, spec.dim)
-    _create(
-        zarr_store, f"{base}/values", shape, (1, *shape[1:]), spec.dtype, fill=np.nan, shards=(shard_size, *shape[1:])
-    )
+    shards = (shard_size, *shape[1:])
+    _create(zarr_store, f"{base}/values", shape, (1, *shape[1:]), spec.dtype, fill=np.nan, shards=shards, codec=codec)
     _create(zarr_store, f"{base}/valid", shape[:2], (shard_size, spec.steps), "bool", fill=False)
     _create(zarr_store, f"{base}/status", (clips,), (shard_size,), "uint8", fill=int(Status.PENDING))
-    _put_group(root, base, {"spec": spec.to_json(), "provenance": provenance.to_json()})
+    body = group_bytes({"spec": spec.to_json(), "provenance": provenance.to_json()})
+    made = [f"{base}/{name}/zarr.json" for name in ("values", "valid", "status")]
+    Seal.of(root, made, {f"{base}/zarr.json": body}).put(root, f"ledger/{spec.name}")
+    root.put(f"{base}/zarr.json", body)
 
 
 def create_decoded(root: Root, spec: DecodedSpec, *, clips: int, shard_size: int) -> None:
     """Make the empty arrays of a kept intermediate: one file a clip, companions one file a shard."""
-    zarr_store = root.zarr_store(read_only=False)
-    for key, (shape, dtype) in spec.companions.items():
-        _create(zarr_store, f"decoded/{spec.name}_{key}", (clips, *shape), (shard_size, *shape), dtype, fill=0)
+    zarr_store = _zarr_store_with(root, "decoded")
+    paths = [f"decoded/{spec.name}", *(f"decoded/{spec.name}_{key}" for key in spec.companions)]
+    for path, (shape, dtype) in zip(paths[1:], spec.companions.values(), strict=True):
+        _create(zarr_store, path, (clips, *shape), (shard_size, *shape), dtype, fill=0)
     attributes = {"avvp": {"spec": spec.to_json()}}
-    _create(
-        zarr_store, f"decoded/{spec.name}", (clips, *spec.shape), (1, *spec.shape), spec.dtype, fill=0,
-        attributes=attributes,
-    )  # fmt: skip
+    _create(zarr_store, paths[0], (clips, *spec.shape), (1, *spec.shape), spec.dtype, fill=0, attributes=attributes)
+    Seal.of(root, [f"{path}/zarr.json" for path in paths]).put(root, f"ledger/{spec.ledger_name}")
 
 
-def read_rows(array: zarr.Array[Any], rows: NDArray[np.intp], committed: NDArray[np.bool_], out: NDArray[Any]) -> None:
-    """Fill ``out[i]`` with row ``rows[i]`` where it is committed. A selection a row: ``oindex`` is six times slower."""
-    for position, row in enumerate(rows):
-        if committed[row]:
-            out[position] = array[int(row)]
+def _zarr_store_with(root: Root, *groups: str) -> Any:
+    """The zarr store, with bare groups in which arrays can be made."""
+    for path in groups:
+        if root.read(f"{path}/zarr.json") is None:
+            root.put(f"{path}/zarr.json", group_bytes())
+    return root.zarr_store(read_only=False)
 
 
 def _create(
@@ -114,6 +133,7 @@ def _create(
     fill: Any,
     shards: tuple[int, ...] | None = None,
     attributes: dict[str, Any] | None = None,
+    codec: str = "zstd",
 ) -> zarr.Array[Any]:
     return zarr.create_array(
         zarr_store,
@@ -123,14 +143,14 @@ def _create(
         shards=shards,
         dtype=dtype,
         fill_value=fill,
-        compressors=codecs(),
+        compressors=codecs(codec),
         attributes=attributes,
         overwrite=True,
         config=_WRITE_ALL,
     )
 
 
-def _put_group(root: Root, path: str, attributes: Mapping[str, Any]) -> None:
-    """Put a group's attributes durably, after its arrays: zarr makes bare groups, and those do not count for us."""
-    body = {"zarr_format": 3, "node_type": "group", "attributes": {"avvp": dict(attributes)}}
-    root.put(f"{path}/zarr.json".lstrip("/"), json.dumps(body, indent=2, allow_nan=False).encode())
+def group_bytes(attributes: Mapping[str, Any] | None = None) -> bytes:
+    """The metadata of a group; without attributes of ours it does not count as one of ours."""
+    body = {"zarr_format": 3, "node_type": "group", "attributes": {"avvp": dict(attributes)} if attributes else {}}
+    return json.dumps(body, indent=2, allow_nan=False).encode()

@@ -7,14 +7,14 @@ rows that the last record calls stored are still there, whichever version of the
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Self
 
+from storage.envelope import pack, unpack
 from storage.errors import StoreError
-from storage.files import Root, crc32_of
+from storage.files import Root
 from storage.schema import Status
 
 _RECORD = re.compile(r"(\d{5})\.(\d{4})\.(json|intent)")
@@ -83,10 +83,7 @@ class ShardRecord:
 
     def to_bytes(self) -> bytes:
         """JSON with a checksum of itself."""
-        body = asdict(self)
-        body["rows"] = [asdict(row) for row in self.rows]
-        text = json.dumps(body, sort_keys=True, ensure_ascii=False)
-        return json.dumps({"crc32": crc32_of(text.encode()), "record": text}, ensure_ascii=False).encode() + b"\n"
+        return pack({**asdict(self), "rows": [asdict(row) for row in self.rows]})
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Self:
@@ -95,15 +92,10 @@ class ShardRecord:
         Raises:
             StoreError: If the record is damaged.
         """
+        body = unpack(data, where=where)
         try:
-            envelope = json.loads(data)
-            text = envelope["record"]
-            if crc32_of(text.encode()) != envelope["crc32"]:
-                raise StoreError(f"{where}: the record's checksum is wrong. Run: avvp verify")
-            body: dict[str, Any] = json.loads(text)
-            body["rows"] = tuple(Row(**row) for row in body["rows"])
-            return cls(**body)
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            return cls(**{**body, "rows": tuple(Row(**row) for row in body["rows"])})
+        except (KeyError, TypeError) as problem:
             raise StoreError(f"{where}: not a ledger record ({problem}). Run: avvp verify") from problem
 
 
@@ -167,7 +159,7 @@ class Ledger:
 
     def append(self, record: ShardRecord) -> None:
         """Put a record: from here on the shard exists for readers."""
-        self._root.put(self.key(record.shard, record.commit), record.to_bytes())
+        self._root.put_new(self.key(record.shard, record.commit), record.to_bytes())
         self._root.remove(self.key(record.shard, record.commit, "intent"))
 
     def lock_key(self, shard: int) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
@@ -21,22 +22,23 @@ from storage.arrays import (
     CLIP_COLUMNS,
     clips_of,
     create_clip_arrays,
-    create_decoded,
-    create_feature,
     create_root,
-    read_rows,
 )
 from storage.clips import ClipTable
-from storage.compare import StoreInfo, read_info, spec_differences, table_difference
+from storage.compare import StoreInfo, read_info, table_difference
 from storage.decoded import DecodedSpec
+from storage.direct import DirectArray
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
 from storage.files import Root
 from storage.ledger import Ledger
+from storage.pool import Threads
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance, Status, fingerprint
 
 DEFAULT_SHARD_SIZE = 64
 CREATE_PATIENCE_SECONDS = 60.0
 """How long to wait for another process that is making the store or an array; it takes well under a second."""
+_LEFT_BY_CREATION = re.compile(r"clips|ledger|zarr\.json|create\.lock.*|.*\.partial")
+"""What a killed creation may have left, and its lock."""
 
 
 class FeatureStore:
@@ -52,8 +54,16 @@ class FeatureStore:
         self.url = root.url
         self.info = info
         self.read_only = read_only
-        self._zarr_store = root.zarr_store(read_only=read_only)
-        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self.threads = Threads(root.reading_threads)
+        self._arrays: dict[str, DirectArray] = {}
+        self._committed: dict[str, tuple[Hashable, NDArray[np.bool_]]] = {}
+
+    def __repr__(self) -> str:
+        return f"FeatureStore({self.url!r}, {self.info.clips} clips, features: {', '.join(self.features) or 'none'})"
+
+    def __reduce__(self) -> Any:
+        """Opened anew in another process, e.g. a data loader's worker."""
+        return _reopened, (self.url, self.read_only)
 
     @classmethod
     def open(cls, url: str | os.PathLike[str], *, read_only: bool = True) -> FeatureStore:
@@ -88,13 +98,10 @@ class FeatureStore:
         with root.lock("create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
             if read_info(root) is not None:
                 return cls.open_or_create(url, table, clip_seconds=clip_seconds, shard_size=shard_size)
-            names = {name for name in root.names("") if not name.endswith(".partial")}
-            if strangers := names - {"clips", "zarr.json", "create.lock"}:
-                raise InvalidInput(
-                    f"{root.url}: is not a feature store and holds {sorted(strangers)[0]!r}. Give a new path"
-                )
+            if strangers := [name for name in root.names("") if not _LEFT_BY_CREATION.fullmatch(name)]:
+                raise InvalidInput(f"{root.url}: is not a feature store and holds {strangers[0]!r}. Give a new path")
             info = StoreInfo(SCHEMA_VERSION, table.dataset, len(table), table.hash, clip_seconds, shard_size)
-            create_clip_arrays(root.zarr_store(read_only=False), table)
+            create_clip_arrays(root, table)
             create_root(root, asdict(info))
         return cls(root, info, read_only=False)
 
@@ -153,36 +160,46 @@ class FeatureStore:
         return range(first, min(first + self.info.shard_size, self.info.clips))
 
     def array(self, path: str) -> zarr.Array[Any]:
-        """A Zarr array by its path in the store; kept open."""
-        if path not in self._arrays:
-            mode: Literal["r", "r+"] = "r" if self.read_only else "r+"
-            try:
-                # Whole shards are written even where every row failed: an absent file would look like a lost one.
-                with zarr.config.set({"array.write_empty_chunks": True}):  # opening takes no such argument
-                    found = zarr.open_array(self._zarr_store, path=path, mode=mode)
-            except (FileNotFoundError, ValueError) as problem:
-                there = ", ".join(self.features) or "none yet"
-                raise StoreError(f"{self.url}: no array {path!r}. Features there are: {there}") from problem
-            self._arrays[path] = found
-        return self._arrays[path]
+        """A Zarr array by its path in the store, as zarr gives it."""
+        mode: Literal["r", "r+"] = "r" if self.read_only else "r+"
+        try:
+            # Whole shards are written even where every row failed: an absent file would look like a lost one.
+            with zarr.config.set({"array.write_empty_chunks": True}):  # opening takes no such argument
+                return zarr.open_array(self.root.zarr_store(read_only=self.read_only), path=path, mode=mode)
+        except (FileNotFoundError, ValueError) as problem:
+            there = ", ".join(self.features) or "none yet"
+            raise StoreError(f"{self.url}: no array {path!r}. Features there are: {there}") from problem
+
+    def direct(self, path: str) -> DirectArray:
+        """An array that is split along its first axis, for reading and writing without zarr; kept open."""
+        known = self._arrays.get(path)  # another thread may refresh meanwhile
+        if known is None:
+            known = self._arrays[path] = DirectArray(self.root, path)
+        return known
+
+    def refresh(self) -> None:
+        """Forget what is known of arrays and commits, and look again when next asked."""
+        self._arrays = {}
+        self._committed = {}
 
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the feature arrays, sorted."""
-        return tuple(name for name in self.root.names("features") if self._attributes(f"features/{name}"))
+        return tuple(name for name in self.root.names("features") if self.attributes(f"features/{name}"))
 
     @property
     def decoded(self) -> tuple[str, ...]:
         """Names of the kept intermediates, sorted."""
-        return tuple(name for name in self.root.names("decoded") if self._attributes(f"decoded/{name}"))
+        return tuple(name for name in self.root.names("decoded") if self.attributes(f"decoded/{name}"))
 
-    def _attributes(self, path: str) -> Mapping[str, Any]:
+    def attributes(self, path: str) -> Mapping[str, Any]:
+        """What we wrote into the metadata of a group or array; empty where there is none."""
         data = self.root.read(f"{path}/zarr.json")
         attributes = {} if data is None else json.loads(data).get("attributes", {}).get("avvp", {})
         return attributes if isinstance(attributes, dict) else {}
 
     def _feature_attributes(self, name: str) -> Mapping[str, Any]:
-        attributes = self._attributes(f"features/{name}")
+        attributes = self.attributes(f"features/{name}")
         if not attributes:
             raise StoreError(
                 f"{self.url}: no features {name!r}; there are {', '.join(self.features) or 'none yet'}. "
@@ -204,7 +221,7 @@ class FeatureStore:
 
     def decoded_spec(self, name: str) -> DecodedSpec:
         """Shape and meaning of a kept intermediate."""
-        attributes = self._attributes(f"decoded/{name}")
+        attributes = self.attributes(f"decoded/{name}")
         if not attributes:
             raise StoreError(f"{self.url}: no {name!r} was kept; there are {', '.join(self.decoded) or 'none'}")
         return DecodedSpec.from_json(attributes["spec"])
@@ -214,90 +231,124 @@ class FeatureStore:
         return Ledger(self.root, array)
 
     def committed(self, array: str) -> NDArray[np.bool_]:
-        """Which rows lie in a committed shard. Returns ``[clips]`` bool."""
+        """Which rows lie in a committed shard. Returns ``[clips]`` bool. What others commit meanwhile is seen."""
+        version = self.root.version(f"ledger/{array}")
+        known = self._committed.get(array)
+        if known is not None and known[0] == version:
+            return known[1]
         rows = np.zeros(self.info.clips, dtype=bool)
         for shard in self.ledger(array).states():
             rows[self.shard_rows(shard).start : self.shard_rows(shard).stop] = True
+        rows.setflags(write=False)
+        self._committed[array] = (version, rows)
         return rows
 
     def read(self, backbone: str, rows: ArrayLike | slice | None = None) -> NDArray[np.float32]:
-        """Features of some clips.
+        """Features of some clips. Threads may call it at the same time.
 
         Args:
             backbone: name of the feature array.
-            rows: row numbers in any order, a slice, or ``None`` for all.
+            rows: row numbers or clip ids in any order, a slice, or ``None`` for all.
 
         Returns:
             ``[rows, steps, dim]`` in the stored dtype; NaN where a clip has none or its shard is not committed.
+
+        Raises:
+            StoreError: If there is no such array, or bytes of it were changed.
+            IndexError: If a row number lies outside the table.
+            InvalidInput: If a clip id is not in the table.
         """
-        wanted = self._rows(rows)
-        spec = self.spec(backbone)
-        out = np.full((len(wanted), spec.steps, spec.dim), np.nan, dtype=spec.dtype)
-        read_rows(self.array(f"features/{backbone}/values"), wanted, self.committed(backbone), out)
-        return out
+        return self._read(backbone, "values", rows, fill=np.nan)
 
     def valid(self, backbone: str, rows: ArrayLike | slice | None = None) -> NDArray[np.bool_]:
         """Which steps are valid. Returns ``[rows, steps]`` bool, false where nothing is committed."""
-        wanted = self._rows(rows)
-        masks = np.asarray(self.array(f"features/{backbone}/valid")[:]) & self.committed(backbone)[:, None]
-        return np.asarray(masks[wanted], dtype=bool)
+        return self._read(backbone, "valid", rows, fill=False)
 
     def status(self, backbone: str) -> NDArray[np.uint8]:
         """Status codes (:class:`storage.schema.Status`). Returns ``[clips]``, 0 where nothing is committed."""
-        codes = np.asarray(self.array(f"features/{backbone}/status")[:])
-        return np.where(self.committed(backbone), codes, np.uint8(Status.PENDING)).astype(np.uint8)
+        return self._read(backbone, "status", None, fill=int(Status.PENDING))
 
-    def _rows(self, rows: ArrayLike | slice | None) -> NDArray[np.intp]:
+    def _read(self, backbone: str, part: str, rows: ArrayLike | slice | None, *, fill: Any) -> NDArray[Any]:
+        try:
+            return self._read_once(backbone, part, rows, fill=fill)
+        except StoreError:  # the array may have been replaced by another process since we looked
+            self.refresh()
+            return self._read_once(backbone, part, rows, fill=fill)
+
+    def _read_once(self, backbone: str, part: str, rows: ArrayLike | slice | None, *, fill: Any) -> NDArray[Any]:
+        path = f"features/{backbone}/{part}"
+        if path not in self._arrays:
+            self._feature_attributes(backbone)
+        array, wanted = self.direct(path), self.row_numbers(rows)
+        out = np.empty((len(wanted), *array.shape[1:]), dtype=array.dtype)
+        there = self.committed(backbone)[wanted]
+        if there.all():
+            array.read(wanted, out, threads=self.threads)
+            return out
+        found = np.empty((int(there.sum()), *array.shape[1:]), dtype=array.dtype)
+        array.read(wanted[there], found, threads=self.threads)
+        out[there], out[~there] = found, fill
+        return out
+
+    def row_numbers(self, rows: ArrayLike | slice | None) -> NDArray[np.intp]:
+        """Row numbers of a selection: numbers (negative ones from the end), clip ids, a slice, or ``None`` for all."""
         every = np.arange(self.info.clips)
         if rows is None or isinstance(rows, slice):
             return every[rows if rows is not None else slice(None)]
-        wanted = np.atleast_1d(np.asarray(rows, dtype=np.intp))
+        wanted = np.atleast_1d(np.asarray(rows))
+        if wanted.dtype.kind in "UT":
+            return np.array([self.row_of(str(name)) for name in wanted], dtype=np.intp)
+        if wanted.dtype.kind == "b":
+            raise IndexError("rows must be numbers or ids, got a mask; give np.flatnonzero(mask)")
+        wanted = wanted.astype(np.intp)
         if wanted.size and (wanted.min() < -self.info.clips or wanted.max() >= self.info.clips):
             raise IndexError(f"rows must lie in [0, {self.info.clips}), got {wanted.min()} to {wanted.max()}")
-        return every[wanted]
+        chosen: NDArray[np.intp] = every[wanted]
+        return chosen
 
-    def ensure_feature(self, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool = False) -> None:
+    @cached_property
+    def _row_of_id(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.ids)}
+
+    def row_of(self, clip_id: str) -> int:
+        """The row of a clip.
+
+        Raises:
+            InvalidInput: If the store has no such clip; near names are given.
+        """
+        row = self._row_of_id.get(clip_id)
+        if row is None:
+            import difflib
+
+            near = difflib.get_close_matches(clip_id, self.ids, n=3) or self.ids[:3]
+            raise InvalidInput(
+                f"{self.url}: no clip {clip_id!r} among {len(self.ids)}. There are, for instance: {', '.join(near)}"
+            )
+        return row
+
+    def ensure_feature(
+        self, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool = False, codec: str = "zstd"
+    ) -> None:
         """Make a feature array, or check that the one there is the same.
 
         Args:
             spec: shape and meaning.
             provenance: its identity is compared, its circumstances are not.
             rebuild: replace an array that differs. One in which nothing was committed yet is replaced anyway.
+            codec: of a new array: ``zstd`` or ``none``.
 
         Raises:
             SchemaMismatch: If it differs; the message says in what.
         """
-        # Making an array wipes what lies there: the look and the making must be one step for all processes.
-        with self.root.lock(f"ledger/{spec.name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
-            attributes = self._attributes(f"features/{spec.name}")
-            if attributes:
-                there = FeatureSpec.from_json(attributes["spec"]), Provenance.from_json(attributes["provenance"])
-                differences = spec_differences(there, (spec, provenance))
-                if not differences:
-                    return
-                if not rebuild and self.ledger(spec.name).states():
-                    raise SchemaMismatch(
-                        f"{self.url}: features/{spec.name} has {'; '.join(differences)}. "
-                        f"Rebuild it: add --rebuild (it replaces this array only)"
-                    )
-                self._replaceable(spec.name)
-                self.remove_feature(spec.name)
-            create_feature(self.root, spec, provenance, clips=self.info.clips, shard_size=self.info.shard_size)
+        from storage.upkeep import ensure_feature
 
-    def _replaceable(self, name: str) -> None:
-        """Raises ShardLocked if another process is working on a shard of this array: its rows would be lost."""
-        for shard in range(self.shards):
-            with self.root.lock(self.ledger(name).lock_key(shard)):
-                pass
+        ensure_feature(self, spec, provenance, rebuild=rebuild, codec=codec)
 
     def remove_feature(self, name: str) -> None:
         """Remove a feature array and its ledger. Records go first: what is left of a killed call does not exist."""
-        self._arrays = {path: array for path, array in self._arrays.items() if not path.startswith(f"features/{name}/")}
-        for entry in self.root.names(f"ledger/{name}"):
-            if not entry.endswith(".lock"):
-                self.root.remove(f"ledger/{name}/{entry}")
-        self.root.remove(f"features/{name}/zarr.json")
-        self.root.remove(f"features/{name}")
+        from storage.upkeep import remove_feature
+
+        remove_feature(self, name)
 
     def ensure_decoded(self, spec: DecodedSpec) -> None:
         """Make the arrays of a kept intermediate, or check that they are the same.
@@ -305,16 +356,10 @@ class FeatureStore:
         Raises:
             SchemaMismatch: If they differ.
         """
-        with self.root.lock(f"ledger/{spec.ledger_name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
-            self._ensure_decoded(spec)
+        from storage.upkeep import ensure_decoded
 
-    def _ensure_decoded(self, spec: DecodedSpec) -> None:
-        attributes = self._attributes(f"decoded/{spec.name}")
-        if attributes:
-            if DecodedSpec.from_json(attributes["spec"]) != spec:
-                raise SchemaMismatch(
-                    f"{self.url}: decoded/{spec.name} was kept as {attributes['spec']}, asked for {spec.to_json()}. "
-                    "Use a new store, or leave --keep out"
-                )
-            return
-        create_decoded(self.root, spec, clips=self.info.clips, shard_size=self.info.shard_size)
+        ensure_decoded(self, spec)
+
+
+def _reopened(url: str, read_only: bool) -> FeatureStore:
+    return FeatureStore.open(url, read_only=read_only)

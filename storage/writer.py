@@ -80,9 +80,7 @@ def commit_features(
 
 def write_decoded(store: FeatureStore, spec: DecodedSpec, row: int, data: NDArray[Any]) -> None:
     """Write one clip of a kept intermediate, which has a file of its own. It counts after :func:`commit_decoded`."""
-    array = store.array(f"decoded/{spec.name}")
-    array[row] = data
-    store.root.sync(f"{array.path}/{_chunk_key(array, row)}")
+    store.direct(f"decoded/{spec.name}").write(row, data[None], threads=store.threads)
 
 
 def commit_decoded(
@@ -95,12 +93,8 @@ def commit_decoded(
 ) -> ShardRecord:
     """Write a shard's companions and the record of a kept intermediate. The caller holds the claim."""
     blocks = {f"decoded/{spec.name}_{key}": block for key, block in companions.items()}
-    array = store.array(f"decoded/{spec.name}")
-    written = [
-        f"{array.path}/{_chunk_key(array, row)}"
-        for row, entry in zip(store.shard_rows(shard), rows, strict=True)
-        if entry.stored
-    ]
+    array = store.direct(f"decoded/{spec.name}")
+    written = [array.key(row) for row, entry in zip(store.shard_rows(shard), rows, strict=True) if entry.stored]
     return _commit(store, spec.ledger_name, shard, blocks, rows, fingerprint="", already_written=written)
 
 
@@ -114,29 +108,25 @@ def _commit(
     fingerprint: str,
     already_written: Sequence[str] = (),
 ) -> ShardRecord:
-    span = store.shard_rows(shard)
     ledger = store.ledger(array_name)
+    store.root.check_lock(ledger.lock_key(shard))
     before = ledger.states().get(shard)
     commit = before.commit + 1 if before else 1
     if before:
         ledger.announce(shard, commit)
     files = {}
     for path, block in blocks.items():
-        array = store.array(path)
-        key = f"{path}/{_chunk_key(array, shard)}"
-        store.root.sweep(key)
-        array[span.start : span.stop] = block
-        store.root.sync(key)
-        files[key] = _measured(store, key)
+        array = store.direct(path)
+        store.root.sweep(array.key(shard))
+        written = array.write(shard, block, threads=store.threads)
+        files[written.key] = written.to_json()
     files |= {key: _measured(store, key) for key in already_written}
-    record = ShardRecord(array_name, shard, span.start, fingerprint, commit, files, tuple(rows))
+    first = store.shard_rows(shard).start
+    record = ShardRecord(array_name, shard, first, fingerprint, commit, files, tuple(rows))
+    store.root.check_lock(ledger.lock_key(shard))
     ledger.append(record)
+    store.refresh()
     return record
-
-
-def _chunk_key(array: Any, first_index: int) -> str:
-    """Key of the chunk or shard file with this index along the first axis."""
-    return str(array.metadata.encode_chunk_key((first_index, *[0] * (array.ndim - 1))))
 
 
 def _measured(store: FeatureStore, key: str) -> dict[str, int]:

@@ -78,7 +78,7 @@ class ShardJob:
         if array in self._kept:
             spec = self._kept[array]
             self._companions[array] = {
-                key: np.asarray(self._store.array(f"decoded/{spec.name}_{key}")[self.span.start : self.span.stop])
+                key: self._store.direct(f"decoded/{spec.name}_{key}").rows(self.span.start, self.span.stop)
                 for key in spec.companions
             }
             return

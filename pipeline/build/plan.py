@@ -108,8 +108,10 @@ def _rows_to_make(
 ) -> frozenset[int]:
     if record is None:
         return frozenset(span)
-    failed = {row for row, entry in zip(span, record.rows, strict=True) if entry.failed and redo_failed}
-    return frozenset(failed | (changed & set(span)))
+    rows = list(zip(span, record.rows, strict=True))
+    failed = {row for row, entry in rows if entry.failed and redo_failed}
+    marked = {row for row, entry in rows if entry.code is Status.PENDING}  # by avvp verify --repair
+    return frozenset(failed | marked | (changed & set(span)))
 
 
 def _changed_rows(

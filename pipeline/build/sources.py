@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from extractors.base import Extractor, Frames, Waveform
 from extractors.views import AudioView, FrameView
@@ -200,14 +201,17 @@ class KeptSource:
             }
         return [rows[at] for rows in self._records[shard]]
 
+    def _row(self, path: str, row: int) -> NDArray[Any]:
+        return cast("NDArray[Any]", self._store.direct(path).rows(row, row + 1)[0])
+
     def _frames(self, row: int) -> dict[FrameView, Frames]:
         if not self._frame_views:
             return {}
-        valid = np.asarray(self._store.array("decoded/frames_valid")[row])
+        valid = self._row("decoded/frames_valid", row)
         if not valid.any():
             return {}
-        sizes = np.asarray(self._store.array("decoded/frames_size")[row])
-        canvases = np.asarray(self._store.array("decoded/frames")[row])
+        sizes = self._row("decoded/frames_size", row)
+        canvases = self._row("decoded/frames", row)
         rate = int(self._store.decoded_spec("frames").facts["frames_per_second"])
         made = {}
         for view in self._frame_views:
@@ -223,9 +227,9 @@ class KeptSource:
         made = {}
         for view in self._audio_views:
             name = f"decoded/waveform_{view.sample_rate_hz}"
-            count = int(np.asarray(self._store.array(f"{name}_samples")[row]))
+            count = int(self._row(f"{name}_samples", row))
             if count:
-                samples = np.asarray(self._store.array(name)[row])
+                samples = self._row(name, row)
                 made[view] = Waveform(samples, view.sample_rate_hz, count)
         return made
 

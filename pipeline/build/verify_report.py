@@ -1,0 +1,93 @@
+"""What a look at a store found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from storage.files import Root
+
+Remedy = Literal["restore", "reseal", "redo", "none"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        where: the array or part of the store, e.g. ``features/resnet152``.
+        file: key of the file.
+        cause: what is wrong, in words.
+        clips: ids of the clips that it concerns; empty for all of the shard, or none.
+        shard: number, where it concerns one.
+        rows: row numbers of ``clips``.
+        remedy: ``restore`` metadata from its seal, ``reseal`` intact metadata, ``redo`` rows, or ``none``.
+    """
+
+    where: str
+    file: str
+    cause: str
+    clips: tuple[str, ...] = ()
+    shard: int | None = None
+    rows: tuple[int, ...] = ()
+    remedy: Remedy = "none"
+
+    def __str__(self) -> str:
+        clips = f" [{', '.join(self.clips[:3])}{' …' if len(self.clips) > 3 else ''}]" if self.clips else ""
+        return f"{self.where}{clips}: {self.file}: {self.cause}"
+
+
+@dataclass
+class VerifyReport:
+    """What was found.
+
+    Attributes:
+        store: its address.
+        deep: whether every byte was read.
+        problems: what is wrong.
+        notes: what is not wrong, but good to know: leftovers of killed writes, files of others.
+        files: how many were looked at.
+        bytes_read: in all.
+    """
+
+    store: str
+    deep: bool
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    files: int = 0
+    bytes_read: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+class Looked:
+    """Files of the store, and which of them something vouches for."""
+
+    def __init__(self, root: Root, report: VerifyReport, sizes: dict[str, int]) -> None:
+        self.root = root
+        self.report = report
+        self.sizes = sizes
+        self.known: set[str] = set()
+
+    def differs(self, key: str, expected: dict[str, Any], *, content: bool) -> str:
+        """What is wrong with a file, in words; empty if nothing is. Marks it as known."""
+        self.known.add(key)
+        size = self.sizes.get(key)
+        if size is None:
+            return "is missing"
+        if size != expected["bytes"]:
+            return f"has {size} bytes, was written with {expected['bytes']}"
+        if not content:
+            return ""
+        found = self.root.bytes_and_crc32(key)
+        self.report.bytes_read += size
+        if found is None or found[1] != expected["crc32"]:
+            got = "nothing" if found is None else f"{found[1]:08x}"
+            return f"crc32 of its bytes is {got}, was written with {expected['crc32']:08x}"
+        return ""
+
+    def say(self, problem: Problem) -> None:
+        """Note a problem."""
+        self.report.problems.append(problem)
