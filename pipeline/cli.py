@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.store_cli import COMMANDS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -113,6 +115,10 @@ def synthetic(folder: Path, *, count: int, seed: int) -> None:
     from pipeline.commands import make_synthetic
 
     make_synthetic(folder, count=count, seed=seed)
+
+
+for _command in COMMANDS:
+    avvp.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.console import count, wide_console
 from pipeline.overview import ArrayOverview, StoreOverview, overview
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
@@ -19,7 +19,6 @@ from storage.store import FeatureStore
 
 _FAILED_EXIT = 3
 _SHOWN_FAILURES = 10
-_PIPE_WIDTH = 200
 
 
 def run_extract(
@@ -51,7 +50,7 @@ def run_extract(
     )
     with terminal_reporter() as reporter:
         report = extract(table, store_url, chosen, reporter=reporter)
-    console = _console()
+    console = wide_console()
     if report.changed:
         console.print(f"{len(report.changed)} clips had changed on disk and were read again")
     if not report.read:
@@ -61,21 +60,17 @@ def run_extract(
             console.print(f"{failed} clips failed in earlier runs: avvp status {store_url}, and --retry-failed to redo")
         return _FAILED_EXIT if failed else 0
     console.print(
-        f"{store_url}: {len(report.shards)} shards, {report.read} clips read in {report.seconds:.1f} s; "
+        f"{store_url}: {count(len(report.shards), 'shard')}, {count(report.read, 'clip')} read "
+        f"in {report.seconds:.1f} s; "
         f"{len(report.failed)} failed, {len(report.partial)} with one modality only"
     )
-    for (status, reason), count in report.reasons.most_common(_SHOWN_FAILURES):
-        console.print(f"  {count} {status}: {escape(reason)}")
+    for (status, reason), number in report.reasons.most_common(_SHOWN_FAILURES):
+        console.print(f"  {number} {status}: {escape(reason)}")
     return _FAILED_EXIT if report.failed or _failed_before(store_url) else 0
 
 
 def _failed_before(store_url: str) -> int:
     return overview(FeatureStore.open(store_url)).failed_clips
-
-
-def _console() -> Console:
-    """Standard output; wide where it is a file or a pipe, so that tables keep their lines."""
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def parse_weights(given: tuple[str, ...], backbones: tuple[str, ...]) -> dict[str, str]:
@@ -118,7 +113,7 @@ def print_status(store_url: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
         return
-    console = _console()
+    console = wide_console()
     console.print(
         f"{escape(found.store)}: {found.dataset or 'unnamed'}, {found.clips} clips of {found.clip_seconds} s "
         f"in {found.shards} shards",
@@ -169,7 +164,7 @@ def _print_failures(console: Console, array: ArrayOverview) -> None:
 def print_inspection(store_url: str, *, array: str | None, clip_id: str | None) -> None:
     """``avvp inspect``."""
     store = FeatureStore.open(store_url)
-    console = _console()
+    console = wide_console()
     if clip_id is not None:
         _print_clip(console, store, clip_id, array)
     elif array is not None:
@@ -228,8 +223,8 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
     )
     console.print("L2 norm of a step:")
     peak = max(int(found.norm_counts.max()), 1)
-    for low, high, count in zip(found.norm_edges[:-1], found.norm_edges[1:], found.norm_counts, strict=True):
-        console.print(f"  {low:10.3f} to {high:10.3f} {int(count):8d} {'█' * round(40 * int(count) / peak)}")
+    for low, high, steps in zip(found.norm_edges[:-1], found.norm_edges[1:], found.norm_counts, strict=True):
+        console.print(f"  {low:10.3f} to {high:10.3f} {int(steps):8d} {'█' * round(40 * int(steps) / peak)}")
 
 
 def _print_clip(console: Console, store: FeatureStore, clip_id: str, array: str | None) -> None:
@@ -263,7 +258,7 @@ def print_backbones() -> None:
     for name in registry.names():
         for spec in registry.create(name).specs:
             table.add_row(name, spec.name, f"{spec.steps}×{spec.dim}", escape(spec.description))
-    console = _console()
+    console = wide_console()
     console.print(table)
     console.print("and clip:MODEL/PRETRAINED for any open_clip model; NAME@8fps sets a per-frame backbone's frame rate")
 
@@ -274,4 +269,4 @@ def make_synthetic(folder: Path, *, count: int, seed: int) -> None:
 
     clips = write_dataset(folder, count=count, seed=seed)
     splits = ", ".join(f"{sum(clip.split == name for clip in clips)} {name}" for name in ("train", "val", "test"))
-    _console().print(f"{folder}: {len(clips)} clips ({splits}), with weak and dense labels")
+    wide_console().print(f"{folder}: {len(clips)} clips ({splits}), with weak and dense labels")

@@ -86,7 +86,8 @@ class ClipTable(Sequence[Clip]):
         """SHA-256 over the ids and spans in order. Paths, splits and labels may change; rows may not."""
         digest = hashlib.sha256()
         for clip in self.clips:
-            digest.update(f"{clip.id}\t{clip.start_seconds!r}\t{clip.end_seconds!r}\n".encode())
+            end = None if clip.end_seconds is None else float(clip.end_seconds)
+            digest.update(f"{clip.id}\t{float(clip.start_seconds)!r}\t{end!r}\n".encode())
         return digest.hexdigest()
 
     @classmethod

@@ -195,7 +195,10 @@ class FeatureStore:
     def attributes(self, path: str) -> Mapping[str, Any]:
         """What we wrote into the metadata of a group or array; empty where there is none."""
         data = self.root.read(f"{path}/zarr.json")
-        attributes = {} if data is None else json.loads(data).get("attributes", {}).get("avvp", {})
+        try:
+            attributes = {} if data is None else json.loads(data).get("attributes", {}).get("avvp", {})
+        except (ValueError, AttributeError) as problem:
+            raise StoreError(f"{self.url}/{path}/zarr.json: is damaged ({problem}). Run: avvp verify") from problem
         return attributes if isinstance(attributes, dict) else {}
 
     def _feature_attributes(self, name: str) -> Mapping[str, Any]:

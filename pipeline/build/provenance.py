@@ -29,8 +29,13 @@ def provenance_of(
         weights_source=weights.source,
         decoder={**_versions(_DECODERS), "ffmpeg": _ffmpeg_version()},
         libraries=_versions(_LIBRARIES),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created=now(),
     )
+
+
+def now() -> str:
+    """Date and time, UTC, as provenance records it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _versions(names: Sequence[str]) -> dict[str, str]:

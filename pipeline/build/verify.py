@@ -50,8 +50,13 @@ def verify(url: str, *, deep: bool = False) -> VerifyReport:
         if not report.problems:
             report.problems.append(Problem("store", "zarr.json", str(problem)))
         return report
+    unreadable = {problem.where for problem in report.problems if problem.remedy == "restore"}
     for array in sorted(_ledgers(looked)):
-        ArrayCheck(looked, store, array).run()
+        check = ArrayCheck(looked, store, array)
+        if array in unreadable:  # its metadata must be put back before the rest can be read
+            looked.known |= check.files()
+        else:
+            check.run()
     _check_rest(looked, store)
     report.files = len(sizes)
     return report

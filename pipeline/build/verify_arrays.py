@@ -25,8 +25,19 @@ class ArrayCheck:
         self.values = ValueCheck(store, name)
         self.where = f"decoded/{name.removeprefix('decoded.')}" if self.kept else f"features/{name}"
 
+    def files(self) -> set[str]:
+        """All files of this array and its ledger."""
+        folders = (f"{self.where}/", f"{self.where}_", f"ledger/{self.name}/")
+        return {key for key in self.looked.sizes if key.startswith(folders)}
+
     def run(self) -> None:
         """Say what is wrong."""
+        try:
+            self._run()
+        except StoreError as problem:
+            self._say(f"{self.where}/zarr.json", str(problem))
+
+    def _run(self) -> None:
         ledger = self.store.ledger(self.name)
         if not self.store.attributes(self.where):
             self._say(f"{self.where}/zarr.json", "the array that this ledger is of is not there or not ours")

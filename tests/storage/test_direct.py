@@ -62,7 +62,7 @@ def test_any_order_repeats_negative_and_ids(tmp_path):
     np.testing.assert_array_equal(store.read("net", rows), every[rows])
     np.testing.assert_array_equal(store.read("net", ["clip 7", "clip 0"]), every[[7, 0]])
     assert store.read("net", []).shape == (0, 5, 7)
-    with pytest.raises(InvalidInput, match="no clip 'clip 77' .* for instance: clip 7"):
+    with pytest.raises(InvalidInput, match=r"no clip 'clip 77' .* for instance: clip 7"):
         store.read("net", ["clip 77"])
     with pytest.raises(IndexError, match="flatnonzero"):
         store.read("net", np.ones(CLIPS, dtype=bool))

@@ -1,0 +1,255 @@
+"""Import of ``.npy`` features: whole shards, every file hashed, what is wrong with a file in the ledger."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from pipeline.build.interchange import LayoutPart, stems_of
+from pipeline.build.provenance import now
+from storage.clips import Clip
+from storage.errors import InvalidInput, ShardLocked
+from storage.ledger import Row, ShardRecord
+from storage.schema import FeatureSpec, Provenance, Status
+from storage.store import FeatureStore
+from storage.writer import claim, commit_features
+
+_SHARDS_AHEAD = 2
+
+
+@dataclass
+class ImportReport:
+    """What was imported.
+
+    Attributes:
+        imported: rows written, by array.
+        kept: rows that were there already, by array.
+        failed: by array, ids and reasons of files that could not be used.
+    """
+
+    imported: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+
+
+def import_features(
+    store: FeatureStore, folder: Path, parts: Sequence[LayoutPart], *, rebuild: bool = False, dtype: str = "float32"
+) -> ImportReport:
+    """Fill arrays of a store from a folder. What was imported and has not changed is left alone.
+
+    Args:
+        store: open for writing.
+        folder: with the layout's files.
+        parts: the layout.
+        rebuild: replace arrays that came from elsewhere.
+        dtype: ``float32`` or ``float16``, of new arrays.
+
+    Raises:
+        InvalidInput: If there is no such folder, or no file of an array in it.
+        SchemaMismatch: If the store has such an array from elsewhere.
+    """
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder}: no such folder")
+    report = ImportReport()
+    for part in parts:
+        whole = _with_steps(part, folder, store.clips.clips)
+        store.ensure_feature(whole.spec(dtype), _provenance(whole, folder), rebuild=rebuild)
+        _Importer(store, folder, whole, report).run()
+    return report
+
+
+def _with_steps(part: LayoutPart, folder: Path, clips: Sequence[Clip]) -> LayoutPart:
+    """A generic layout's number of steps is that of its first good file."""
+    files = (file for clip in clips if (file := find_file(part, folder, clip)) is not None)
+    first = next(files, None)
+    if first is None:
+        raise InvalidInput(
+            f"{folder}: no file of {part.array} for any of the {len(clips)} clips; expected {part.pattern} "
+            f"with e.g. {stems_of(clips[0])[0]}"
+        )
+    if part.steps:
+        return part
+    for file in (first, *files):
+        try:
+            found = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            continue
+        if found.ndim in (1, 2) and found.shape[-1] == part.dim:
+            return replace(part, steps=1 if found.ndim == 1 else int(found.shape[0]))
+    raise InvalidInput(f"{folder}: no file of {part.array} has rows of {part.dim} values, e.g. {first}")
+
+
+def find_file(part: LayoutPart, folder: Path, clip: Clip) -> Path | None:
+    """A clip's file by the first name that is there."""
+    return next((file for stem in stems_of(clip) if (file := part.file(folder, stem)).exists()), None)
+
+
+def _provenance(part: LayoutPart, folder: Path) -> Provenance:
+    return Provenance(
+        backbone=part.array,
+        code_version="imported",
+        weights="unknown",
+        preprocessing={"files": part.pattern},
+        sampling="published",
+        source="imported",
+        weights_source=f"imported from {folder.absolute()}",
+        created=now(),
+    )
+
+
+class _Importer:
+    """One array, shard by shard: files of the next shard are read while one is encoded and written."""
+
+    def __init__(self, store: FeatureStore, folder: Path, part: LayoutPart, report: ImportReport) -> None:
+        self._store = store
+        self._folder = folder
+        self._part = part
+        self._spec: FeatureSpec = store.spec(part.array)
+        self._report = report
+        self._clips = store.clips.clips
+
+    def run(self) -> None:
+        """Import what is missing or has changed."""
+        ledger = self._store.ledger(self._part.array)
+        states = ledger.states()
+        with ThreadPoolExecutor(1, thread_name_prefix="avvp-import") as reader:
+            waiting: list[tuple[int, Future[_Block]]] = []
+            for shard in range(self._store.shards):
+                known = ledger.read(shard, states[shard].commit) if shard in states else None
+                waiting.append((shard, reader.submit(self._read, shard, known)))
+                if len(waiting) > _SHARDS_AHEAD:
+                    self._commit(*waiting.pop(0))
+            for shard, block in waiting:
+                self._commit(shard, block)
+
+    def _read(self, shard: int, known: ShardRecord | None) -> _Block:
+        span = self._store.shard_rows(shard)
+        shape = (len(span), self._spec.steps, self._spec.dim)
+        block = _Block(known.commit if known else 0)
+        for at, row in enumerate(span):
+            before = known.rows[at] if known else None
+            file = find_file(self._part, self._folder, self._clips[row])
+            if before is not None and _unchanged(before, file):
+                block.rows.append(before)
+                continue
+            if block.values is None:
+                block.values = self._start(shard, known, shape)
+            block.changed += 1
+            block.rows.append(self._load(self._clips[row], file, block.values[at], before))
+        return block
+
+    def _start(self, shard: int, known: ShardRecord | None, shape: tuple[int, ...]) -> NDArray[Any]:
+        span = self._store.shard_rows(shard)
+        if known is not None:
+            return self._store.read(self._part.array, slice(span.start, span.stop))
+        return np.full(shape, np.nan, dtype=self._spec.dtype)
+
+    def _load(self, clip: Clip, file: Path | None, out: NDArray[Any], before: Row | None) -> Row:
+        out[...] = np.nan
+        attempt = before.attempt + 1 if before else 1
+        if file is None:
+            tried = " or ".join(self._part.pattern.replace("{id}", stem) for stem in stems_of(clip))
+            return Row(clip.id, "missing", f"no {tried} in {self._folder}", attempt=attempt)
+        entry = Row(clip.id, "ok", stored=True, decoder=f"numpy {np.__version__}", attempt=attempt)
+        try:
+            data, facts = file.read_bytes(), file.stat()
+            entry = replace(
+                entry,
+                clip_fingerprint=f"xxh3_128:{xxhash.xxh3_128_hexdigest(data)}",
+                size_bytes=facts.st_size,
+                mtime_ns=facts.st_mtime_ns,
+            )
+            out[...] = checked(data, self._spec)
+        except (OSError, ValueError, EOFError) as problem:
+            out[...] = np.nan
+            return replace(entry, status=Status.UNREADABLE.label, reason=f"{file.name}: {problem}", stored=False)
+        return entry
+
+    def _commit(self, shard: int, waiting: Future[_Block]) -> None:
+        block, name = waiting.result(), self._part.array
+        self._report.kept[name] = self._report.kept.get(name, 0) + len(block.rows) - block.changed
+        self._report.imported.setdefault(name, 0)
+        failed = self._report.failed.setdefault(name, [])
+        failed += [(row.id, row.status, row.reason) for row in block.rows if row.failed]
+        if block.values is None:
+            return
+        with claim(self._store, [name], shard):
+            state = self._store.ledger(name).states().get(shard)
+            if (state.commit if state else 0) != block.commit:
+                raise ShardLocked(
+                    f"{self._store.url}: shard {shard} of {name} was written by another process. Run again"
+                )
+            valid = np.repeat([[row.stored] for row in block.rows], self._spec.steps, axis=1)
+            commit_features(self._store, name, shard, values=block.values, valid=valid, rows=block.rows)
+        self._report.imported[name] += sum(row.stored for row in block.rows)
+
+
+@dataclass
+class _Block:
+    """One shard as read; ``values`` is ``None`` where nothing changed."""
+
+    commit: int
+    rows: list[Row] = field(default_factory=list)
+    values: NDArray[Any] | None = None
+    changed: int = 0
+
+
+def _unchanged(before: Row, file: Path | None) -> bool:
+    if file is None:
+        return before.code is Status.MISSING
+    facts = file.stat()
+    return (before.size_bytes, before.mtime_ns) == (
+        facts.st_size,
+        facts.st_mtime_ns,
+    ) and before.code is not Status.PENDING
+
+
+def checked(data: bytes, spec: FeatureSpec) -> NDArray[np.float32]:
+    """The numbers of a ``.npy`` file.
+
+    Raises:
+        ValueError: If it is truncated, holds another shape, or numbers that are not finite.
+        EOFError: If it is empty.
+    """
+    if not data:
+        raise EOFError("is empty")
+    array = _npy(data)
+    shape = (spec.steps, spec.dim)
+    if array.shape != shape and not (spec.steps == 1 and array.shape == (spec.dim,)):
+        raise ValueError(f"has the shape {array.shape}, expected {shape}")
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"holds {array.dtype}, expected numbers")
+    wrong = array.size - int(np.isfinite(array).sum())
+    if wrong:
+        raise ValueError(f"{wrong} of its {array.size} values are not finite")
+    return array.reshape(shape).astype(np.float32, copy=False)
+
+
+def _npy(data: bytes) -> NDArray[Any]:
+    """A view on the numbers in the bytes of a ``.npy`` file."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = header(stream)
+    if dtype.hasobject:
+        raise ValueError("holds Python objects, expected numbers")
+    needed, there = int(np.prod(shape)) * dtype.itemsize, len(data) - stream.tell()
+    if there < needed:
+        raise ValueError(f"is truncated: holds {there} bytes of {needed}")
+    flat = np.frombuffer(data, dtype=dtype, count=int(np.prod(shape)), offset=stream.tell())
+    return flat.reshape(shape, order="F" if fortran_order else "C")
+
+
+def failures(report: ImportReport) -> Iterator[tuple[str, str, str, str]]:
+    """Array, clip, status and reason of every file that could not be used."""
+    for array, rows in report.failed.items():
+        for clip, status, reason in rows:
+            yield array, clip, status, reason

@@ -1,0 +1,126 @@
+"""Published folders of ``.npy`` features in and out of a store.
+
+A layout says which file of a folder is which array. Files are named by the first 11 characters of a clip's id, as
+every published LLP folder does it, or by the whole id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.clips import Clip, ClipTable
+from storage.errors import InvalidInput
+from storage.llp_names import YOUTUBE_ID_LENGTH
+from storage.schema import FeatureSpec, Modality
+
+STEM = "{id}"
+
+
+@dataclass(frozen=True)
+class LayoutPart:
+    """One array of a layout.
+
+    Attributes:
+        array: name in the store.
+        pattern: path of a clip's file below the folder, with ``{id}``.
+        steps: rows of a file; 0 to take them from the files.
+        dim: values a row.
+        modality: of the features.
+        step_seconds: between rows; ``None`` where they are not on the time grid.
+        description: one line for people.
+    """
+
+    array: str
+    pattern: str
+    steps: int
+    dim: int
+    modality: Modality
+    step_seconds: float | None
+    description: str
+
+    def spec(self, dtype: str = "float32") -> FeatureSpec:
+        """As the store describes it."""
+        return FeatureSpec(
+            self.array, self.steps, self.dim, self.modality, self.step_seconds, dtype, self.description  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def file(self, folder: Path, stem: str) -> Path:
+        """A clip's file."""
+        return folder / self.pattern.replace(STEM, stem)
+
+
+def _part(
+    array: str, pattern: str, steps: int, dim: int, modality: Modality, step: float | None, what: str
+) -> LayoutPart:
+    return LayoutPart(array, pattern, steps, dim, modality, step, f"{what}, as published")
+
+
+LAYOUTS: dict[str, tuple[LayoutPart, ...]] = {
+    "avvp-eccv20": (
+        _part("vggish", "vggish/{id}.npy", 10, 128, "audio", 1.0, "VGGish"),
+        _part("resnet152", "res152/{id}.npy", 80, 2048, "visual", 0.125, "ResNet-152 at 8 FPS"),
+        _part("r2plus1d_18", "r2plus1d_18/{id}.npy", 10, 512, "visual", 1.0, "R(2+1)D-18"),
+    ),
+    "valor": (
+        _part("clip_vit_l14", "CLIP/features/{id}.npy", 10, 768, "visual", 1.0, "CLIP ViT-L/14"),
+        _part("clap_map", "CLAP/features/{id}.npy", 64, 768, "audio", None, "CLAP (HTSAT) feature map"),
+    ),
+}
+"""AVVP-ECCV20's folders (HAN, MM-Pyr, LEAP) and VALOR's."""
+
+PSEUDO_LABELS = {
+    "valor": {"audio": "CLAP/segment_pseudo_labels/{id}.npy", "visual": "CLIP/segment_pseudo_labels/{id}.npy"}
+}
+"""Folders of segment pseudo labels that belong to a layout."""
+
+_GENERIC = re.compile(r"(?P<name>[\w@.:-]+)=(?P<pattern>[^:]*\{[^:]*\}?[^:]*):(?P<shape>\d+(x\d+)?)")
+
+
+def parse_layout(text: str) -> tuple[LayoutPart, ...]:
+    """A known layout, or ``name=pattern:dim`` and ``name=pattern:stepsxdim`` with ``{id}`` in the pattern.
+
+    Raises:
+        InvalidInput: If it is neither.
+    """
+    if text in LAYOUTS:
+        return LAYOUTS[text]
+    match = _GENERIC.fullmatch(text)
+    if match is None or STEM not in match["pattern"]:
+        raise InvalidInput(
+            f"--layout {text!r}: expected {', '.join(LAYOUTS)}, or NAME=PATTERN:DIM such as "
+            "'vgg=vgg/{id}.npy:512' (or :10x512), with {id} where the clip's name stands"
+        )
+    steps, _, dim = match["shape"].rpartition("x")
+    return (
+        LayoutPart(
+            match["name"], match["pattern"], int(steps or 0), int(dim), "visual", None, f"imported as {match['name']}"
+        ),
+    )  # fmt: skip
+
+
+def stems_of(clip: Clip) -> tuple[str, ...]:
+    """How a clip's file may be named: by the first 11 characters of its id, or by its whole id."""
+    short = clip.id[:YOUTUBE_ID_LENGTH]
+    return (short,) if short == clip.id else (short, clip.id)
+
+
+def table_of_folder(folder: Path, parts: Sequence[LayoutPart], *, dataset: str) -> ClipTable:
+    """Clips by the names of the files, for a store that is made of nothing else.
+
+    Raises:
+        InvalidInput: If the folder is not there or has none of the layout's files.
+    """
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder}: no such folder")
+    names: set[str] = set()
+    for part in parts:
+        before, _, after = part.pattern.partition(STEM)
+        for path in folder.glob(f"{before}*{after}"):
+            text = path.relative_to(folder).as_posix()
+            names.add(text[len(before) : len(text) - len(after)])
+    if not names:
+        raise InvalidInput(f"{folder}: holds no file of this layout; expected e.g. {parts[0].pattern}")
+    return ClipTable([Clip(name, str(folder / name)) for name in sorted(names)], dataset=dataset, source=str(folder))

@@ -1,0 +1,85 @@
+"""Commands on whole stores: verify, import, export, merge, subset. Nothing heavy is imported before one runs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+@click.command()
+@click.argument("store_url", metavar="STORE")
+@click.option("--deep", is_flag=True, help="Read every byte, decode every chunk, look at the numbers.")
+@click.option("--repair", is_flag=True, help="Put metadata back, and mark damaged rows for the next extract or import.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> None:
+    """Is every byte of a store what was written? Exit code 3 if anything is wrong."""
+    from pipeline.store_commands import run_verify
+
+    sys.exit(run_verify(store_url, deep=deep, repair=repair, as_json=as_json))
+
+
+@click.command(name="import")
+@click.argument("store_url", metavar="STORE")
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--layout", required=True, help="avvp-eccv20, valor, or NAME=PATTERN:DIM such as 'vgg=vgg/{id}.npy:10x512'."
+)
+@click.option("--clips", help="The clip table of a new store. Without it, clips are taken from the names of the files.")
+@click.option("--media", help="Where the media files of that table are, if not beside it.")
+@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option("--shard-size", type=click.IntRange(1), help="Clips a shard, for a new store. Default 64.")
+@click.option("--rebuild", is_flag=True, help="Replace arrays of these names that came from elsewhere.")
+def import_(**options: object) -> None:
+    """Take a published folder of .npy features into a store."""
+    from pipeline.store_commands import run_import
+
+    sys.exit(run_import(**options))  # type: ignore[arg-type]
+
+
+@click.command()
+@click.argument("store_url", metavar="STORE")
+@click.argument("folder", metavar="DIR")
+@click.option("--layout", required=True, help="avvp-eccv20, valor, or NAME=PATTERN:DIM.")
+@click.option(
+    "--padding", type=click.Choice(["skip", "zero", "nan"]), default="skip", show_default=True,
+    help="What becomes of clips that lack some steps: left out, or filled.",
+)  # fmt: skip
+def export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
+    """Write a store's features as the .npy folders of a published layout."""
+    from pipeline.store_commands import run_export
+
+    run_export(store_url, folder, layout=layout, padding=padding)
+
+
+@click.group()
+def store() -> None:
+    """Stores out of stores: merge, subset."""
+
+
+@store.command()
+@click.argument("urls", metavar="STORE… OUT", nargs=-1, required=True)
+@click.option("--shard-size", type=click.IntRange(1), help="Clips a shard of OUT. Default: the first store's.")
+def merge(urls: tuple[str, ...], *, shard_size: int | None) -> None:
+    """Put stores that several machines made together into OUT."""
+    if len(urls) < 2:
+        raise click.UsageError("expected at least one store and OUT", click.get_current_context())
+    from pipeline.store_commands import run_merge
+
+    run_merge(urls[:-1], urls[-1], shard_size=shard_size)
+
+
+@store.command()
+@click.argument("store_url", metavar="STORE")
+@click.argument("target", metavar="OUT")
+@click.option("--split", help="Clips of this split: train, val or test.")
+@click.option("--ids", "ids_file", help="Clips of this file, an id a line.")
+@click.option("--shard-size", type=click.IntRange(1), help="Clips a shard of OUT. Default: the store's.")
+def subset(store_url: str, target: str, *, split: str | None, ids_file: str | None, shard_size: int | None) -> None:
+    """Put some clips of a store, with all that it holds of them, into OUT."""
+    from pipeline.store_commands import run_subset
+
+    run_subset(store_url, target, split=split, ids_file=ids_file, shard_size=shard_size)
+
+
+COMMANDS = (verify, import_, export, store)

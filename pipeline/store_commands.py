@@ -1,0 +1,172 @@
+"""What the commands on whole stores do and print."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from rich.markup import escape
+
+from pipeline.console import count, wide_console
+from storage.clips import ClipTable
+from storage.compare import read_info
+from storage.errors import InvalidInput
+from storage.files import Root
+from storage.store import FeatureStore
+
+if TYPE_CHECKING:
+    from pipeline.build.combining import CombineReport
+    from pipeline.build.importing import ImportReport
+    from pipeline.build.verify_report import VerifyReport
+
+_WRONG_EXIT = 3
+_SHOWN = 20
+_SHOWN_REASONS = 10
+
+
+def run_verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> int:
+    """``avvp verify``. Returns the exit code."""
+    from pipeline.build.verify import verify
+
+    report = verify(store_url, deep=deep)
+    if repair and report.problems:
+        return _repair(report)
+    if as_json:
+        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
+    else:
+        _print_verified(report)
+    return _WRONG_EXIT if report.problems else 0
+
+
+def _print_verified(report: VerifyReport) -> None:
+    console = wide_console()
+    for problem in report.problems[:_SHOWN]:
+        console.print(escape(str(problem)))
+    if len(report.problems) > _SHOWN:
+        console.print(f"and {len(report.problems) - _SHOWN} more: avvp verify --json")
+    for note in report.notes[:_SHOWN]:
+        console.print(f"note: {escape(note)}")
+    if len(report.notes) > _SHOWN:
+        console.print(f"and {len(report.notes) - _SHOWN} more notes")
+    how = f"{count(report.files, 'file')}, {report.bytes_read / 1e6:.1f} MB read"
+    if not report.problems:
+        more = "" if report.deep else "; --deep reads every byte"
+        console.print(f"{escape(report.store)}: nothing is wrong ({how}{more})")
+        return
+    console.print(
+        f"{escape(report.store)}: {count(len(report.problems), 'problem')} ({how}). "
+        "avvp verify --repair puts metadata back and marks damaged rows"
+    )
+
+
+def _repair(report: VerifyReport) -> int:
+    """Put metadata back, look again, mark what must be redone, and look once more."""
+    from pipeline.build.repair import mark_rows, restore_metadata
+    from pipeline.build.verify import verify
+
+    console = wide_console()
+    restored = restore_metadata(report.store, report.problems).restored
+    for file in restored:
+        console.print(f"put back: {escape(file)}")
+    again = verify(report.store, deep=report.deep) if restored else report
+    marked = mark_rows(report.store, again.problems).marked
+    for array, rows in marked.items():
+        console.print(f"{escape(array)}: {count(rows, 'row')} to redo")
+    left = verify(report.store, deep=report.deep).problems
+    for problem in left[:_SHOWN]:
+        console.print(f"not mended: {escape(str(problem))}")
+    if marked:
+        console.print("Now run the same avvp extract or avvp import again: it redoes these rows and no others")
+    return _WRONG_EXIT if left else 0
+
+
+def run_import(
+    *, store_url: str, folder: str, layout: str, clips: str | None, media: str | None, dtype: str,
+    shard_size: int | None, rebuild: bool,
+) -> int:  # fmt: skip
+    """``avvp import``. Returns the exit code."""
+    from pipeline.build.importing import import_features
+    from pipeline.build.interchange import LAYOUTS, parse_layout, table_of_folder
+
+    parts, source = parse_layout(layout), Path(folder).expanduser()
+    if clips is None and read_info(Root.at(store_url)) is not None:
+        store = FeatureStore.open(store_url, read_only=False)
+    else:
+        dataset = layout if layout in LAYOUTS else parts[0].array
+        table = table_of_folder(source, parts, dataset=dataset) if clips is None else ClipTable.load(clips, media=media)
+        store = FeatureStore.open_or_create(store_url, table, shard_size=shard_size)
+    report = import_features(store, source, parts, rebuild=rebuild, dtype=dtype)
+    _print_imported(store_url, report)
+    return _WRONG_EXIT if any(report.failed.values()) else 0
+
+
+def _print_imported(store_url: str, report: ImportReport) -> None:
+    console = wide_console()
+    for array, rows in report.imported.items():
+        failed = report.failed.get(array, [])
+        there = f", {count(report.kept[array], 'row')} as before" if report.kept.get(array) else ""
+        console.print(f"{escape(array)}: {count(rows, 'row')} imported{there}, {len(failed)} failed")
+        reasons = Counter((status, reason.partition(": ")[2] or "no such file") for _, status, reason in failed)
+        for (status, reason), number in reasons.most_common(_SHOWN_REASONS):
+            example = next(clip for clip, said, why in failed if said == status)
+            console.print(f"  {number} {status}: {escape(reason)}  e.g. {escape(example)}")
+    console.print(f"{escape(store_url)}: avvp status tells what failed and why")
+
+
+def run_export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
+    """``avvp export``."""
+    from pipeline.build.exporting import export_features
+    from pipeline.build.interchange import parse_layout
+
+    store = FeatureStore.open(store_url)
+    chosen = cast("Literal['skip', 'zero', 'nan']", padding)
+    report = export_features(store, Path(folder).expanduser(), parse_layout(layout), padding=chosen)
+    console = wide_console()
+    for array, files in report.written.items():
+        padded = f", {report.padded[array]} of them with {padding} for missing steps" if array in report.padded else ""
+        skipped = report.skipped.get(array, [])
+        left = f"; {count(len(skipped), 'clip')} left out, e.g. {skipped[0]}" if skipped else ""
+        console.print(f"{escape(array)}: {count(files, 'file')}{padded}{escape(left)}")
+
+
+def run_merge(urls: Sequence[str], target: str, *, shard_size: int | None) -> None:
+    """``avvp store merge``."""
+    from pipeline.build.combining import merge
+
+    _print_combined(target, merge(urls, target, shard_size=shard_size))
+
+
+def run_subset(store_url: str, target: str, *, split: str | None, ids_file: str | None, shard_size: int | None) -> None:
+    """``avvp store subset``."""
+    from pipeline.build.combining import subset
+
+    if (split is None) == (ids_file is None):
+        raise InvalidInput("avvp store subset: give --split NAME or --ids FILE, one of them")
+    if ids_file is None:
+        report = subset(store_url, target, keep=lambda clip: clip.split == split, shard_size=shard_size)
+    else:
+        wanted = _ids(ids_file, FeatureStore.open(store_url))
+        report = subset(store_url, target, keep=lambda clip: clip.id in wanted, shard_size=shard_size)
+    _print_combined(target, report)
+
+
+def _ids(path: str, store: FeatureStore) -> set[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InvalidInput(f"--ids {path}: cannot be read: {problem}") from problem
+    wanted = {line.strip() for line in lines if line.strip()}
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and line.strip() not in store.ids:
+            raise InvalidInput(f"--ids {path} line {number}: {store.url} has no clip {line.strip()!r}")
+    return wanted
+
+
+def _print_combined(target: str, report: CombineReport) -> None:
+    console = wide_console()
+    console.print(f"{escape(target)}: {count(report.clips, 'clip')}")
+    for array, rows in report.rows.items():
+        console.print(f"  {escape(array)}: {count(rows, 'row')} with features")
