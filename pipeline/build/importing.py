@@ -142,8 +142,9 @@ class _Importer:
                 continue
             if block.values is None:
                 block.values = self._start(shard, known, shape)
-            block.changed += 1
             block.rows.append(self._load(self._clips[row], file, block.values[at], before))
+            block.changed += 1
+            block.good += block.rows[-1].stored
         return block
 
     def _start(self, shard: int, known: ShardRecord | None, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -189,17 +190,18 @@ class _Importer:
                 )
             valid = np.repeat([[row.stored] for row in block.rows], self._spec.steps, axis=1)
             commit_features(self._store, name, shard, values=block.values, valid=valid, rows=block.rows)
-        self._report.imported[name] += sum(row.stored for row in block.rows)
+        self._report.imported[name] += block.good
 
 
 @dataclass
 class _Block:
-    """One shard as read; ``values`` is ``None`` where nothing changed."""
+    """One shard as read: ``values`` is ``None`` where nothing changed; of the changed rows, ``good`` have features."""
 
     commit: int
     rows: list[Row] = field(default_factory=list)
     values: NDArray[Any] | None = None
     changed: int = 0
+    good: int = 0
 
 
 def _unchanged(before: Row, file: Path | None) -> bool:
