@@ -1,0 +1,130 @@
+"""A store in a real S3 server on loopback: extract, kill, resume, verify, repair, read in a trainer's order."""
+
+import os
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from pipeline.build.verify import verify
+from storage.ledger import Ledger
+from storage.store import FeatureStore
+
+moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
+pytest.importorskip("s3fs", reason="s3fs is not installed")
+
+BUCKET = "features"
+COMMAND = (
+    "--backbone", "toy_visual", "--backbone", "toy_audio", "--weights", "random:3", "--clip-seconds", "2",
+    "--shard-size", "2", "--workers", "1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server():
+    running = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def s3(server, monkeypatch, tmp_path):
+    """The environment of a user of this server; gives its variables."""
+    import boto3
+    import s3fs
+
+    variables = {
+        "AWS_ENDPOINT_URL": server, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+    }  # fmt: skip
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    s3fs.S3FileSystem.clear_instance_cache()
+    client = boto3.client("s3")
+    if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket=BUCKET)
+    yield variables
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def committed(url, array="toy_visual"):
+    try:
+        return len(Ledger(FeatureStore.open(url).root, array).states())
+    except Exception:  # noqa: BLE001 - not there yet
+        return 0
+
+
+@pytest.mark.slow
+def test_extract_kill_resume_verify_and_read(s3, avvp_process, six_clips, tmp_path):
+    url = f"s3://{BUCKET}/{tmp_path.name}/s.zarr"
+    process = avvp_process("extract", "--clips", six_clips, "--store", url, *COMMAND, TOY_SLEEP="0.5")
+    give_up = time.monotonic() + 60
+    while committed(url) < 1 and time.monotonic() < give_up and process.poll() is None:
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait(20)
+    psutil.wait_procs(children, timeout=20)
+    assert 1 <= committed(url) < 3
+    first = FeatureStore.open(url).ledger("toy_visual").read(0, 1)
+
+    again = avvp_process("extract", "--clips", six_clips, "--store", url, *COMMAND)
+    assert again.wait(120) == 0, (tmp_path / "log.txt").read_text()[-2000:]
+    local = tmp_path / "local.zarr"
+    assert avvp_process("extract", "--clips", six_clips, "--store", local, *COMMAND).wait(120) == 0
+    far, near = FeatureStore.open(url), FeatureStore.open(local)
+    assert far.ledger("toy_visual").newest()[0] == first  # what was done was not done again
+    for name in ("toy_visual", "toy_audio"):
+        np.testing.assert_array_equal(far.read(name), near.read(name))
+        np.testing.assert_array_equal(far.read(name, [5, 0, 3]), near.read(name, [5, 0, 3]))
+    assert verify(url, deep=True).problems == []
+
+    key = "features/toy_visual/values/c/1/0/0"
+    data = bytearray(far.root.read(key))
+    data[3] ^= 1
+    far.root.put(key, bytes(data))
+    assert avvp_process("verify", url, "--deep").wait(60) == 3
+    assert avvp_process("verify", url, "--deep", "--repair").wait(60) == 0
+    assert avvp_process("extract", "--clips", six_clips, "--store", url, *COMMAND).wait(120) == 0
+    np.testing.assert_array_equal(FeatureStore.open(url).read("toy_visual"), near.read("toy_visual"))
+
+
+def test_a_bucket_that_is_not_there_is_one_line(s3, avvp, six_clips):
+    code, _, err = avvp("extract", "--clips", six_clips, "--store", "s3://nowhere/s.zarr", *COMMAND)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "s3://nowhere/s.zarr: no such bucket" in err
+    code, _, err = avvp("status", "s3://nowhere/s.zarr")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_missing_credentials_are_one_line(s3, avvp, six_clips, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    code, _, err = avvp("extract", "--clips", six_clips, "--store", f"s3://{BUCKET}/x.zarr", *COMMAND)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no credentials" in err
+
+
+def test_a_server_that_does_not_answer_is_one_line(s3, avvp, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    code, _, err = avvp("status", f"s3://{BUCKET}/x.zarr")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "127.0.0.1:9" in err or "the storage did not do it" in err
+
+
+def test_conditional_puts_hold(s3):
+    from storage.errors import ShardLocked
+    from storage.files import Root
+
+    root = Root.at(f"s3://{BUCKET}/{os.getpid()}/c")
+    root.put_new("a", b"1")
+    with pytest.raises(ShardLocked):
+        root.put_new("a", b"2")
+    assert root.read("a") == b"1"
