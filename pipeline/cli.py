@@ -91,11 +91,12 @@ def status(store_url: str, *, as_json: bool) -> None:
 @click.argument("store_url", metavar="STORE")
 @click.argument("array", required=False)
 @click.option("--clip", "clip_id", help="Show one clip across all arrays.")
-def inspect(store_url: str, array: str | None, clip_id: str | None) -> None:
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a page of that clip: pictures, no server.")
+def inspect(store_url: str, array: str | None, clip_id: str | None, page: Path | None) -> None:
     """What a store holds: its arrays, one array, or one clip."""
     from pipeline.commands import print_inspection
 
-    print_inspection(store_url, array=array, clip_id=clip_id)
+    print_inspection(store_url, array=array, clip_id=clip_id, page=page)
 
 
 @avvp.command()

@@ -161,10 +161,16 @@ def _print_failures(console: Console, array: ArrayOverview) -> None:
         console.print(f"  and {len(array.failures) - _SHOWN_FAILURES} more reasons: avvp status --json")
 
 
-def print_inspection(store_url: str, *, array: str | None, clip_id: str | None) -> None:
+def print_inspection(store_url: str, *, array: str | None, clip_id: str | None, page: Path | None) -> None:
     """``avvp inspect``."""
     store = FeatureStore.open(store_url)
     console = wide_console()
+    if page is not None:
+        from pipeline.inspect_page import write_clip_page
+
+        write_clip_page(store, clip_id or store.ids[0], page)
+        console.print(f"{escape(str(page))}: {escape(clip_id or store.ids[0])}, open it in a browser")
+        return
     if clip_id is not None:
         _print_clip(console, store, clip_id, array)
     elif array is not None:
@@ -208,6 +214,10 @@ def _sizes(shape: tuple[int, ...]) -> str:
 def _print_array(console: Console, store: FeatureStore, name: str) -> None:
     from pipeline.inspection import statistics
 
+    if name.startswith("decoded/") or name in store.decoded:
+        kept = store.decoded_spec(name.removeprefix("decoded/"))
+        console.print_json(json.dumps(kept.to_json(), ensure_ascii=False))
+        return
     name = name.removeprefix("features/").removesuffix("/values")
     spec, origin = store.spec(name), store.provenance(name)
     console.print(f"{escape(name)}: {escape(spec.description)}", style="bold")

@@ -84,11 +84,11 @@ def _repair(report: VerifyReport) -> int:
 
 
 def run_import(
-    *, store_url: str, folder: str, layout: str, clips: str | None, media: str | None, dtype: str,
+    *, store_url: str, folder: str, layout: str, clips: str | None, media: str | None, dtype: str, codec: str,
     shard_size: int | None, rebuild: bool,
 ) -> int:  # fmt: skip
     """``avvp import``. Returns the exit code."""
-    from pipeline.build.importing import import_features
+    from pipeline.build.importing import IMPORT_SHARD_SIZE, import_features
     from pipeline.build.interchange import LAYOUTS, parse_layout, table_of_folder
 
     parts, source = parse_layout(layout), Path(folder).expanduser()
@@ -97,8 +97,11 @@ def run_import(
     else:
         dataset = layout if layout in LAYOUTS else parts[0].array
         table = table_of_folder(source, parts, dataset=dataset) if clips is None else ClipTable.load(clips, media=media)
-        store = FeatureStore.open_or_create(store_url, table, shard_size=shard_size)
-    report = import_features(store, source, parts, rebuild=rebuild, dtype=dtype)
+        new = read_info(Root.at(store_url)) is None
+        store = FeatureStore.open_or_create(
+            store_url, table, shard_size=shard_size or (IMPORT_SHARD_SIZE if new else None)
+        )
+    report = import_features(store, source, parts, rebuild=rebuild, dtype=dtype, codec=codec)
     _print_imported(store_url, report)
     return _WRONG_EXIT if any(report.failed.values()) else 0
 

@@ -22,7 +22,9 @@ CLIP_COLUMNS = ("id", "source", "start_seconds", "end_seconds", "split", "labels
 _WRITE_ALL: ArrayConfigParams = {"write_empty_chunks": True}
 
 
-CODECS = ("zstd", "none")
+CODECS = ("auto", "zstd", "none")
+SMALL_ROW_BYTES = 64 << 10
+"""Rows below this are stored as they are by ``auto``: reading them is quicker than decompressing, and they are few."""
 
 
 def codecs(name: str = "zstd") -> list[Any]:
@@ -31,7 +33,7 @@ def codecs(name: str = "zstd") -> list[Any]:
     Raises:
         InvalidInput: If there is no such codec.
     """
-    if name not in CODECS:
+    if name not in CODECS[1:]:
         raise InvalidInput(f"codec {name!r}: expected one of {', '.join(CODECS)}")
     return [*([ZstdCodec(level=1)] if name == "zstd" else []), Crc32cCodec()]
 
@@ -84,7 +86,7 @@ def clips_of(columns: Mapping[str, list[Any]]) -> list[Clip]:
 
 
 def create_feature(
-    root: Root, spec: FeatureSpec, provenance: Provenance, *, clips: int, shard_size: int, codec: str = "zstd"
+    root: Root, spec: FeatureSpec, provenance: Provenance, *, clips: int, shard_size: int, codec: str = "auto"
 ) -> None:
     """Make the empty arrays of a backbone, its group's attributes last.
 
@@ -95,6 +97,9 @@ def create_feature(
     zarr_store = _zarr_store_with(root, "features", base)
     shape = (clips, spec.steps, spec.dim)
     shards = (shard_size, *shape[1:])
+    if codec == "auto":
+        small = spec.steps * spec.dim * np.dtype(spec.dtype).itemsize < SMALL_ROW_BYTES
+        codec = "none" if small else "zstd"
     _create(zarr_store, f"{base}/values", shape, (1, *shape[1:]), spec.dtype, fill=np.nan, shards=shards, codec=codec)
     _create(zarr_store, f"{base}/valid", shape[:2], (shard_size, spec.steps), "bool", fill=False)
     _create(zarr_store, f"{base}/status", (clips,), (shard_size,), "uint8", fill=int(Status.PENDING))

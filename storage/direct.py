@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.chunk_codec import ChunkCodec, checksum, verified
+from storage.chunk_codec import ChunkCodec, checksum, verify_checksum
 from storage.errors import StoreError
 from storage.files import ByteSource, Root, crc32_of
 from storage.pool import Threads
@@ -43,6 +44,20 @@ class WrittenFile:
     def to_json(self) -> dict[str, int]:
         """As the ledger records it."""
         return {"bytes": self.size, "crc32": self.crc32}
+
+
+class _Measured:
+    """Counts bytes on their way to a file."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.crc32 = 0
+
+    def passing(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        for part in parts:
+            self.size += len(part)
+            self.crc32 = crc32_of(part, self.crc32)
+            yield part
 
 
 class DirectArray:
@@ -117,13 +132,11 @@ class DirectArray:
         if block.shape != (len(rows), *self.shape[1:]):
             raise StoreError(f"{self.where}: file {number} holds {len(rows)} rows, got a block of {block.shape}")
         block = np.ascontiguousarray(block, dtype=self.dtype)
-        parts = self._shard_parts(block, threads) if self.sharded else [self.codec.encode(self._padded(block))]
-        size, crc = 0, 0
-        for part in parts:
-            size, crc = size + len(part), crc32_of(part, crc)
+        measured = _Measured()
         key = self.key(number)
-        self._root.put(key, *parts)
-        return WrittenFile(key, size, crc)
+        parts = self._shard_parts(block, threads) if self.sharded else [self.codec.encode(self._padded(block))]
+        self._root.put(key, measured.passing(parts))
+        return WrittenFile(key, measured.size, measured.crc32)
 
     def _padded(self, block: NDArray[Any]) -> NDArray[Any]:
         """Chunks at the edge are whole chunks."""
@@ -133,15 +146,17 @@ class DirectArray:
         whole[: len(block)] = block
         return whole
 
-    def _shard_parts(self, block: NDArray[Any], threads: Threads) -> list[bytes]:
-        rows = [block[row : row + 1] for row in range(len(block))]
-        chunks = threads.map(self.codec.encode, rows)
+    def _shard_parts(self, block: NDArray[Any], threads: Threads) -> Iterator[bytes]:
+        """The chunks, written while the next are encoded, and the index of where they are."""
         index = np.full((self.rows_per_file, 2), _EMPTY, dtype="<u8")
-        sizes = np.array([len(chunk) for chunk in chunks], dtype="<u8")
-        index[: len(chunks), 0] = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if chunks else 0
-        index[: len(chunks), 1] = sizes
+        offset = 0
+        rows = (block[row : row + 1] for row in range(len(block)))
+        for at, chunk in enumerate(threads.stream(self.codec.encode, rows)):
+            index[at] = offset, len(chunk)
+            offset += len(chunk)
+            yield chunk
         packed = index.tobytes()
-        return [*chunks, packed + checksum(packed)]
+        yield packed + checksum(packed)
 
     def read(self, rows: NDArray[np.intp], out: NDArray[Any], *, threads: Threads) -> None:
         """Read some rows.
@@ -222,8 +237,9 @@ def read_index(source: ByteSource, chunks: int, *, where: str) -> NDArray[np.uin
     start = source.size - count - _CHECKSUM_BYTES
     if start < 0:
         raise StoreError(f"{where}: has {source.size} bytes, less than its index takes. Run: avvp verify")
-    packed = verified(source.read(start, count + _CHECKSUM_BYTES), where=f"{where} (its index)")
-    index = np.frombuffer(packed, dtype="<u8").reshape(chunks, 2)
+    packed = source.read(start, count + _CHECKSUM_BYTES)
+    verify_checksum(packed, where=f"{where} (its index)")
+    index = np.frombuffer(packed, dtype="<u8", count=2 * chunks).reshape(chunks, 2)
     there = index[:, 0] != _EMPTY
     if (index[there].sum(axis=1) > np.uint64(start)).any():
         raise StoreError(f"{where}: its index points outside the file. Run: avvp verify")

@@ -10,7 +10,7 @@ import time
 import uuid
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,12 +95,12 @@ class Root(ABC):
         """The file's bytes, or ``None`` where there is none."""
 
     @abstractmethod
-    def put(self, key: str, *parts: bytes) -> None:
+    def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
         """Write a file at once and durably: a reader sees the old file or the new one, also after a power cut.
 
         Args:
             key: of the file.
-            parts: its bytes, one after the other.
+            data: its bytes, or parts of them one after the other.
         """
 
     def put_new(self, key: str, data: bytes) -> None:
@@ -195,13 +195,13 @@ class LocalRoot(Root):
             return None
 
     @override
-    def put(self, key: str, *parts: bytes) -> None:
+    def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
         target = self.path / key
         made = _make_folders(target.parent)
         temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
         try:
             with temporary.open("wb") as file:
-                file.writelines(parts)
+                file.writelines([data] if isinstance(data, bytes) else data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Self
 
 from storage.envelope import pack, unpack
@@ -83,7 +83,7 @@ class ShardRecord:
 
     def to_bytes(self) -> bytes:
         """JSON with a checksum of itself."""
-        return pack({**asdict(self), "rows": [asdict(row) for row in self.rows]})
+        return pack({**vars(self), "files": dict(self.files), "rows": [vars(row) for row in self.rows]})
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Self:

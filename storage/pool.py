@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
+_AHEAD = 4
 
 
 class Threads:
@@ -28,7 +30,23 @@ class Threads:
         todo = list(items)
         if self.count == 1 or len(todo) <= 1:
             return [work(item) for item in todo]
+        return list(self._ready().map(work, todo))
+
+    def stream(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+        """Results in order, as they come; only a few are made before they are asked for."""
+        if self.count == 1:
+            yield from map(work, items)
+            return
+        waiting: deque[Future[B]] = deque()
+        for item in items:
+            waiting.append(self._ready().submit(work, item))
+            if len(waiting) >= _AHEAD * self.count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _ready(self) -> ThreadPoolExecutor:
         if self._pool is None or self._owner != os.getpid():
             self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="avvp-storage")
             self._owner = os.getpid()
-        return list(self._pool.map(work, todo))
+        return self._pool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 from typing_extensions import override
@@ -88,8 +88,8 @@ class RemoteRoot(Root):
 
     @override
     @_explained
-    def put(self, key: str, *parts: bytes) -> None:
-        self.files.pipe_file(self._full(key), b"".join(parts))
+    def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
+        self.files.pipe_file(self._full(key), data if isinstance(data, bytes) else b"".join(data))
 
     @override
     @_explained

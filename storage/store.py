@@ -330,7 +330,7 @@ class FeatureStore:
         return row
 
     def ensure_feature(
-        self, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool = False, codec: str = "zstd"
+        self, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool = False, codec: str = "auto"
     ) -> None:
         """Make a feature array, or check that the one there is the same.
 
@@ -338,7 +338,7 @@ class FeatureStore:
             spec: shape and meaning.
             provenance: its identity is compared, its circumstances are not.
             rebuild: replace an array that differs. One in which nothing was committed yet is replaced anyway.
-            codec: of a new array: ``zstd`` or ``none``.
+            codec: of a new array: ``zstd``, ``none``, or ``auto``: zstd but for rows under 64 KiB.
 
         Raises:
             SchemaMismatch: If it differs; the message says in what.

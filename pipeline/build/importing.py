@@ -22,7 +22,9 @@ from storage.schema import FeatureSpec, Provenance, Status
 from storage.store import FeatureStore
 from storage.writer import claim, commit_features
 
-_SHARDS_AHEAD = 2
+IMPORT_SHARD_SIZE = 1024
+"""Clips a shard of a store that is made by an import: few files, and a killed import costs seconds."""
+_SHARDS_AHEAD = 1
 
 
 @dataclass
@@ -41,7 +43,13 @@ class ImportReport:
 
 
 def import_features(
-    store: FeatureStore, folder: Path, parts: Sequence[LayoutPart], *, rebuild: bool = False, dtype: str = "float32"
+    store: FeatureStore,
+    folder: Path,
+    parts: Sequence[LayoutPart],
+    *,
+    rebuild: bool = False,
+    dtype: str = "float32",
+    codec: str = "auto",
 ) -> ImportReport:
     """Fill arrays of a store from a folder. What was imported and has not changed is left alone.
 
@@ -51,6 +59,7 @@ def import_features(
         parts: the layout.
         rebuild: replace arrays that came from elsewhere.
         dtype: ``float32`` or ``float16``, of new arrays.
+        codec: of new arrays: ``auto``, ``zstd`` or ``none``.
 
     Raises:
         InvalidInput: If there is no such folder, or no file of an array in it.
@@ -61,7 +70,7 @@ def import_features(
     report = ImportReport()
     for part in parts:
         whole = _with_steps(part, folder, store.clips.clips)
-        store.ensure_feature(whole.spec(dtype), _provenance(whole, folder), rebuild=rebuild)
+        store.ensure_feature(whole.spec(dtype), _provenance(whole, folder), rebuild=rebuild, codec=codec)
         _Importer(store, folder, whole, report).run()
     return report
 

@@ -139,7 +139,7 @@ def test_damage_is_named_and_never_read(tmp_path):
 
 def test_an_unknown_codec_is_refused(tmp_path):
     store, _ = made(tmp_path)
-    with pytest.raises(InvalidInput, match="codec 'lz9': expected one of zstd, none"):
+    with pytest.raises(InvalidInput, match="codec 'lz9': expected one of auto, zstd, none"):
         FeatureStore.open(store.url, read_only=False).ensure_feature(
             FeatureSpec("b", 1, 1, "audio"), ORIGIN, codec="lz9"
         )

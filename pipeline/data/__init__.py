@@ -1,0 +1,1 @@
+"""What the trainer reads: annotations and batches."""

@@ -1,0 +1,55 @@
+"""The page of one clip: whole, self-contained, and true to the store."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import toy_store as toy
+from PIL import Image
+
+from pipeline.cli import main
+from pipeline.inspect_page import clip_page
+from storage.errors import InvalidInput
+
+
+def test_a_page_of_features_only(tmp_path):
+    store = toy.make(tmp_path / "s.zarr", kept=False, failed=[toy.table().ids[1]])
+    page = clip_page(store, store.ids[0])
+    assert store.ids[0] in page
+    assert page.count("data:image/png;base64,") == 2
+    assert "http" not in page
+    picture = base64.b64decode(re.search(r"base64,([^']+)' alt='heat map of net'", page)[1])
+    assert Image.open(io.BytesIO(picture)).size == (6, 32)  # steps to the right, dimensions down
+    failed = clip_page(store, store.ids[1])
+    assert "timeout" in failed
+    assert "no result within 60 s" in failed
+    assert "data:image" not in failed
+
+
+@pytest.mark.slow
+def test_a_page_with_frames_sound_and_log_mel(avvp, six_clips, tmp_path):
+    code, _, err = avvp(
+        "extract", "--clips", six_clips, "--store", tmp_path / "s.zarr", "--backbone", "toy_visual",
+        "--backbone", "vggish", "--weights", "random:0", "--clip-seconds", 2, "--keep", "frames,waveform,logmel", "--workers", 1,
+    )  # fmt: skip
+    assert code == 0, err
+    code, out, _ = avvp("inspect", tmp_path / "s.zarr", "--html", tmp_path / "page.html")
+    assert "open it in a browser" in out
+    page = (tmp_path / "page.html").read_text()
+    for part in ("Frames", "Waveform", "Log-mel", "toy_visual", "vggish", "random:0"):
+        assert part in page
+    assert page.count("alt='frame at") == 8  # 2 s at the toy's rate
+    first = Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^']+)' title", page)[1])))
+    assert np.asarray(first).std() < 10  # clips of one colour
+
+
+def test_an_unknown_clip_is_one_line(tmp_path, capsys):
+    store = toy.make(tmp_path / "s.zarr", kept=False)
+    with pytest.raises(InvalidInput, match="no clip 'x'"):
+        clip_page(store, "x")
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", store.url, "--clip", "x", "--html", str(tmp_path / "p.html")])
+    assert ended.value.code == 2
+    assert not (tmp_path / "p.html").exists()
