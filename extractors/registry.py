@@ -48,7 +48,7 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
     if base not in BACKBONES or "@" in rest:
         raise UnknownBackbone(_unknown(name, base.partition("@")[0]))
     module, _, attribute = BACKBONES[base].partition(":")
-    kind: type[Extractor] = getattr(importlib.import_module(module), attribute)
+    kind = _kind(base, module, attribute)
     if base in PREFIXES and not variant:
         raise UnknownBackbone(f"backbone {name!r}: expected {PREFIXES[base]}")
     if variant and base not in PREFIXES and not kind.variants:
@@ -61,6 +61,16 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
         clip_seconds=clip_seconds,
         frames_per_second=int(rate["rate"]) if rate else None,
     )
+
+
+def _kind(base: str, module: str, attribute: str) -> type[Extractor]:
+    try:
+        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError, SyntaxError, NameError, TypeError) as problem:
+        raise UnknownBackbone(
+            f"backbone {base!r}: {module}:{attribute} cannot be imported: {type(problem).__name__}: {problem}. "
+            "Mend that file, or its line in extractors/registry.py"
+        ) from problem
 
 
 def load(

@@ -124,7 +124,7 @@ def _check_same(extractor: Extractor, one: Row, other: Row, *, tolerance: float,
         second = other[name]
         _require(np.array_equal(features.valid, second.valid), extractor, f"{what}: {name} has another mask")
         a, b = features.values[features.valid], second.values[features.valid]
-        limit = tolerance * max(1.0, float(np.abs(a).max(initial=0.0)))
+        limit = tolerance * float(np.abs(a).max(initial=0.0))
         worst = float(np.abs(a - b).max(initial=0.0))
         _require(worst <= limit, extractor, f"{what}: {name} differs by {worst:.3g}, at most {limit:.3g} is allowed")
 

@@ -18,6 +18,7 @@ from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
 _FAILED_EXIT = 3
+_LEAST_MEMORY_BYTES = 1_000_000
 _SHOWN_FAILURES = 10
 
 
@@ -104,12 +105,16 @@ def parse_bytes(text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?(?:e\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
     if match is None:
         raise InvalidInput(f"--memory {text!r}: expected a number of bytes such as 2GB or 512MB")
-    return int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))
+    number = int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))
+    if number < _LEAST_MEMORY_BYTES:
+        raise InvalidInput(f"--memory {text!r}: is {number} bytes; expected at least 1MB, e.g. 2GB")
+    return number
 
 
 def print_status(store_url: str, *, as_json: bool) -> None:
     """``avvp status``."""
-    found = overview(FeatureStore.open(store_url))
+    store = FeatureStore.open(store_url)
+    found = overview(store)
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
         return
@@ -121,7 +126,7 @@ def print_status(store_url: str, *, as_json: bool) -> None:
     )
     console.print(_status_table(found))
     for array in [*found.arrays.values(), *found.decoded.values()]:
-        _print_failures(console, array)
+        _print_failures(console, array, store)
 
 
 def _status_table(found: StoreOverview) -> Table:
@@ -148,7 +153,7 @@ def _short(weights: str) -> str:
     return weights[:15] + "…" if weights.startswith("sha256:") else weights
 
 
-def _print_failures(console: Console, array: ArrayOverview) -> None:
+def _print_failures(console: Console, array: ArrayOverview, store: FeatureStore) -> None:
     if not array.failures:
         return
     console.print(f"\n{escape(array.name)}: {array.committed - array.stored} clips without features", style="bold")
@@ -157,6 +162,9 @@ def _print_failures(console: Console, array: ArrayOverview) -> None:
         console.print(
             f"  {group.count:>5} {group.status}: {escape(group.reason)}  e.g. {escape(examples)}", soft_wrap=True
         )
+        if group.status == "missing" and "no such file" in group.reason:
+            path = store.clips[store.row_of(group.examples[0])].path
+            console.print(f"        looked for {escape(path)}; --media gives the folder of the files", soft_wrap=True)
     if len(array.failures) > _SHOWN_FAILURES:
         console.print(f"  and {len(array.failures) - _SHOWN_FAILURES} more reasons: avvp status --json")
 
@@ -266,8 +274,10 @@ def print_backbones() -> None:
     for name in ("backbone", "array", "steps × dim", "description"):
         table.add_column(name, overflow="fold")
     for name in registry.names():
-        for spec in registry.create(name).specs:
-            table.add_row(name, spec.name, f"{spec.steps}×{spec.dim}", escape(spec.description))
+        made = registry.create(name)
+        for variant in ("", *(f":{each}" for each in made.variants)):
+            for spec in registry.create(name + variant).specs:
+                table.add_row(name + variant, spec.name, f"{spec.steps}×{spec.dim}", escape(spec.description))
     console = wide_console()
     console.print(table)
     console.print("and clip:MODEL/PRETRAINED for any open_clip model; NAME@8fps sets a per-frame backbone's frame rate")

@@ -1,0 +1,304 @@
+"""Recipes: everything that a training run depends on, in one TOML file, every key checked."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.resources
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from storage.errors import InvalidInput
+
+_SHIPPED = "configs"
+
+
+@dataclass(frozen=True)
+class FeaturesRecipe:
+    """Which arrays of a store the model reads.
+
+    Attributes:
+        audio: feature array of the sound.
+        visual_2d: feature array of frames.
+        visual_3d: feature array of stacks of frames.
+        labels: label embeddings ``labels/<name>``; empty where the model needs none or learns its own.
+        pseudo_labels: ``pseudo_labels/<name>``; empty for training on weak labels alone.
+    """
+
+    audio: str = "vggish"
+    visual_2d: str = "resnet152"
+    visual_3d: str = "r2plus1d_18"
+    labels: str = ""
+    pseudo_labels: str = ""
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """Weights of the terms, 0 for none, and their forms. See :mod:`pipeline.training.losses`.
+
+    Attributes:
+        audio_video: cross-entropy of the audio stream's video probabilities.
+        visual_video: of the visual stream's.
+        union_video: of the union's; its target is always the weak label.
+        video_targets: of the first two: the ``weak`` label, or ``pseudo`` labels, any over time.
+        visual_smoothing: HAN's label smoothing of the visual target: ``(1 - s) y + s / 2``.
+        union: ``model``: the model's own output (MMIL's pooling). Else made from the two video probabilities:
+            ``noisy_or`` and ``max`` have a gradient; ``hard``, as published with LEAP, has none.
+        audio_segment: cross-entropy of audio segments against pseudo labels.
+        visual_segment: of visual segments.
+        segments_from: ``probabilities`` (clamped, as LEAP) or ``logits`` (as VALOR and MM-CSE).
+        avss: LEAP's audio-visual semantic similarity.
+        avss_form: ``published`` code, or the ``paper``'s EIoU.
+        reconstruction: MM-CSE: features rebuilt from the decoupled classes.
+        orthogonality: MM-CSE: classes against background.
+        co_occurrence: MM-CSE: attention between classes against which classes occur together.
+    """
+
+    audio_video: float = 1.0
+    visual_video: float = 1.0
+    union_video: float = 1.0
+    video_targets: Literal["weak", "pseudo"] = "weak"
+    visual_smoothing: float = 0.0
+    union: Literal["model", "noisy_or", "max", "hard"] = "model"
+    audio_segment: float = 0.0
+    visual_segment: float = 0.0
+    segments_from: Literal["probabilities", "logits"] = "probabilities"
+    avss: float = 0.0
+    avss_form: Literal["published", "paper"] = "published"
+    reconstruction: float = 0.0
+    orthogonality: float = 0.0
+    co_occurrence: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """How it is optimised.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: clips a step, over all processes together.
+        seed: of weights, order and dropout.
+        optimizer: ``adam`` or ``adamw``.
+        learning_rate: at its highest.
+        betas: of Adam.
+        weight_decay: of AdamW.
+        clip_norm: largest norm of all gradients; 0 for no limit.
+        schedule: ``step``: times ``step_gamma`` every ``step_epochs``; ``warmup_cosine``: linear for
+            ``warmup_epochs``, then half a cosine down to ``lowest_learning_rate``; or ``constant``.
+        step_epochs: see ``schedule``.
+        step_gamma: see ``schedule``.
+        warmup_epochs: see ``schedule``.
+        lowest_learning_rate: see ``schedule``.
+        select: the score on val by which the best checkpoint is chosen.
+        ties: which of two equal epochs is the best: the ``last`` (published ``>=``) or the ``first`` (``>``).
+        precision: ``float32``, ``bfloat16`` or ``float16`` (autocast).
+    """
+
+    epochs: int = 40
+    batch_size: int = 16
+    seed: int = 1
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 1e-4
+    betas: tuple[float, ...] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    schedule: Literal["step", "warmup_cosine", "constant"] = "step"
+    step_epochs: int = 10
+    step_gamma: float = 0.1
+    warmup_epochs: int = 10
+    lowest_learning_rate: float = 0.0
+    select: str = "seg_type"
+    ties: Literal["last", "first"] = "last"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+@dataclass(frozen=True)
+class EvaluateRecipe:
+    """How predictions become decisions.
+
+    Attributes:
+        mask: ``union``, ``own``, ``mmcse`` or ``none``, see :func:`pipeline.metrics.decisions.decide`.
+        threshold: a probability that equals it counts.
+    """
+
+    mask: Literal["union", "own", "mmcse", "none"] = "union"
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run.
+
+    Attributes:
+        name: of the recipe.
+        description: one line for people: what it is, and which row of which table.
+        model: see :func:`pipeline.models.config_tables.model_config`.
+        features: arrays to read.
+        loss: terms.
+        train: optimisation.
+        evaluate: decisions.
+    """
+
+    name: str
+    description: str = ""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    features: FeaturesRecipe = field(default_factory=FeaturesRecipe)
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    train: TrainRecipe = field(default_factory=TrainRecipe)
+    evaluate: EvaluateRecipe = field(default_factory=EvaluateRecipe)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    def to_toml(self) -> str:
+        """TOML that :func:`load_recipe` reads back."""
+        return _toml(self.to_json())
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the package."""
+    folder = importlib.resources.files("pipeline") / _SHIPPED
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name_or_file: one of :func:`shipped_recipes`, or a TOML file.
+        changes: ``key=value`` with dots, such as ``train.epochs=5`` or ``model.decoder.blocks=4``. Values are TOML;
+            a bare word is text.
+
+    Raises:
+        InvalidInput: If there is no such recipe, a key is unknown (the nearest is named), or a value is of another
+            type.
+    """
+    text, name = _text_of(name_or_file)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise InvalidInput(f"{name_or_file}: not TOML: {problem}") from None
+    for change in changes:
+        _apply(data, change)
+    data.setdefault("name", name)
+    return _read(Recipe, data, where=str(name_or_file))
+
+
+def _text_of(name_or_file: str | Path) -> tuple[str, str]:
+    name = str(name_or_file)
+    if name in shipped_recipes():
+        body = importlib.resources.files("pipeline") / _SHIPPED / f"{name}.toml"
+        return body.read_text(encoding="utf-8"), name
+    path = Path(name_or_file)
+    if not path.is_file():
+        near = difflib.get_close_matches(name, shipped_recipes(), n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise InvalidInput(f"{name}: no such recipe.{hint} Give a TOML file, or one of: {', '.join(shipped_recipes())}")
+    try:
+        return path.read_text(encoding="utf-8"), path.stem
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InvalidInput(f"{name}: cannot be read: {problem}") from None
+
+
+def _apply(data: dict[str, Any], change: str) -> None:
+    key, separator, text = change.partition("=")
+    if not separator or not key.strip():
+        raise InvalidInput(f"--set {change}: expected key=value, e.g. train.epochs=5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        below = data.get(table)
+        if isinstance(below, str):  # a name alone stands for a table with that name
+            data[table] = {"name": below}
+        data = data.setdefault(table, {})
+        if not isinstance(data, dict):
+            raise InvalidInput(f"--set {change}: {table} is a value, not a table")
+    data[last] = value
+
+
+def _read(kind: type[Any], table: Mapping[str, Any], *, where: str) -> Any:
+    hints = get_type_hints(kind)
+    made = {}
+    for key, value in table.items():
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise InvalidInput(f"{where}: unknown key {key!r}.{hint} Keys: {', '.join(hints)}")
+        made[key] = _value(value, hints[key], where=f"{where}: {key}")
+    return kind(**made)
+
+
+def _value(value: Any, kind: Any, *, where: str) -> Any:
+    origin = get_origin(kind)
+    if isinstance(kind, UnionType):
+        kind = next(choice for choice in get_args(kind) if choice is not NoneType)
+        origin = get_origin(kind)
+    if origin is Literal:
+        if value not in get_args(kind):
+            raise InvalidInput(f"{where}: expected one of {', '.join(map(str, get_args(kind)))}, got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise InvalidInput(f"{where}: expected a list, got {value!r}")
+        return tuple(_value(item, get_args(kind)[0], where=where) for item in value)
+    if hasattr(kind, "__dataclass_fields__") or origin is not None:
+        if not isinstance(value, Mapping):
+            raise InvalidInput(f"{where}: expected a table, got {value!r}")
+        return dict(value) if origin is not None else _read(kind, value, where=where)
+    return _plain(value, kind, where=where)
+
+
+def _plain(value: Any, kind: type, *, where: str) -> Any:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise InvalidInput(f"{where}: expected {kind.__name__}, got {value!r}")
+    if kind in (int, float) and not 0 <= value < float("inf"):
+        raise InvalidInput(f"{where}: expected a number that is not negative, got {value!r}")
+    return value
+
+
+def _toml(table: Mapping[str, Any], path: str = "") -> str:
+    lines = [f"{key} = {_toml_value(value)}" for key, value in table.items() if not isinstance(value, Mapping)]
+    body = "\n".join(lines) + ("\n" if lines else "")
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            name = f"{path}.{key}" if path else key
+            body += f"\n[{name}]\n{_toml(value, name)}"
+    return body
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def with_model(recipe: Recipe, **changes: Any) -> Recipe:
+    """The same recipe with other entries of its ``[model]`` table."""
+    return replace(recipe, model={**recipe.model, **changes})
+
+
+def differences(one: Recipe, other: Recipe) -> list[str]:
+    """Which keys differ between two recipes, with both values; names and descriptions aside."""
+    first, second = _flat(one.to_json()), _flat(other.to_json())
+    keys = [key for key in dict.fromkeys([*first, *second]) if key not in ("name", "description")]
+    return [f"{key} {first.get(key)!r} / {second.get(key)!r}" for key in keys if first.get(key) != second.get(key)]
+
+
+def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{path}.{key}" if path else key
+        found |= _flat(value, name) if isinstance(value, Mapping) else {name: value}
+    return found
+
+
