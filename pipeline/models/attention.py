@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.dropout import Dropout
+
 Start = Literal["packed", "copies"]
 
 
@@ -35,7 +37,7 @@ class Attention(nn.Module):
         if heads < 1 or dim % heads:
             raise ValueError(f"{heads} heads do not divide {dim} dimensions")
         self.heads = heads
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.output = nn.Linear(dim, dim) if project_output else None
@@ -96,7 +98,7 @@ class FeedForward(nn.Sequential):
     """Two linear layers with ReLU and dropout between; ``[..., dim]`` to ``[..., dim]``."""
 
     def __init__(self, dim: int, hidden: int, *, dropout: float) -> None:
-        super().__init__(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
+        super().__init__(nn.Linear(dim, hidden), nn.ReLU(), Dropout(dropout), nn.Linear(hidden, dim))
 
 
 @torch.no_grad()

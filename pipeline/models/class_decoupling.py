@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.models.dropout import Dropout
+
 
 class Decoupler(nn.Module):
     """One small network a class, and one for the background, all run at once.
@@ -28,7 +30,7 @@ class Decoupler(nn.Module):
         self.first = nn.Linear(dim, vectors * class_dim)
         self.second_weight = nn.Parameter(torch.empty(vectors, class_dim, class_dim)) if deep else None
         self.second_bias = nn.Parameter(torch.empty(vectors, class_dim)) if deep else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         for parameter in (self.second_weight, self.second_bias):
             if parameter is not None:
                 start_like_linear(parameter, fan_in=class_dim)
@@ -58,7 +60,7 @@ class BackgroundFusion(nn.Module):
     def __init__(self, dim: int, *, class_dim: int, dropout: float = 0.1) -> None:
         super().__init__()
         self.share = nn.Sequential(
-            nn.ReLU(), nn.Linear(dim, dim // 2), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim // 2, 1)
+            nn.ReLU(), nn.Linear(dim, dim // 2), nn.ReLU(), Dropout(dropout), nn.Linear(dim // 2, 1)
         )
         self.reduce = nn.Linear(2 * class_dim, class_dim)
 

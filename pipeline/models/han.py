@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from pipeline.models.attention import Attention, FeedForward, start_alike
+from pipeline.models.dropout import Dropout
 from pipeline.models.predictions import Encoded
 
 Norm = Literal["post", "pre"]
@@ -36,7 +37,7 @@ class HybridAttentionLayer(nn.Module):
         self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout)
         self.attention_norm = nn.LayerNorm(dim)
         self.feed_forward_norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, stream: Tensor, other: Tensor) -> Tensor:
         """Update one stream.
@@ -106,5 +107,5 @@ class HANEncoder(nn.Module):
     def forward(self, streams: Encoded) -> Encoded:
         """Encode; streams are ``[clips, segments, dim]`` before and after."""
         for layer in self.layers:
-            streams = Encoded(layer(streams.audio, streams.visual), layer(streams.visual, streams.audio))
+            streams = Encoded.parted(layer(streams.joined(), streams.joined_partners()))
         return streams

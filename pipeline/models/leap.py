@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.attention import Attention, FeedForward, start_alike
+from pipeline.models.dropout import Dropout
 from pipeline.models.predictions import Encoded, Predictions, UnionRule, union_probability
 
 BlockOutput = Literal["last", "first", "average"]
@@ -50,7 +51,7 @@ class LEAPBlock(nn.Module):
         self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout)
         self.attention_norm = nn.LayerNorm(dim)
         self.feed_forward_norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, labels: Tensor, stream: Tensor, *, with_scores: bool = True) -> tuple[Tensor, Tensor | None]:
         """Update the labels.

@@ -95,10 +95,10 @@ class MMCSE(nn.Module):
     def _enhance(self, streams: Encoded) -> tuple[Encoded, CoOccurrence]:
         """Class vectors after all layers, and the last layer's maps; both streams look at each other from before."""
         for layer in self.layers:
-            audio, visual = layer(*streams), layer(streams.visual, streams.audio)
-            streams = Encoded(audio.classes, visual.classes)
-            maps = CoOccurrence(audio.within, audio.across, visual.within, visual.across)
-        return streams, maps
+            found = layer(streams.joined(), streams.joined_partners())
+            streams = Encoded.parted(found.classes)
+        within, across = Encoded.parted(found.within), Encoded.parted(found.across)
+        return streams, CoOccurrence(within.audio, across.audio, within.visual, across.visual)
 
     def _reconstruct(self, decoupled: Encoded) -> Encoded | None:
         if self.audio_reconstructor is None or self.visual_reconstructor is None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.attention import Attention, FeedForward, start_alike
+from pipeline.models.dropout import Dropout
 from pipeline.models.predictions import Encoded
 
 
@@ -29,7 +30,7 @@ class QueryNormLayer(nn.Module):
         self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout)
         self.attention_norm = nn.LayerNorm(dim)
         self.feed_forward_norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, query: Tensor, memory: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Update ``query`` ``[batch, steps, dim]`` from ``memory``; ``mask`` as in :class:`Attention`."""
@@ -108,8 +109,9 @@ class PyramidLevel(nn.Module):
         """``[clips, segments, dim]`` a stream, before and after; both look at the streams from before the level."""
         audio, visual = streams
         mask = window_mask(audio.shape[1], self.reach, device=audio.device)
-        heard = self.audio_gate(self.audio_self(audio, audio, mask=mask), self.cross(audio, visual, mask=mask))
-        seen = self.visual_gate(self.visual_self(visual, visual, mask=mask), self.cross(visual, audio, mask=mask))
+        across = Encoded.parted(self.cross(streams.joined(), streams.joined_partners(), mask=mask))
+        heard = self.audio_gate(self.audio_self(audio, audio, mask=mask), across.audio)
+        seen = self.visual_gate(self.visual_self(visual, visual, mask=mask), across.visual)
         return Encoded(self.audio_temporal(heard), self.visual_temporal(seen))
 
 

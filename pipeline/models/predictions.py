@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, Self, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -21,6 +21,20 @@ class Encoded(NamedTuple):
 
     audio: Tensor
     visual: Tensor
+
+    def joined(self) -> Tensor:
+        """Audio and then visual, one batch ``[2 * clips, segments, dim]``, for a layer that serves both at once."""
+        return torch.cat([self.audio, self.visual])
+
+    def joined_partners(self) -> Tensor:
+        """As :meth:`joined`, each clip's other stream in its place."""
+        return torch.cat([self.visual, self.audio])
+
+    @classmethod
+    def parted(cls, joined: Tensor) -> Self:
+        """Inverse of :meth:`joined`."""
+        audio, visual = joined.chunk(2)
+        return cls(audio, visual)
 
 
 class CoOccurrence(NamedTuple):
