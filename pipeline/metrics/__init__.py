@@ -1,0 +1,1 @@
+"""Scores of audio-visual video parsing: numpy only."""

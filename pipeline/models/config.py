@@ -1,0 +1,155 @@
+"""What a model is made of, as plain data: what a recipe's ``[model]`` table is read into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pipeline.models.class_enhancement import Variant
+from pipeline.models.han import Norm
+from pipeline.models.leap import BlockNorm, BlockOutput
+from pipeline.models.predictions import UnionRule
+
+
+@dataclass(frozen=True)
+class HANConfig:
+    """See :class:`pipeline.models.han.HANEncoder`."""
+
+    name: Literal["han"] = "han"
+    layers: int = 1
+    heads: int = 1
+    feed_forward: int = 512
+    dropout: float = 0.1
+    stacking: Literal["published", "stacked"] = "published"
+
+
+@dataclass(frozen=True)
+class MMPyrConfig:
+    """See :class:`pipeline.models.mmpyr.MMPyrEncoder`."""
+
+    name: Literal["mmpyr"] = "mmpyr"
+    levels: int = 4
+    heads: int = 8
+    feed_forward: int = 512
+    dropout: float = 0.2
+    attention_dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class VALORConfig:
+    """See :class:`pipeline.models.valor.VALOREncoder`."""
+
+    name: Literal["valor"] = "valor"
+    layers: int = 4
+    heads: int = 8
+    feed_forward: int = 1024
+    dropout: float = 0.1
+    norm: Norm = "post"
+
+
+@dataclass(frozen=True)
+class MMILConfig:
+    """See :class:`pipeline.models.mmil.MMILDecoder`."""
+
+    name: Literal["mmil"] = "mmil"
+
+
+@dataclass(frozen=True)
+class LEAPConfig:
+    """See :class:`pipeline.models.leap.LEAPDecoder`."""
+
+    name: Literal["leap"] = "leap"
+    label_dim: int = 300
+    blocks: int = 2
+    heads: int = 8
+    feed_forward: int = 512
+    dropout: float = 0.2
+    attention_dropout: float = 0.1
+    output: BlockOutput = "last"
+    norm: BlockNorm = "published"
+    union: UnionRule = "hard"
+
+
+EncoderConfig = HANConfig | MMPyrConfig | VALORConfig
+DecoderConfig = MMILConfig | LEAPConfig
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Which features a model reads.
+
+    Attributes:
+        audio_dim: of a step.
+        visual_2d_dim: of a step.
+        visual_3d_dim: of a step.
+        audio_map: whether audio may come as CLAP's feature map of 64 steps.
+    """
+
+    audio_dim: int = 128
+    visual_2d_dim: int = 2048
+    visual_3d_dim: int = 512
+    audio_map: bool = False
+
+
+FEATURES = {"classic": FeaturesConfig(), "clap-clip": FeaturesConfig(audio_dim=768, visual_2d_dim=768, audio_map=True)}
+"""The two published sets: VGGish, ResNet-152, R(2+1)D; and CLAP, CLIP, R(2+1)D."""
+
+
+@dataclass(frozen=True)
+class ParserConfig:
+    """An encoder and a decoder.
+
+    Attributes:
+        encoder: by ``name``.
+        decoder: by ``name``.
+        features: what comes in; by a name of :data:`FEATURES` or in full.
+        width: of the streams.
+        classes: how many.
+        segments: of a clip.
+    """
+
+    name: Literal["parser"] = "parser"
+    encoder: EncoderConfig = field(default_factory=HANConfig)
+    decoder: DecoderConfig = field(default_factory=MMILConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    width: int = 512
+    classes: int = 25
+    segments: int = 10
+
+
+@dataclass(frozen=True)
+class MMCSEConfig:
+    """See :class:`pipeline.models.mmcse.MMCSE`; the rest as for :class:`ParserConfig`."""
+
+    name: Literal["mmcse"] = "mmcse"
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    width: int = 256
+    class_dim: int = 128
+    layers: int = 4
+    heads: int = 8
+    feed_forward: int = 512
+    dropout: float = 0.1
+    reconstruct: bool = True
+    secm: Variant = "published"
+    lgsf: Variant = "published"
+    classes: int = 25
+    segments: int = 10
+
+
+ModelConfig = ParserConfig | MMCSEConfig
+
+_HAN = ParserConfig()
+_MMPYR = ParserConfig(encoder=MMPyrConfig())
+_VALOR_PLUS = ParserConfig(encoder=VALORConfig(), width=256)
+SYSTEMS: dict[str, ModelConfig] = {
+    "han": _HAN,
+    "mmpyr": _MMPYR,
+    "valor": ParserConfig(encoder=VALORConfig(layers=1)),
+    "valor-plus": _VALOR_PLUS,
+    "valor-plusplus": replace(_VALOR_PLUS, features=FEATURES["clap-clip"]),
+    "leap-mmpyr": replace(_MMPYR, decoder=LEAPConfig()),
+    "leap-han": replace(_HAN, decoder=LEAPConfig()),
+    "mmcse": MMCSEConfig(),
+    "mmcse-clap-clip": MMCSEConfig(features=FEATURES["clap-clip"]),
+}
+"""The published systems, as published."""

@@ -1,0 +1,209 @@
+"""MM-Pyramid's encoder: attention and convolution over windows that double at each level."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.models.attention import Attention, FeedForward, start_alike
+from pipeline.models.dropout import Dropout
+from pipeline.models.predictions import Encoded
+
+
+class QueryNormLayer(nn.Module):
+    """A pre-norm transformer layer in which only the query is normalised; the memory is attended to as it is.
+
+    Args:
+        dim: of a step.
+        heads: of the attention.
+        feed_forward: hidden width.
+        dropout: on either residual branch and inside the feed-forward block.
+        attention_dropout: on the attention weights.
+
+    Source: published code of MM-Pyramid (Yu et al., ACM MM 2022, https://arxiv.org/abs/2111.12374).
+    """
+
+    def __init__(self, dim: int, *, heads: int, feed_forward: int, dropout: float, attention_dropout: float) -> None:
+        super().__init__()
+        self.attention = Attention(dim, heads=heads, dropout=attention_dropout, start="copies")
+        self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout)
+        self.attention_norm = nn.LayerNorm(dim)
+        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, query: Tensor, memory: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """Update ``query`` ``[batch, steps, dim]`` from ``memory``; ``mask`` as in :class:`Attention`."""
+        attended, _ = self.attention(self.attention_norm(query), memory, mask=mask)
+        query = query + self.dropout(attended)
+        updated: Tensor = query + self.dropout(self.feed_forward(self.feed_forward_norm(query)))
+        return updated
+
+
+class TemporalBlock(nn.Module):
+    """A dilated convolution over three segments, ReLU, a linear layer, and the input added; ReLU again.
+
+    The convolution is a linear layer on a segment beside its two neighbours ``dilation`` away (zeros past the
+    ends): the same numbers as ``Conv1d``, without moving the channels.
+
+    Source: MM-Pyramid (Yu et al., ACM MM 2022, https://arxiv.org/abs/2111.12374) and its published code.
+    """
+
+    def __init__(self, dim: int, *, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.neighbours = nn.Linear(3 * dim, dim)
+        self.mix = nn.Linear(dim, dim)
+
+    def forward(self, stream: Tensor) -> Tensor:
+        """``[clips, segments, dim]`` to the same."""
+        segments = stream.shape[1]
+        padded = functional.pad(stream, (0, 0, self.dilation, self.dilation))
+        shifted = [padded[:, i * self.dilation : i * self.dilation + segments] for i in range(3)]
+        convolved = self.neighbours(torch.cat(shifted, dim=-1))
+        return functional.relu(self.mix(functional.relu(convolved)) + stream)
+
+
+class Gate(nn.Module):
+    """Mixes what a stream found in itself and in the other, each dimension by its own two sigmoid weights."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weights = nn.Linear(2 * dim, 2 * dim)
+
+    def forward(self, within: Tensor, across: Tensor) -> Tensor:
+        """Both ``[clips, segments, dim]``; so is the result."""
+        found = torch.cat([within, across], dim=-1)
+        keep_within, keep_across = torch.sigmoid(self.weights(found)).chunk(2, dim=-1)
+        return keep_within * within + keep_across * across
+
+
+class PyramidLevel(nn.Module):
+    """One level: attention within a window in either stream and across, gates, and a temporal block a stream.
+
+    Args:
+        dim: of a segment.
+        reach: how many segments away a segment sees, and the dilation of the convolution.
+        heads: of the attentions.
+        feed_forward: hidden width.
+        dropout: see :class:`QueryNormLayer`.
+        attention_dropout: see :class:`QueryNormLayer`.
+    """
+
+    def __init__(
+        self, dim: int, *, reach: int, heads: int, feed_forward: int, dropout: float, attention_dropout: float
+    ) -> None:
+        super().__init__()
+        self.reach = reach
+        self.audio_self, self.visual_self, self.cross = (
+            QueryNormLayer(
+                dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout
+            )
+            for _ in range(3)
+        )
+        self.audio_gate, self.visual_gate = Gate(dim), Gate(dim)
+        self.audio_temporal = TemporalBlock(dim, dilation=reach)
+        self.visual_temporal = TemporalBlock(dim, dilation=reach)
+
+    def forward(self, streams: Encoded) -> Encoded:
+        """``[clips, segments, dim]`` a stream, before and after; both look at the streams from before the level."""
+        audio, visual = streams
+        mask = window_mask(audio.shape[1], self.reach, device=audio.device)
+        across = Encoded.parted(self.cross(streams.joined(), streams.joined_partners(), mask=mask))
+        heard = self.audio_gate(self.audio_self(audio, audio, mask=mask), across.audio)
+        seen = self.visual_gate(self.visual_self(visual, visual, mask=mask), across.visual)
+        return Encoded(self.audio_temporal(heard), self.visual_temporal(seen))
+
+
+class LevelFusion(nn.Module):
+    """Lets the levels of one segment attend to each other, and adds them up by a sigmoid weight a level.
+
+    The weights are not a softmax and need not add up to 1, as published.
+    """
+
+    def __init__(self, dim: int, *, heads: int, feed_forward: int, dropout: float, attention_dropout: float) -> None:
+        super().__init__()
+        self.layer = QueryNormLayer(
+            dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout
+        )
+        self.weight = nn.Linear(dim, 1)
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """``[clips, segments, levels, dim]`` to ``[clips, segments, dim]``."""
+        sequences = levels.flatten(0, 1)
+        mixed = self.layer(sequences, sequences)
+        weights = torch.sigmoid(self.weight(mixed))
+        return torch.unflatten((weights * mixed).sum(dim=1), 0, levels.shape[:2])
+
+
+class MMPyrEncoder(nn.Module):
+    """MM-Pyramid's encoder.
+
+    Args:
+        dim: of a segment.
+        levels: of the pyramid; level ``i`` sees ``2 ** i`` segments to either side.
+        heads: of the attentions.
+        feed_forward: hidden width.
+        dropout: on residual branches and inside feed-forward blocks.
+        attention_dropout: on attention weights.
+
+    Source: MM-Pyramid (Yu et al., ACM MM 2022, https://arxiv.org/abs/2111.12374) and its published code.
+    The published head takes this encoder's two outputs in the wrong order; ours does not.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        levels: int = 4,
+        heads: int = 8,
+        feed_forward: int = 512,
+        dropout: float = 0.2,
+        attention_dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if levels < 1:
+            raise ValueError(f"{levels} levels: expected at least 1")
+        self.levels = nn.ModuleList(
+            PyramidLevel(
+                dim,
+                reach=2**level,
+                heads=heads,
+                feed_forward=feed_forward,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+            )
+            for level in range(levels)
+        )
+        self.audio_fusion, self.visual_fusion = (
+            LevelFusion(
+                dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout
+            )
+            for _ in range(2)
+        )
+        start_alike([self.audio_fusion.layer, self.visual_fusion.layer])
+        start_alike(
+            [
+                layer.feed_forward
+                for level in self.levels
+                for layer in level.children()
+                if isinstance(layer, QueryNormLayer)
+            ]
+        )
+
+    def forward(self, streams: Encoded) -> Encoded:
+        """Encode; streams are ``[clips, segments, dim]`` before and after."""
+        found = []
+        for level in self.levels:
+            streams = level(streams)
+            found.append(streams)
+        return Encoded(
+            self.audio_fusion(torch.stack([level.audio for level in found], dim=2)),
+            self.visual_fusion(torch.stack([level.visual for level in found], dim=2)),
+        )
+
+
+def window_mask(segments: int, reach: int, *, device: torch.device) -> Tensor:
+    """``[segments, segments]`` bool, true where two segments are at most ``reach`` apart."""
+    index = torch.arange(segments, device=device)
+    return (index[:, None] - index[None, :]).abs() <= reach

@@ -1,0 +1,102 @@
+"""Published checkpoints in our modules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.models.config import SYSTEMS, LEAPConfig, MMCSEConfig, ModelConfig, VALORConfig
+from pipeline.models.config_tables import known
+from pipeline.models.factory import build_model
+from pipeline.models.han import Norm
+from pipeline.models.mmcse import MMCSE
+from pipeline.models.official_layout import Layout, State
+from pipeline.models.official_mmcse import mmcse_layout
+from pipeline.models.official_systems import parser_layout
+from pipeline.models.parser import Parser
+from storage.errors import WeightsError
+
+_LABEL_DIMS = (300, 768)
+"""Of GloVe and of BERT, the label embeddings that LEAP was published with; the first is the default."""
+
+
+def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "post") -> Parser | MMCSE:
+    """Put a published state dict into our module.
+
+    Every published name is either used or one that the published code builds and never uses; anything else is an
+    error. How many blocks a LEAP decoder has, how long its label embeddings are (300 or 768), how many layers a HAN
+    encoder has and whether MM-CSE has its reconstruction decoders are read from the names. MM-Pyramid's published
+    head calls its visual outputs audio and the other way round; here they are what they are called.
+
+    Args:
+        system: a name of :data:`pipeline.models.config.SYSTEMS`. ``leap-han`` was never published: its names are
+            those that the published LEAP would have with HAN's encoder (``hat_encoder.*``) for MM-Pyramid's.
+        state_dict: tensors or arrays by published name; a ``module.`` in front of every name is cut off.
+        norm: VALOR only: ``pre`` for a checkpoint trained with ``--norm_where pre_norm``, which names do not tell.
+
+    Returns:
+        The model in evaluation mode, float32, on the CPU.
+
+    Raises:
+        WeightsError: If a name is missing or unexpected, or a shape differs.
+        InvalidInput: If there is no such system.
+    """
+    config = SYSTEMS[known(system, SYSTEMS, "system")]
+    where = f"published {system} checkpoint"
+    state = _tensors(state_dict, where)
+    config = _as_found(config, state, norm)
+    layout = official_layout(config, han_layers=max(1, _count(state, "hat_encoder.layers")))
+    layout.check(state, where=where)
+    model = build_model(config)
+    model.load_state_dict(layout.translate(state))
+    return model.eval()
+
+
+def official_layout(config: ModelConfig, *, han_layers: int = 1) -> Layout:
+    """Names and shapes of the published state dict of a configuration.
+
+    Args:
+        config: of our module.
+        han_layers: in a published HAN encoder; all but the last are dead.
+    """
+    return mmcse_layout(config) if isinstance(config, MMCSEConfig) else parser_layout(config, han_layers=han_layers)
+
+
+def _tensors(state_dict: Mapping[str, Any], where: str) -> dict[str, Tensor]:
+    try:
+        tensors = {name: torch.as_tensor(value) for name, value in state_dict.items()}
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{where}: expected tensors by name, got something else: {error}") from None
+    if tensors and all(name.startswith("module.") for name in tensors):
+        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _as_found(config: ModelConfig, state: State, norm: Norm) -> ModelConfig:
+    """The system's configuration with what a state dict says of its own size."""
+    if isinstance(config, MMCSEConfig):
+        return replace(config, reconstruct=any(name.startswith(("a_recon.", "v_recon.")) for name in state))
+    encoder, decoder = config.encoder, config.decoder
+    if isinstance(encoder, VALORConfig):
+        encoder = replace(encoder, norm=norm)
+    if isinstance(decoder, LEAPConfig):
+        blocks = max(_count(state, "AVL.la_cma_network"), _count(state, "AVL.lv_cma_network"))
+        label_dim = state["fc_l.weight"].shape[-1] if "fc_l.weight" in state and state["fc_l.weight"].ndim else 0
+        decoder = replace(
+            decoder,
+            blocks=blocks or decoder.blocks,
+            label_dim=label_dim if label_dim in _LABEL_DIMS else _LABEL_DIMS[0],
+        )
+    return replace(config, encoder=encoder, decoder=decoder)
+
+
+def _count(state: State, prefix: str) -> int:
+    """How many numbered layers there are below a prefix."""
+    pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
+    found = [int(match[1]) for match in map(pattern.match, state) if match]
+    return max(found) + 1 if found else 0

@@ -1,0 +1,44 @@
+"""Any encoder with any decoder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from pipeline.models.front_end import FrontEnd
+from pipeline.models.predictions import Predictions
+
+
+class Parser(nn.Module):
+    """Front end, encoder and decoder in a row.
+
+    Args:
+        front_end: backbone features to streams.
+        encoder: :class:`Encoded` to :class:`Encoded`.
+        decoder: :class:`Encoded` and label embeddings to :class:`Predictions`.
+    """
+
+    def __init__(self, front_end: FrontEnd, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.front_end = front_end
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(
+        self, *, audio: Tensor, visual_2d: Tensor, visual_3d: Tensor, labels: Tensor | None = None
+    ) -> Predictions:
+        """Parse a batch.
+
+        Args:
+            audio: ``[clips, segments, audio_dim]``, or CLAP's map ``[clips, 64, 768]``.
+            visual_2d: ``[clips, steps, visual_2d_dim]``, any whole number of steps a segment.
+            visual_3d: ``[clips, segments, visual_3d_dim]``.
+            labels: text embeddings ``[classes, label_dim]``, or one such for each clip; LEAP only.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        streams = self.encoder(self.front_end(audio, visual_2d, visual_3d))
+        predictions: Predictions = self.decoder(streams, labels)
+        return replace(predictions, features=streams)

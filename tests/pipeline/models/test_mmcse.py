@@ -1,0 +1,173 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pipeline.models.class_enhancement import CoOccurrenceAttention, EnhancementLayer, GlobalFusion
+from pipeline.models.config import SYSTEMS
+from pipeline.models.factory import build_model
+from pipeline.models.official import load_official, official_layout
+
+SMALL = replace(SYSTEMS["mmcse"], width=16, class_dim=8, classes=3, layers=2, heads=2, feed_forward=12, segments=4)
+
+
+def plain_mmcse(state, audio, visual, classes=25, layers=4, heads=8):
+    """MM-CSE after the front end, class by class and segment by segment, by published names; dropout off."""
+
+    def linear(name, x):
+        return functional.linear(x, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    decoupled = {
+        "a": torch.stack([linear(f"a_unmix.{k}.1", audio.relu()).relu() for k in range(classes + 1)], 2),
+        "v": torch.stack(
+            [
+                linear(f"v_unmix.{k}.4", linear(f"v_unmix.{k}.1", visual.relu()).relu()).relu()
+                for k in range(classes + 1)
+            ],
+            2,
+        ),
+    }
+    streams = {}
+    for m, x in (("a", audio), ("v", visual)):
+        share = linear(f"alpha_{m}.model.4", linear(f"alpha_{m}.model.1", x.relu()).relu()).sigmoid()
+        background = (1 - share) * decoupled[m][:, :, classes]
+        fused = [
+            linear(f"reduce_{m}.0", torch.cat([share * decoupled[m][:, :, k], background], -1)).relu()
+            for k in range(classes)
+        ]
+        streams[m] = torch.stack(fused, 2)
+    for i in range(layers):
+        name = f"av_enhance.layers.{i}"
+        (new_a, aa, av), (new_v, vv, va) = (
+            plain_layer(state, linear, name, streams[m], streams[n], heads) for m, n in (("a", "v"), ("v", "a"))
+        )
+        streams = {"a": new_a, "v": new_v}
+    logits = {
+        m: {
+            head: torch.cat([linear(f"{head}.fc.{k}", streams[m][:, :, k]) for k in range(classes)], -1)
+            for head in ("fc_prob", "fc_frame_att", "fc_av_att")
+        }
+        for m in "av"
+    }
+    return decoupled, logits, (aa, av, vv, va)
+
+
+def plain_layer(state, linear, name, x, partner, heads):
+    clips, segments, classes, dim = x.shape
+
+    def secm(which, query, memory):
+        module = nn.MultiheadAttention(dim, heads).eval()
+        prefix = f"{name}.{which}.attn."
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        found, maps = torch.zeros_like(query), torch.zeros(clips, segments, classes, classes)
+        for b in range(clips):
+            for t in range(segments):
+                q, m = query[b, t][:, None], memory[b, t][:, None]
+                out, weights = module(q, m, m)
+                found[b, t], maps[b, t] = out[:, 0], weights[0]
+        return query + found, maps
+
+    def lgsf(local, source, local_name, global_name):
+        a = linear(f"{name}.{local_name}", local).relu()
+        mean = linear(f"{name}.{global_name}", source).relu().mean(1, keepdim=True)
+        norms = a.norm(dim=-1).clamp(min=1e-8) * mean.norm(dim=-1).clamp(min=1e-8)
+        gate = ((a * mean).sum(-1) / norms).sigmoid()
+        return gate[..., None] * mean
+
+    z, map_within = secm("SECM_1", x, x)
+    within = linear(f"{name}.fc1", x + lgsf(z, z, "LGSF_1.glob1", "LGSF_1.glob2"))
+    z, map_across = secm("SECM_2", x, partner)
+    across = linear(f"{name}.fc2", x + lgsf(z, partner, "LGSF_2.glob", "LGSF_2.glob"))
+    norm = functional.layer_norm(
+        within + across, (dim,), state[f"{name}.norm1.weight"], state[f"{name}.norm1.bias"], 1e-5
+    )
+    return linear(f"{name}.linear2", linear(f"{name}.linear1", norm).relu()), map_within, map_across
+
+
+@pytest.mark.parametrize("system", ["mmcse", "mmcse-clap-clip"])
+def test_equals_the_words_of_the_reference(system, random_state, random_inputs):
+    config = SYSTEMS[system]
+    state = random_state(official_layout(config).shapes)
+    model = load_official(system, state)
+    batch = random_inputs(config)
+    with torch.no_grad():
+        audio, visual = model.front_end(batch["audio"], batch["visual_2d"], batch["visual_3d"])
+        decoupled, logits, maps = plain_mmcse(state, audio, visual)
+        out = model(**batch)
+    for m, ours in (("a", out.auxiliary.decoupled.audio), ("v", out.auxiliary.decoupled.visual)):
+        torch.testing.assert_close(ours, decoupled[m], atol=1e-4, rtol=0)
+    for ours, plain in zip(out.auxiliary.co_occurrence, maps, strict=True):
+        torch.testing.assert_close(ours, plain, atol=1e-5, rtol=0)
+    prob, time, modality = (
+        torch.stack([logits[m][head] for m in "av"], 2) for head in ("fc_prob", "fc_frame_att", "fc_av_att")
+    )
+    weighted = prob.sigmoid() * time.softmax(1)
+    for ours, plain in (
+        (out.audio_segment, prob[:, :, 0].sigmoid()),
+        (out.visual_segment, prob[:, :, 1].sigmoid()),
+        (out.audio_video, weighted[:, :, 0].sum(1)),
+        (out.visual_video, weighted[:, :, 1].sum(1)),
+        (out.union_video, (weighted * modality.softmax(2)).sum((1, 2))),
+    ):
+        torch.testing.assert_close(ours, plain, atol=1e-5, rtol=0)
+    assert out.audio_segment.std() > 1e-4
+
+
+def test_reconstruction(random_state, random_inputs):
+    config = SYSTEMS["mmcse"]
+    state = random_state(official_layout(config).shapes)
+    model = load_official("mmcse", state)
+    auxiliary = model(**random_inputs(config)).auxiliary
+    for letter, names in (("audio", ("a_recon.0", "a_recon.2")), ("visual", ("v_recon.model.1", "v_recon.model.3"))):
+        hidden = getattr(auxiliary.decoupled, letter).flatten(2).relu()
+        for name in names:
+            hidden = functional.linear(hidden, state[f"{name}.weight"], state[f"{name}.bias"]).relu()
+        torch.testing.assert_close(getattr(auxiliary.reconstructed, letter), hidden, atol=1e-5, rtol=0)
+    assert auxiliary.reconstructed.audio.shape == auxiliary.inputs.audio.shape
+
+
+def test_without_reconstruction():
+    model = build_model(replace(SMALL, reconstruct=False))
+    batch = {"audio": torch.rand(2, 4, 128), "visual_2d": torch.rand(2, 4, 2048), "visual_3d": torch.rand(2, 4, 512)}
+    assert model(**batch).auxiliary.reconstructed is None
+    assert not [name for name in model.state_dict() if "reconstructor" in name]
+
+
+@pytest.mark.parametrize("secm", ["published", "paper"])
+@pytest.mark.parametrize("lgsf", ["published", "paper"])
+def test_no_weight_is_dead(secm, lgsf, random_inputs):
+    config = replace(SMALL, secm=secm, lgsf=lgsf)
+    model = build_model(config)
+    out = model(**random_inputs(config))
+    assert out.audio_segment.shape == (2, 4, 3)
+    parts = [out.audio_segment, out.union_video, *out.auxiliary.reconstructed]
+    sum(part.square().sum() for part in parts).backward()
+    assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
+
+
+def test_blocks_as_in_the_paper():
+    x, y = torch.randn(2, 4, 3, 8), torch.randn(2, 4, 3, 8)
+    found, weights = CoOccurrenceAttention(8, heads=2, variant="paper")(x, y)
+    expected = (x @ y.transpose(-1, -2) / 8**0.5).softmax(-1)
+    torch.testing.assert_close(weights, expected)
+    torch.testing.assert_close(found, x + expected @ y)
+    mean = y.mean(1, keepdim=True)
+    cosine = (x * mean).sum(-1) / (x.norm(dim=-1) * mean.norm(dim=-1))
+    torch.testing.assert_close(GlobalFusion(8, shared=False, variant="paper")(x, y), cosine[..., None] * mean)
+    layer = EnhancementLayer(8, heads=2, feed_forward=8, dropout=0.0, lgsf="paper").eval()
+    assert layer.global_from_input
+
+
+def test_maps_carry_the_attention_dropout_in_training():
+    torch.manual_seed(0)
+    module = CoOccurrenceAttention(8, heads=2, dropout=0.5)
+    x = torch.randn(2, 4, 3, 8)
+    assert (module.train()(x, x)[1].sum(-1) - 1).abs().max() > 0.1
+    torch.testing.assert_close(module.eval()(x, x)[1].sum(-1), torch.ones(2, 4, 3))
+
+
+def test_malformed():
+    with pytest.raises(ValueError, match="secm 'bare': expected one of published, paper"):
+        EnhancementLayer(8, heads=2, feed_forward=8, dropout=0.1, secm="bare")
