@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.label_commands import COMMANDS as LABEL_COMMANDS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -113,6 +115,10 @@ def synthetic(folder: Path, *, count: int, seed: int) -> None:
     from pipeline.commands import make_synthetic
 
     make_synthetic(folder, count=count, seed=seed)
+
+
+for label_command in LABEL_COMMANDS:
+    avvp.add_command(label_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
