@@ -84,7 +84,7 @@ def _read_text(path: Path, words: set[str], *, dim: int, header: tuple[int, int]
     with _open(path) as file:
         for number, line in enumerate(file, start=1):
             if number >= first and line.strip():
-                word, values = _parse_line(path, number, line, dim)
+                word, values = _parse_line(path, number, line, dim, opening=number == first)
                 if word in words and word not in found:
                     found[word] = np.array(values, dtype=np.float32)
     if header is not None and number - 1 < header[0]:
@@ -96,8 +96,8 @@ def _read_text(path: Path, words: set[str], *, dim: int, header: tuple[int, int]
     return found
 
 
-def _parse_line(path: Path, number: int, line: bytes, dim: int) -> tuple[str, list[float]]:
-    """A word, which may hold spaces, and its numbers."""
+def _parse_line(path: Path, number: int, line: bytes, dim: int, *, opening: bool) -> tuple[str, list[float]]:
+    """A word, which may hold spaces, and its numbers. The opening line tells the file's dimension."""
     parts = line.strip().rsplit(b" ", dim)
     try:
         word, values = parts[0].decode("utf-8"), [float(part) for part in parts[1:]]
@@ -108,7 +108,7 @@ def _parse_line(path: Path, number: int, line: bytes, dim: int) -> tuple[str, li
     if len(values) == dim and all(map(math.isfinite, values)) and not (" " in word and _is_number(word.split()[-1])):
         return word, values
     count = sum(_is_number(part) for part in line.decode("utf-8", errors="replace").split()[1:])
-    if number <= 2 and count not in (0, dim):
+    if opening and count not in (0, dim):
         raise _wrong_dim(path, number, count, dim)
     raise WeightsError(
         f"{path}: line {number}: expected a word and {dim} numbers, got {count} numbers in "
