@@ -57,4 +57,67 @@ def labels(**options: Any) -> None:
     run_labels(**options)
 
 
-COMMANDS: tuple[click.Command, ...] = (annotations_group, labels)
+@click.group(name="pseudo-labels", invoke_without_command=True)
+@click.option("--store", "store_url", help="An existing store.")
+@click.option("--teacher", default="valor", show_default=True, help="What makes them.")
+@click.option("--name", default="", help="Group in pseudo_labels/, if not the teacher's name.")
+@DATASET_OPTION
+@click.option("--annotations", help="Folder with the weak labels. Default: those in the store's clip table.")
+@click.option("--thresholds", default="valor", show_default=True, help="valor, or a TOML file.")
+@click.option("--import", "import_folder", help="Take VALOR's published .npy from this folder instead.")
+@click.option("--audio", default="clap", show_default=True, help="Features of sound.")
+@click.option("--visual", default="clip_vit_l14", show_default=True, help="Features of frames, one a segment.")
+@click.option("--audio-labels", default="clap", show_default=True, help="Label embeddings to compare sound with.")
+@click.option("--visual-labels", default="clip", show_default=True, help="Label embeddings to compare frames with.")
+@click.option("--subset", is_flag=True, help="The store holds a part of the labelled clips only.")
+@click.option("--rebuild", is_flag=True, help="Replace pseudo labels that were made otherwise.")
+@click.pass_context
+def pseudo_labels(context: click.Context, /, **options: Any) -> None:
+    """Pseudo labels a segment from features, label embeddings and weak labels of a store."""
+    if context.invoked_subcommand is not None:
+        given = [
+            name for name in options if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        ]
+        if given:
+            where = context.invoked_subcommand
+            raise click.UsageError(f"options go behind the word {where!r}: avvp pseudo-labels {where} …", context)
+        return
+    if not options["store_url"]:
+        raise click.UsageError("Missing option '--store'.", context)
+    from pipeline.label_reports import run_pseudo_labels
+
+    run_pseudo_labels(**options)
+
+
+GROUP_OPTION = click.option("--teacher", "--name", "teacher", default="valor", show_default=True, help="The group.")
+
+
+@pseudo_labels.command(name="score")
+@STORE_OPTION
+@GROUP_OPTION
+@DATASET_OPTION
+@click.option("--annotations", required=True, help="Folder with the label files.")
+@click.option("--split", default="val", show_default=True, help="A split with ground truth.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def score_pseudo_labels(**options: Any) -> None:
+    """Precision, recall and F1 of each class against the ground truth of a split."""
+    from pipeline.label_reports import print_scores
+
+    print_scores(**options)
+
+
+@pseudo_labels.command(name="search")
+@STORE_OPTION
+@GROUP_OPTION
+@DATASET_OPTION
+@click.option("--annotations", required=True, help="Folder with the label files.")
+@click.option("--split", default="val", show_default=True, help="A split with ground truth. Not the one you report.")
+@click.option("--out", required=True, help="The thresholds file to write.")
+def search_pseudo_label_thresholds(**options: Any) -> None:
+    """Find the thresholds with the best F1 of each class, and write them to a file for --thresholds."""
+    from pipeline.label_reports import run_search
+
+    run_search(**options)
+
+
+COMMANDS: tuple[click.Command, ...] = (annotations_group, labels, pseudo_labels)

@@ -224,7 +224,13 @@ class LabelStore:
     ) -> list[str]:
         """What differs between the group there and the one to be put, in words."""
         old, new = (LabelProvenance.from_json(one["provenance"]).identity() for one in (there, attributes))
-        found = [f"{name} {_short(old[name])}, now it is {_short(new[name])}" for name in new if old[name] != new[name]]
+        old, new = ({**one.pop("facts"), **one} for one in (old, new))
+        keys = dict.fromkeys([*old, *new])
+        found = [
+            f"{key} {_short(old.get(key))}, now it is {_short(new.get(key))}"
+            for key in keys
+            if old.get(key) != new.get(key)
+        ]
         if found:
             return found
         if there.get("has_logits") != attributes.get("has_logits"):

@@ -1,5 +1,7 @@
 """``avvp labels`` from the command line: one line for each result and each mistake."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -74,3 +76,61 @@ def test_random_vectors_differ_by_word(avvp, store):
     assert avvp("labels", "--store", store, "--embedder", "glove", "--weights", "random:0")[0] == 0
     vectors = LabelStore.open(store).read_embeddings("glove").vectors
     assert len(np.unique(vectors.round(6), axis=0)) == 25
+
+
+@pytest.fixture
+def toy_arguments(toy, toy_store, toy_files, tmp_path):
+    """A store that looks and listens well, its annotations, description and thresholds."""
+    truth = toy_files()
+    audio, visual = np.full((4, 5, 3), -1), np.full((4, 5, 3), -1)
+    audio[2, :2, 0] = audio[2, 4, 2] = visual[2, 1:3, 0] = visual[3, :4, 1] = 1
+    (tmp_path / "t.toml").write_text("audio = [5, 5, 5]\nvisual = [50, 50, 50]\n")
+    store = toy_store(audio, visual)
+    return ["--store", store, "--classes", tmp_path / "toy.toml"], ["--annotations", truth, "--split", "test"]
+
+
+def test_pseudo_labels_scores_and_search(avvp, toy_arguments, tmp_path):
+    base, truth = toy_arguments
+    code, out, err = avvp("pseudo-labels", *base, "--thresholds", tmp_path / "t.toml")
+    assert (code, err) == (0, "")
+    assert "pseudo_labels/valor: 4 of 4 clips, 5 segments, 3 classes; 3 labels heard, 6 seen" in out
+    assert "nothing to do" in avvp("pseudo-labels", *base, "--thresholds", tmp_path / "t.toml")[1]
+    code, out, _ = avvp("pseudo-labels", "score", *base, *truth, "--json")
+    found = json.loads(out)
+    assert (code, found["clips"], found["split"]) == (0, 2, "test")
+    assert [row["f1"] for row in found["audio"]] == [1, None, 1, 1]
+    cat = found["visual"][1]
+    assert (cat["precision"], cat["recall"], cat["segments"]) == (1, 0.8, 5)
+    code, out, _ = avvp("pseudo-labels", "score", *base, *truth)
+    assert code == 0
+    assert "Cat       100.0    80.0   88.9         5          4" in out
+    code, out, _ = avvp("pseudo-labels", "search", *base, *truth, "--out", tmp_path / "new.toml")
+    assert (code, "thresholds from 2 clips of test" in out) == (0, True)
+    arguments = ["--thresholds", tmp_path / "new.toml", "--name", "tuned"]
+    assert avvp("pseudo-labels", *base, *arguments)[0] == 0
+    out = avvp("pseudo-labels", "score", *base, *truth, "--teacher", "tuned", "--json")[1]
+    assert all(row["f1"] in (1, None) for row in json.loads(out)["visual"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["{base}", "--thresholds", "{tmp}/short.toml"], "audio: expected 3 thresholds, one a class, got 2"),
+        (["{base}"], "--thresholds valor: no such file, and none are shipped by that name for toy"),
+        (["{base}", "--thresholds", "{tmp}/t.toml", "--annotations", "{tmp}/other"], "has no labels for 't2', 'e1'"),
+        (["{base}", "--import", "{tmp}"], "no such folder. Expected VALOR's CLAP/segment_pseudo_labels"),
+        (["score", "{base}", "--annotations", "{tmp}/annotations", "--split", "val"], "no pseudo_labels 'valor'"),
+        (["score", "{base}"], "Missing option '--annotations'"),
+        (["{base}", "score"], "options go behind the word 'score'"),
+        ([], "Missing option '--store'"),
+    ],
+)
+def test_pseudo_label_mistakes(avvp, toy_arguments, tmp_path, arguments, words):
+    (tmp_path / "short.toml").write_text("audio = [1, 2]\nvisual = [1, 2, 3]\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "train.csv").write_text("filename\tevent_labels\nt1\tDog\n")
+    base = [str(part) for part in toy_arguments[0]]
+    filled = [part for text in arguments for part in (base if text == "{base}" else [text.format(tmp=tmp_path)])]
+    code, out, err = avvp("pseudo-labels", *filled)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert words in err
