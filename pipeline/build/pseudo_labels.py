@@ -161,12 +161,14 @@ def weak_labels(
     """
     if annotations is not None:
         found: Annotations = load_annotations(annotations, dataset=dataset)
-        try:
-            return found.align(store.ids, asker=store.url, subset=subset).weak
-        except InvalidInput as problem:
+        aligned = found.align(store.ids, asker=store.url)
+        if not subset and len(aligned) < len(found):
+            unknown = min(set(found.ids) - set(store.ids))
             raise InvalidInput(
-                f"{problem}" + ("" if subset else ". If it holds a part of them only, add --subset")
-            ) from None
+                f"{annotations}: labels {len(found) - len(aligned)} clips that {store.url} lacks, such as {unknown!r}. "
+                "If it holds a part of them only, add --subset"
+            )
+        return aligned.weak
     weak = np.zeros((len(store.clips), len(dataset.classes)), dtype=bool)
     index = {label: number for number, label in enumerate(dataset.classes)}
     for row, clip in enumerate(store.clips):

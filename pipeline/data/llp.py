@@ -74,23 +74,19 @@ class Annotations:
             raise InvalidInput(f"{self.source}: no clips of split {name!r}; there are {there}")
         return self._rows(rows)
 
-    def align(self, ids: Sequence[str], *, asker: str = "the store", subset: bool = True) -> Annotations:
+    def align(self, ids: Sequence[str], *, asker: str = "the store") -> Annotations:
         """The same annotations in the order of other row names, e.g. a store's.
 
         Args:
-            ids: row names; each must be annotated.
+            ids: row names; each must be annotated, but not the other way round.
             asker: who wants them, for messages.
-            subset: whether annotated clips may be absent from ``ids``.
 
         Raises:
-            InvalidInput: If some are not annotated, or annotated ones are absent and may not be.
+            InvalidInput: If some are not annotated.
         """
         row_of = {name: row for row, name in enumerate(self.ids)}
         if unknown := [name for name in ids if name not in row_of]:
             raise InvalidInput(f"{self.source}: has no labels for {_some(unknown)} of {asker}")
-        wanted = set(ids)
-        if not subset and (unknown := [name for name in self.ids if name not in wanted]):
-            raise InvalidInput(f"{self.source}: labels {_some(unknown)}, which {asker} lacks")
         return self._rows([row_of[name] for name in ids])
 
     def _rows(self, rows: Sequence[int]) -> Annotations:

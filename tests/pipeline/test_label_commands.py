@@ -95,6 +95,9 @@ def test_pseudo_labels_scores_and_search(avvp, toy_arguments, tmp_path):
     assert (code, err) == (0, "")
     assert "pseudo_labels/valor: 4 of 4 clips, 5 segments, 3 classes; 3 labels heard, 6 seen" in out
     assert "nothing to do" in avvp("pseudo-labels", *base, "--thresholds", tmp_path / "t.toml")[1]
+    out = avvp("inspect", base[1])[1]
+    assert "labels/clip/vectors" in out
+    assert "pseudo_labels/valor/visual_logits" in out
     code, out, _ = avvp("pseudo-labels", "score", *base, *truth, "--json")
     found = json.loads(out)
     assert (code, found["clips"], found["split"]) == (0, 2, "test")

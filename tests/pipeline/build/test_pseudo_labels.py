@@ -98,7 +98,9 @@ def test_weak_labels_from_a_folder(full, toy, thresholds, toy_files):
     with pytest.raises(InvalidInput, match=r"its clips have no labels.*--annotations DIR"):
         make_pseudo_labels(url, dataset=toy, thresholds=thresholds)
     folder = toy_files()
-    with pytest.raises(InvalidInput, match=r"annotations: labels 'e2', which .*toy.zarr lacks.*add --subset"):
+    with pytest.raises(
+        InvalidInput, match=r"annotations: labels 1 clips that .*toy.zarr lacks, such as 'e2'.*--subset"
+    ):
         make_pseudo_labels(url, dataset=toy, thresholds=thresholds, annotations=folder)
     made, _ = make_pseudo_labels(url, dataset=toy, thresholds=thresholds, annotations=folder, subset=True)
     assert made.audio[0, 0].tolist() == [1, 0, 0]

@@ -162,5 +162,3 @@ def test_alignment_to_other_rows(toy, toy_files):
     np.testing.assert_array_equal(aligned.weak, found.weak[[3, 0]])
     with pytest.raises(InvalidInput, match=r"has no labels for 'x' of s\.zarr"):
         found.align(["e1", "x"], asker="s.zarr")
-    with pytest.raises(InvalidInput, match="labels 't1', 't2', 'e1', which the store lacks"):
-        found.align(["e2"], subset=False)
