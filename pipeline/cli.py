@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.label_commands import COMMANDS as LABEL_COMMANDS
 from pipeline.store_cli import COMMANDS
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def synthetic(folder: Path, *, count: int, seed: int) -> None:
 
 for _command in COMMANDS:
     avvp.add_command(_command)
+for label_command in LABEL_COMMANDS:
+    avvp.add_command(label_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

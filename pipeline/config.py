@@ -186,7 +186,8 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
     for change in changes:
         _apply(data, change)
     data.setdefault("name", name)
-    return _read(Recipe, data, where=str(name_or_file))
+    recipe: Recipe = _read(Recipe, data, where=str(name_or_file))
+    return recipe
 
 
 def _text_of(name_or_file: str | Path) -> tuple[str, str]:
@@ -261,7 +262,7 @@ def _plain(value: Any, kind: type, *, where: str) -> Any:
         value = float(value)
     if type(value) is not kind:
         raise InvalidInput(f"{where}: expected {kind.__name__}, got {value!r}")
-    if kind in (int, float) and not 0 <= value < float("inf"):
+    if isinstance(value, (int, float)) and not 0 <= value < float("inf"):
         raise InvalidInput(f"{where}: expected a number that is not negative, got {value!r}")
     return value
 
@@ -300,5 +301,3 @@ def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         name = f"{path}.{key}" if path else key
         found |= _flat(value, name) if isinstance(value, Mapping) else {name: value}
     return found
-
-

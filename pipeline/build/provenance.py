@@ -27,18 +27,19 @@ def provenance_of(
         source=source,
         precision=precision,
         weights_source=weights.source,
-        decoder={**_versions(_DECODERS), "ffmpeg": _ffmpeg_version()},
-        libraries=_versions(_LIBRARIES),
+        decoder={**versions(_DECODERS), "ffmpeg": _ffmpeg_version()},
+        libraries=versions(_LIBRARIES),
         created=now(),
     )
 
 
 def now() -> str:
-    """Date and time, UTC, as provenance records it."""
+    """ISO date and time, UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _versions(names: Sequence[str]) -> dict[str, str]:
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Versions of distributions by name, ``absent`` where one is not installed."""
     found = {}
     for name in names:
         try:

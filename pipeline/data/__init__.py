@@ -1,1 +1,1 @@
-"""What the trainer reads: annotations and batches."""
+"""What the trainer reads: dataset descriptions, annotations, and the store's rows as batches."""

@@ -83,7 +83,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     """
     try:
         state: Mapping[str, Tensor] = load_file(folder / WEIGHTS)
-    except Exception as problem:  # noqa: BLE001 - safetensors raises its own kinds
+    except Exception as problem:
         raise WeightsError(f"{folder / WEIGHTS}: cannot be read: {problem}") from problem
     try:
         model.load_state_dict(state)

@@ -71,7 +71,7 @@ def avss_published(features: Encoded, audio: Tensor, visual: Tensor) -> Tensor:
 
 
 def avss_paper(features: Encoded, audio: Tensor, visual: Tensor) -> Tensor:
-    """LEAP's audio-visual semantic similarity as the paper has it: the cosine against the events' intersection over union.
+    """LEAP's audio-visual semantic similarity as the paper has it: cosines against intersections over union of events.
 
     Two segments without any event have no intersection over union; it is taken as 0. Arguments as for
     :func:`avss_published`.
@@ -87,7 +87,7 @@ def _cosines(features: Encoded) -> Tensor:
 
 
 def reconstruction(auxiliary: MMCSEAuxiliary) -> Tensor:
-    """MM-CSE: squared error of the rebuilt features, both streams added; the features keep their gradient, as published."""
+    """MM-CSE: squared error of the rebuilt features, both streams; the features keep their gradient, as published."""
     if auxiliary.reconstructed is None:
         raise InvalidInput("loss.reconstruction: this model has no reconstruction decoders. Set model.reconstruct=true")
     rebuilt, inputs = auxiliary.reconstructed, auxiliary.inputs

@@ -1,14 +1,23 @@
-"""Small real clips made by ffmpeg, toy backbones, and the command line with its exit code."""
+"""Small real clips made by ffmpeg, toy backbones, a toy dataset, and the command line with its exit code."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from extractors.registry import BACKBONES
 from pipeline.build.ffmpeg_binary import ffmpeg_path
 from pipeline.cli import main
+from pipeline.data.dataset_description import load_description
+from storage.clips import Clip, ClipTable
+from storage.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
+from storage.labels import LabelStore
+from storage.ledger import Row
+from storage.schema import FeatureSpec, Provenance
+from storage.store import FeatureStore
+from storage.writer import claim, commit_features
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 COLOURS = ("red", "green", "blue", "white", "yellow", "purple")
@@ -83,3 +92,84 @@ def avvp_process(tmp_path):
             return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
 
     return start
+
+
+# A small dataset: four clips, three classes, five segments of two seconds.
+DESCRIPTION = """\
+name = "toy"
+clip_seconds = 10
+segments = 5
+classes = ["Dog", "Cat", "Rain"]
+[weak_files]
+train = "train.csv"
+test = "test.csv"
+[dense_files]
+audio = "audio.csv"
+visual = "visual.csv"
+splits = ["test"]
+[revisions]
+"first" = ["old name"]
+"""
+FILES = {
+    "train.csv": "filename\tevent_labels\nt1\tDog\nt2\tCat,Rain\n",
+    "test.csv": "filename\tevent_labels\ne1\tDog,Rain\ne2\tCat\n",
+    "audio.csv": "filename\tonset\toffset\tevent_labels\ne1\t0\t4\tDog\ne1\t8\t10\tRain\n",
+    "visual.csv": "filename\tonset\toffset\tevent_labels\ne1\t2\t6\tDog\ne2\t0\t10\tCat\n",
+}
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """The description."""
+    (tmp_path / "toy.toml").write_text(DESCRIPTION)
+    return load_description(tmp_path / "toy.toml")
+
+
+@pytest.fixture
+def toy_files(tmp_path):
+    """Write its label files, some of them changed; gives the folder."""
+
+    def write(**changed):
+        folder = tmp_path / "annotations"
+        folder.mkdir(exist_ok=True)
+        for name, text in FILES.items():
+            (folder / name).write_text(changed.get(name.removesuffix(".csv"), text))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def toy_store(tmp_path):
+    """A store of the toy dataset's clips with features and label embeddings whose cosines are easy to see.
+
+    Both networks have three dimensions, one a class: a segment's features are its cosines. Logit scales are 10 (audio)
+    and 100 (visual). Gives a function of ``audio`` and ``visual``, ``[clips, 5, 3]``; clips are t1, t2, e1, e2.
+    """
+
+    def make(audio, visual, *, labels=("Dog", "Cat;Rain", "Dog;Rain", "Cat"), weights="random:0", name="toy.zarr"):
+        ids = ("t1", "t2", "e1", "e2")[: len(labels)]
+        clips = [
+            Clip(id_, f"/m/{id_}.mp4", labels=tuple(tags.split(";")) if tags else ())
+            for id_, tags in zip(ids, labels, strict=True)
+        ]
+        url = str(tmp_path / name)
+        store = FeatureStore.create(url, ClipTable(clips, dataset="toy"), shard_size=len(clips))
+        for array, modality, values in (("clap", "audio", audio), ("clip_vit_l14", "visual", visual)):
+            spec = FeatureSpec(array, 5, 3, modality, 2.0)
+            store.ensure_feature(spec, Provenance(array, "1", weights, {}, "uniform"))
+            valid = np.isfinite(values).all(axis=2)
+            rows = [
+                Row(id_, "ok", stored=True) if here.any() else Row(id_, "missing", "no such file")
+                for id_, here in zip(ids, valid, strict=True)
+            ]
+            with claim(store, [array], 0):
+                commit_features(store, array, 0, values=values.astype(np.float32), valid=valid, rows=rows)
+        for group, scale in (("clap", 10.0), ("clip", 100.0)):
+            origin = LabelProvenance(group, "1", "random:0", logit_scale=scale)
+            prompts = (("dog",), ("cat",), ("rain",))
+            vectors = LabelEmbeddings(LabelSpec(group, "toy", 3), origin, ("Dog", "Cat", "Rain"), prompts, np.eye(3))
+            LabelStore.open(url).write_embeddings(vectors)
+        return url
+
+    return make

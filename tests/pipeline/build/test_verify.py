@@ -14,6 +14,8 @@ from pipeline.build.repair import mark_rows, restore_metadata
 from pipeline.build.verify import verify
 from pipeline.cli import main
 from storage.errors import StoreError
+from storage.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
+from storage.labels import LabelStore
 from storage.ledger import Row
 from storage.schema import Status
 from storage.store import FeatureStore
@@ -232,3 +234,22 @@ def test_restoring_needs_no_open_store(store):
 def test_there_must_be_a_store(tmp_path):
     with pytest.raises(StoreError, match="no feature store here"):
         verify(str(tmp_path))
+
+
+def test_labels_are_sealed_too(store):
+    labels = LabelStore.open(store.url)
+    spec = LabelSpec("glove", "toy", 4)
+    classes = ("Dog", "Cat")
+    provenance = LabelProvenance("glove", "1", "unknown")
+    labels.write_embeddings(
+        LabelEmbeddings(spec, provenance, classes, (("a",), ("b",)), np.eye(2, 4, dtype=np.float32))
+    )
+    assert verify(store.url, deep=True).problems == []
+    assert verify(store.url, deep=True).notes == []
+    file = Path(store.url) / "labels/glove/vectors/c/0/0"
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    (problem,) = verify(store.url).problems
+    assert problem.where == "labels.glove"
+    restore_metadata(store.url, [problem])
+    assert verify(store.url, deep=True).problems == []
+    np.testing.assert_array_equal(LabelStore.open(store.url).read_embeddings("glove").vectors, np.eye(2, 4))

@@ -1,0 +1,142 @@
+"""What ``avvp labels`` and ``avvp pseudo-labels`` do, and what they print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from pipeline.data.dataset_description import load_description
+from storage.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pipeline.data.llp import Annotations
+    from storage.label_schema import PseudoLabels
+
+EMBEDDER_OPTIONS = ("oov", "dim", "pooling", "tokenizer")
+
+
+def run_labels(*, store_url: str, embedder: str, dataset: str, import_file: str | None, **options: Any) -> None:
+    """``avvp labels``.
+
+    Raises:
+        AvvpError: If anything that was given cannot be used.
+    """
+    from pipeline.build.labels import import_labels, make_labels
+
+    known = load_description(dataset)
+    chosen = {name: options.pop(name) for name in EMBEDDER_OPTIONS}
+    if import_file is None:
+        made, written = make_labels(store_url, embedder=embedder, dataset=known, options=chosen, **options)
+    else:
+        given = [name for name, value in chosen.items() if value is not None]
+        given += ["prompts"] if options["prompts"] else []
+        given += ["weights"] if options["weights"] != "pretrained" else []
+        if given:
+            raise InvalidInput(f"--import takes vectors as they are: leave --{given[0]} out")
+        rebuild = options["rebuild"]
+        made, written = import_labels(store_url, import_file, embedder=embedder, dataset=known, rebuild=rebuild)
+    count, dim = made.vectors.shape
+    group = f"{store_url}: labels/{made.spec.name}"
+    if written:
+        weights = made.provenance.weights[:15]
+        click.echo(f"{group}: {count} classes of {known.name}, {dim} numbers each, {made.spec.description}, {weights}")
+    else:
+        click.echo(f"{group}: nothing to do, the same is there")
+
+
+def run_pseudo_labels(
+    *, store_url: str, dataset: str, import_folder: str | None, name: str, subset: bool, rebuild: bool, **options: Any
+) -> None:
+    """``avvp pseudo-labels``.
+
+    Raises:
+        AvvpError: If anything that was given cannot be used.
+    """
+    from pipeline.build.pseudo_labels import Sources, make_pseudo_labels
+    from pipeline.build.published_pseudo_labels import import_pseudo_labels
+
+    known = load_description(dataset)
+    sources = Sources(*(options.pop(part) for part in ("audio", "visual", "audio_labels", "visual_labels")))
+    common: dict[str, Any] = {"dataset": known, "subset": subset, "rebuild": rebuild}
+    if import_folder is None:
+        made, written = make_pseudo_labels(store_url, name=name, sources=sources, **common, **options)
+    else:
+        made, written = import_pseudo_labels(store_url, import_folder, name=name or options["teacher"], **common)
+    group = f"{store_url}: pseudo_labels/{made.teacher}"
+    if not written:
+        click.echo(f"{group}: nothing to do, the same is there")
+        return
+    clips, segments, classes = made.audio.shape
+    click.echo(
+        f"{group}: {int(made.known.sum())} of {clips} clips, {segments} segments, {classes} classes; "
+        f"{int(made.audio.sum())} labels heard, {int(made.visual.sum())} seen"
+    )
+
+
+def _with_truth(
+    store_url: str, teacher: str, dataset: str, annotations: str, split: str
+) -> tuple[PseudoLabels, list[int], Annotations]:
+    """Pseudo labels, the rows that have ground truth in a split, and that ground truth."""
+    from pipeline.build.pseudo_label_scores import rows_with_truth
+    from pipeline.data.llp import load_annotations
+    from storage.labels import LabelStore
+    from storage.store import FeatureStore
+
+    known = load_description(dataset)
+    labels = LabelStore.open(store_url).read_pseudo_labels(teacher, classes=known.classes)
+    truth = load_annotations(annotations, dataset=known).split(split)
+    if labels.audio.shape[1] != known.segments:
+        raise InvalidInput(
+            f"{store_url}: pseudo_labels/{teacher} has {labels.audio.shape[1]} segments, {known.name} {known.segments}"
+        )
+    return labels, *rows_with_truth(labels, FeatureStore.open(store_url).ids, truth)
+
+
+def print_scores(*, store_url: str, teacher: str, dataset: str, annotations: str, split: str, as_json: bool) -> None:
+    """``avvp pseudo-labels score``."""
+    from pipeline.build.pseudo_label_scores import score
+
+    labels, rows, truth = _with_truth(store_url, teacher, dataset, annotations, split)
+    found = {
+        "audio": score(labels.audio[rows], truth.audio, labels.classes).rows(),
+        "visual": score(labels.visual[rows], truth.visual, labels.classes).rows(),
+    }
+    if as_json:
+        click.echo(json.dumps({"split": split, "clips": len(rows), **found}, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{store_url}: pseudo_labels/{teacher} on {len(rows)} clips of {split}, segments")
+    width = max(map(len, labels.classes))
+    for modality, lines in found.items():
+        click.echo(f"\n{modality:<{width}}  precision  recall     F1  segments  predicted")
+        for line in lines:
+            parts = "".join(_percent(line[name], size) for name, size in (("precision", 9), ("recall", 8), ("f1", 7)))
+            click.echo(f"{line['class']:<{width}}  {parts}  {line['segments']:>8}  {line['predicted']:>9}")
+
+
+def _percent(value: float | None, width: int) -> str:
+    return f"{'-' if value is None else f'{100 * value:.1f}':>{width}}"
+
+
+def run_search(*, store_url: str, teacher: str, dataset: str, annotations: str, split: str, out: str) -> None:
+    """``avvp pseudo-labels search``."""
+    from pipeline.build.pseudo_label_scores import search_thresholds
+    from pipeline.data.threshold_files import Thresholds, thresholds_text
+
+    labels, rows, truth = _with_truth(store_url, teacher, dataset, annotations, split)
+    used = labels.provenance.facts.get("thresholds", {})
+    if not used:
+        raise InvalidInput(f"{store_url}: pseudo_labels/{teacher} was imported and has no logits to search")
+    fallback = Thresholds(*(np.array(used[name], dtype=np.float64) for name in ("audio", "visual")))
+    found = search_thresholds(labels, rows, truth, fallback=fallback)
+    comment = (
+        f"Best F1 of each class on {len(rows)} clips of {split}, by avvp pseudo-labels search.\nStore: {store_url}"
+    )
+    try:
+        Path(out).write_text(thresholds_text(found, truth.dataset, comment=comment), encoding="utf-8")
+    except OSError as problem:
+        raise InvalidInput(f"--out {out}: cannot be written: {problem.strerror}") from None
+    click.echo(f"{out}: thresholds from {len(rows)} clips of {split}. Use them: avvp pseudo-labels --thresholds {out}")

@@ -1,0 +1,137 @@
+"""What label groups of a store hold, as plain data: embeddings of class names, and pseudo labels of clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LabelSpec:
+    """Shape and meaning of one group of label embeddings.
+
+    Attributes:
+        name: its group in the store, ``labels/<name>``.
+        dataset: whose classes they are, e.g. ``llp``.
+        dim: values a class.
+        description: one line for people.
+    """
+
+    name: str
+    dataset: str
+    dim: int
+    description: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``zarr.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_json`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class LabelProvenance:
+    """Where label embeddings or pseudo labels come from.
+
+    ``maker``, ``code_version``, ``weights`` and ``facts`` are compared when a group is written again; the rest records
+    the circumstances.
+
+    Attributes:
+        maker: embedder or teacher.
+        code_version: of our code, raised when its numbers change.
+        weights: ``random:<seed>`` or ``sha256:<hex>``; empty where there are none.
+        facts: everything else that the numbers depend on: pooling, prompts, thresholds …
+        logit_scale: what the network multiplies similarities with; ``None`` where it has no such number.
+        weights_source: URL, path or package that the weights came from.
+        libraries: package versions.
+        created: ISO date and time, UTC.
+    """
+
+    maker: str
+    code_version: str
+    weights: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    logit_scale: float | None = None
+    weights_source: str = ""
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+    IDENTITY = ("maker", "code_version", "weights", "facts", "logit_scale")
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for two groups to be the same."""
+        return {name: json.loads(json.dumps(getattr(self, name))) for name in self.IDENTITY}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``zarr.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_json`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelEmbeddings:
+    """One vector a class.
+
+    Attributes:
+        spec: shape and meaning.
+        provenance: where they come from.
+        classes: names, in the dataset's order.
+        prompts: ``[classes][prompts]``, the texts that were embedded.
+        vectors: ``[classes, dim]`` float32.
+    """
+
+    spec: LabelSpec
+    provenance: LabelProvenance
+    classes: tuple[str, ...]
+    prompts: tuple[tuple[str, ...], ...]
+    vectors: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class PseudoLabels:
+    """What a teacher says of every clip and segment.
+
+    Attributes:
+        teacher: its group in the store, ``pseudo_labels/<teacher>``.
+        provenance: where they come from.
+        classes: names, in the dataset's order.
+        audio: ``[clips, segments, classes]`` uint8, 1 where the class is heard.
+        visual: ``[clips, segments, classes]`` uint8, 1 where it is seen.
+        known: ``[clips]`` bool, whether the teacher has looked at the clip; all zeros elsewhere mean nothing.
+        audio_logits: ``[clips, segments, classes]`` float32, NaN where unknown; ``None`` where none were kept.
+        visual_logits: likewise.
+    """
+
+    teacher: str
+    provenance: LabelProvenance
+    classes: tuple[str, ...]
+    audio: Labels
+    visual: Labels
+    known: NDArray[np.bool_]
+    audio_logits: Floats | None = None
+    visual_logits: Floats | None = None
+
+    @property
+    def audio_video(self) -> Labels:
+        """``[clips, classes]`` uint8: heard in any segment."""
+        return np.asarray(self.audio.max(axis=1, initial=0), dtype=np.uint8)
+
+    @property
+    def visual_video(self) -> Labels:
+        """``[clips, classes]`` uint8: seen in any segment."""
+        return np.asarray(self.visual.max(axis=1, initial=0), dtype=np.uint8)

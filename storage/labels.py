@@ -1,0 +1,284 @@
+"""Labels in a store: ``labels/<embedder>`` and ``pseudo_labels/<teacher>``.
+
+A group is written whole by one writer under a lock: its arrays, then its attributes. Until those are there it does not
+exist, so a writer that is killed leaves nothing that reads as done. Everything can be read with plain zarr.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from storage.arrays import codecs, group_bytes
+from storage.compare import StoreInfo, read_info
+from storage.errors import InvalidInput, SchemaMismatch, StoreError
+from storage.files import Root
+from storage.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
+from storage.seal import Seal
+
+EMBEDDINGS, PSEUDO_LABELS = "labels", "pseudo_labels"
+LOCK_PATIENCE_SECONDS = 60.0
+_CHUNK_CLIPS = 1024
+_LOGITS = ("audio_logits", "visual_logits")
+
+
+class LabelStore:
+    """The labels of a store that is there.
+
+    Args:
+        root: the store's folder.
+        info: what the store says of itself.
+    """
+
+    def __init__(self, root: Root, info: StoreInfo) -> None:
+        self.root = root
+        self.url = root.url
+        self.info = info
+
+    @classmethod
+    def open(cls, url: str | os.PathLike[str]) -> LabelStore:
+        """Open the labels of an existing store.
+
+        Raises:
+            StoreError: If there is no store, or its schema version is not ours.
+        """
+        root = Root.at(url)
+        info = read_info(root)
+        if info is None:
+            raise StoreError(f"{root.url}: no feature store here. Make one: avvp extract --clips … --store {root.url}")
+        return cls(root, info)
+
+    @property
+    def embedders(self) -> tuple[str, ...]:
+        """Names of the label embeddings, sorted."""
+        return self._groups(EMBEDDINGS)
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Names of the pseudo labels, sorted."""
+        return self._groups(PSEUDO_LABELS)
+
+    def read_embeddings(self, name: str, *, classes: Sequence[str] | None = None) -> LabelEmbeddings:
+        """Embeddings of class names.
+
+        Args:
+            name: of the group.
+            classes: what the reader takes the classes to be.
+
+        Raises:
+            StoreError: If the store has none of that name.
+            SchemaMismatch: If its classes are others.
+        """
+        attributes = self._attributes_of(EMBEDDINGS, name, f"avvp labels --store {self.url} --embedder {name}")
+        path = f"{EMBEDDINGS}/{name}"
+        stored = self._classes(path, classes)
+        prompts = tuple(tuple(map(str, row)) for row in self._read(f"{path}/prompts").tolist())
+        spec, provenance = (
+            LabelSpec.from_json(attributes["spec"]),
+            LabelProvenance.from_json(attributes["provenance"]),
+        )
+        return LabelEmbeddings(spec, provenance, stored, prompts, self._read(f"{path}/vectors"))
+
+    def read_pseudo_labels(self, teacher: str, *, classes: Sequence[str] | None = None) -> PseudoLabels:
+        """Pseudo labels of all clips; row ``i`` is clip ``i``.
+
+        Args:
+            teacher: name of the group.
+            classes: what the reader takes the classes to be.
+
+        Raises:
+            StoreError: If the store has none of that name.
+            SchemaMismatch: If its classes are others.
+        """
+        attributes = self._attributes_of(
+            PSEUDO_LABELS, teacher, f"avvp pseudo-labels --store {self.url} --teacher {teacher}"
+        )
+        path = f"{PSEUDO_LABELS}/{teacher}"
+        return PseudoLabels(
+            teacher,
+            LabelProvenance.from_json(attributes["provenance"]),
+            self._classes(path, classes),
+            *(self._read(f"{path}/{part}") for part in ("audio", "visual", "known")),
+            **{part: self._read(f"{path}/{part}") for part in _LOGITS if attributes["has_logits"]},
+        )
+
+    def write_embeddings(self, labels: LabelEmbeddings, *, rebuild: bool = False) -> bool:
+        """Put a group of label embeddings.
+
+        Args:
+            labels: what to put.
+            rebuild: replace a group that differs.
+
+        Returns:
+            Whether anything was written; not so where the same group is there.
+
+        Raises:
+            InvalidInput: If the shapes do not fit each other.
+            SchemaMismatch: If the group there differs and may not be replaced, or other labels of this store are for
+                other classes.
+        """
+        count, vectors = len(labels.classes), np.asarray(labels.vectors, dtype=np.float32)
+        prompts = np.array(labels.prompts, dtype=object) if len(set(map(len, labels.prompts))) == 1 else np.empty(0)
+        if vectors.shape != (count, labels.spec.dim) or prompts.ndim != 2 or len(prompts) != count:
+            raise InvalidInput(
+                f"labels/{labels.spec.name}: expected vectors [{count}, {labels.spec.dim}] and as many prompts for "
+                f"each class, got vectors {list(vectors.shape)} and prompts {list(prompts.shape)}"
+            )
+        if not np.isfinite(vectors).all():
+            raise InvalidInput(f"labels/{labels.spec.name}: vectors hold values that are not finite")
+        arrays = {"vectors": vectors, "classes": np.array(labels.classes, dtype=object), "prompts": prompts}
+        attributes = {"spec": labels.spec.to_json(), "provenance": labels.provenance.to_json()}
+        return self._write(f"{EMBEDDINGS}/{labels.spec.name}", arrays, attributes, rebuild=rebuild)
+
+    def write_pseudo_labels(self, labels: PseudoLabels, *, rebuild: bool = False) -> bool:
+        """Put a teacher's pseudo labels; see :meth:`write_embeddings`."""
+        segments = labels.audio.shape[1] if labels.audio.ndim == 3 else 0
+        shape = (self.info.clips, segments, len(labels.classes))
+        arrays: dict[str, NDArray[Any]] = {part: getattr(labels, part) for part in ("audio", "visual")}
+        kept = {part: array for part in _LOGITS if (array := getattr(labels, part)) is not None}
+        for part, array in {**arrays, **kept}.items():
+            if array.shape != shape:
+                raise InvalidInput(
+                    f"pseudo_labels/{labels.teacher}: {part} is {list(array.shape)}, expected {list(shape)} "
+                    "(clips of the store, segments, classes)"
+                )
+        if labels.known.shape != shape[:1] or len(kept) == 1:
+            raise InvalidInput(
+                f"pseudo_labels/{labels.teacher}: known must be [{shape[0]}]; logits are both or neither"
+            )
+        arrays = {part: array.astype(np.uint8) for part, array in arrays.items()}
+        arrays |= {part: array.astype(np.float32) for part, array in kept.items()}
+        arrays |= {"known": labels.known.astype(bool), "classes": np.array(labels.classes, dtype=object)}
+        attributes = {"provenance": labels.provenance.to_json(), "has_logits": bool(kept)}
+        return self._write(f"{PSEUDO_LABELS}/{labels.teacher}", arrays, attributes, rebuild=rebuild)
+
+    def _groups(self, kind: str) -> tuple[str, ...]:
+        return tuple(name for name in self.root.names(kind) if self._attributes(f"{kind}/{name}"))
+
+    def _attributes(self, path: str) -> Mapping[str, Any]:
+        data = self.root.read(f"{path}/zarr.json")
+        attributes = {} if data is None else json.loads(data).get("attributes", {}).get("avvp", {})
+        return attributes if isinstance(attributes, dict) else {}
+
+    def _attributes_of(self, kind: str, name: str, remedy: str) -> Mapping[str, Any]:
+        attributes = self._attributes(f"{kind}/{name}")
+        if not attributes:
+            there = ", ".join(self._groups(kind)) or "none yet"
+            raise StoreError(f"{self.url}: no {kind} {name!r}; there are {there}. Make them: {remedy}")
+        return attributes
+
+    def _read(self, path: str) -> NDArray[Any]:
+        try:
+            array = zarr.open_array(self.root.zarr_store(read_only=True), path=path, mode="r")
+        except (FileNotFoundError, ValueError) as problem:
+            raise StoreError(f"{self.url}: {path} is missing or damaged; write the group again") from problem
+        return np.asarray(array[...])
+
+    def _classes(self, path: str, expected: Sequence[str] | None) -> tuple[str, ...]:
+        stored = tuple(map(str, self._read(f"{path}/classes").tolist()))
+        if expected is not None and stored != tuple(expected):
+            raise SchemaMismatch(f"{self.url}: {path} {class_difference(stored, expected)}")
+        return stored
+
+    def _write(
+        self, path: str, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any], *, rebuild: bool
+    ) -> bool:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", path.partition("/")[2]):
+            raise InvalidInput(f"{path}: a group's name has letters, digits, '.', '_' and '-' only")
+        with self.root.lock(f"{path}.lock", patience_seconds=LOCK_PATIENCE_SECONDS):
+            self._check_other_classes(path, arrays["classes"].tolist())
+            there = self._attributes(path)
+            if there:
+                differences = self._differences(path, there, arrays, attributes)
+                if not differences:
+                    return False
+                if not rebuild:
+                    raise SchemaMismatch(f"{self.url}: {path} has {'; '.join(differences)}. Replace it: add --rebuild")
+            # Attributes go first and come last: what lies there without them does not exist.
+            self.root.remove(f"{path}/zarr.json")
+            self.root.remove(path)
+            kind = path.partition("/")[0]
+            if self.root.read(f"{kind}/zarr.json") is None:
+                self.root.put(f"{kind}/zarr.json", group_bytes())
+            for name, array in arrays.items():
+                self._put_array(f"{path}/{name}", array)
+            body, group = group_bytes(attributes), f"{path}/zarr.json"
+            made = [key for key, _ in self.root.walk(path) if key != group]
+            Seal.of(self.root, made, {group: body}).put(self.root, f"ledger/{path.replace('/', '.', 1)}")
+            self.root.put(group, body)
+        return True
+
+    def _check_other_classes(self, path: str, classes: Sequence[str]) -> None:
+        """All labels of a store are for the same classes."""
+        for kind in (EMBEDDINGS, PSEUDO_LABELS):
+            for name in self._groups(kind):
+                if f"{kind}/{name}" != path:
+                    stored = self._classes(f"{kind}/{name}", None)
+                    if stored != tuple(classes):
+                        raise SchemaMismatch(f"{self.url}: {kind}/{name} {class_difference(stored, classes)}")
+
+    def _differences(
+        self, path: str, there: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]
+    ) -> list[str]:
+        """What differs between the group there and the one to be put, in words."""
+        old, new = (LabelProvenance.from_json(one["provenance"]).identity() for one in (there, attributes))
+        old, new = ({**one.pop("facts"), **one} for one in (old, new))
+        keys = dict.fromkeys([*old, *new])
+        found = [
+            f"{key} {_short(old.get(key))}, now it is {_short(new.get(key))}"
+            for key in keys
+            if old.get(key) != new.get(key)
+        ]
+        if found:
+            return found
+        if there.get("has_logits") != attributes.get("has_logits"):
+            return ["logits" if there["has_logits"] else "no logits"]
+        return [f"other {name}" for name, array in arrays.items() if not self._same(f"{path}/{name}", array)]
+
+    def _same(self, path: str, array: NDArray[Any]) -> bool:
+        stored = self._read(path)
+        if stored.shape != array.shape or array.dtype.kind != "f":
+            return stored.shape == array.shape and bool((stored == array).all())
+        return bool(np.allclose(stored, array, rtol=1e-5, atol=1e-5, equal_nan=True))
+
+    def _put_array(self, path: str, values: NDArray[Any]) -> None:
+        """Make, fill and fsync an array; its chunks are cut along the first axis only."""
+        chunks = (min(len(values), _CHUNK_CLIPS), *values.shape[1:])
+        fill: Any = {"f": np.nan, "O": "", "b": False}.get(values.dtype.kind, 0)
+        array = zarr.create_array(
+            self.root.zarr_store(read_only=False),
+            name=path,
+            shape=values.shape,
+            chunks=chunks,
+            dtype=str if values.dtype.kind == "O" else values.dtype,
+            fill_value=fill,
+            compressors=codecs(),
+            overwrite=True,
+            config={"write_empty_chunks": True},
+        )
+        array[...] = values
+        for chunk in range(math.ceil(len(values) / chunks[0])):
+            self.root.sync("/".join([path, "c", str(chunk), *["0"] * (values.ndim - 1)]))
+        self.root.sync(f"{path}/zarr.json")
+
+
+def class_difference(stored: Sequence[str], expected: Sequence[str]) -> str:
+    """What differs between two class lists, in words."""
+    if missing := [name for name in expected if name not in stored]:
+        return f"is for other classes: it lacks {missing[0]!r} ({len(stored)} classes, expected {len(expected)})"
+    if extra := [name for name in stored if name not in expected]:
+        return f"is for other classes: it has {extra[0]!r} ({len(stored)} classes, expected {len(expected)})"
+    return "has the same classes in another order"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}…"

@@ -1,0 +1,44 @@
+import json
+
+import pytest
+
+WEAK = "filename\tevent_labels\nBjCEufrlXm4_20_30\tSpeech,Dog\n"
+DENSE = "filename\tonset\toffset\tevent_labels\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in {
+        "AVVP_test_pd.csv": WEAK,
+        "AVVP_eval_audio.csv": f"{DENSE}BjCEufrlXm4_20_30\t0\t4\tSpeech\nBjCEufrlXm_20_30\t0\t4\tSpeech\n",
+        "AVVP_eval_visual.csv": f"{DENSE}BjCEufrlXm4_20_30\t0\t4\tDog\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_report(avvp, folder):
+    code, out, err = avvp("annotations", "check", folder)
+    assert (code, err) == (0, "")
+    assert "test: clips 1, with ground truth 1, without audio 0, audio segments 4" in out
+    assert "1 unknown_clip: no clip of the dense splits has this name" in out
+    assert "AVVP_eval_audio.csv line 3: BjCEufrlXm_20_30: Speech [0, 4) (perhaps BjCEufrlXm4_20_30)" in out
+
+
+def test_json_and_strict(avvp, folder):
+    code, out, _ = avvp("annotations", "check", folder, "--json")
+    found = json.loads(out)
+    assert (code, found["counts"]) == (0, {"unknown_clip": 1})
+    assert found["defects"][0]["lines"] == [3]
+    code, out, err = avvp("annotations", "check", folder, "--strict")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "1 defects (1 unknown_clip)" in err
+
+
+def test_mistakes_are_one_line(avvp, folder, tmp_path):
+    (folder / "AVVP_eval_visual.csv").write_text(f"{DENSE}BjCEufrlXm4_20_30\t0\tDog\n")
+    code, _, err = avvp("annotations", "check", folder)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "AVVP_eval_visual.csv: 1 line is bad: line 2: expected 4 fields" in err
+    assert avvp("annotations", "check", tmp_path / "none")[0] == 2
+    assert "no such dataset description" in avvp("annotations", "check", folder, "--dataset", "x")[2]
