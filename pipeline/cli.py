@@ -13,6 +13,7 @@ import click
 
 from pipeline.entry import run_command
 from pipeline.label_commands import COMMANDS as LABEL_COMMANDS
+from pipeline.parser_cli import COMMANDS as PARSER_COMMANDS
 from pipeline.store_cli import COMMANDS
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def synthetic(folder: Path, *, count: int, seed: int, features: bool, annotation
         make_synthetic(folder, count=count, seed=seed)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, *PARSER_COMMANDS):
     avvp.add_command(_command)
 for label_command in LABEL_COMMANDS:
     avvp.add_command(label_command)

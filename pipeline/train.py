@@ -49,7 +49,7 @@ def run_training(
     Raises:
         InvalidInput: If recipe, store and annotations do not fit each other, or the loss is not finite.
     """
-    from pipeline.data.dataset import Missing, load_split
+    from pipeline.data.dataset import Missing, check_features, load_split
     from pipeline.data.llp import load_annotations
     from pipeline.training.loop import EpochReport, Trainer, make_accelerator
     from pipeline.training.setup import fresh_model, load_labels, sized_config
@@ -57,6 +57,7 @@ def run_training(
 
     chosen = load_recipe(recipe, changes)
     store, labelled = FeatureStore.open(store_url), load_annotations(annotations, dataset=dataset)
+    check_features(store, chosen.features)
     labels = load_labels(chosen, store, labelled.dataset)
     config = sized_config(chosen, store, labelled.dataset, labels)
     how = cast("Missing", missing)
