@@ -9,12 +9,13 @@ from typing import get_args
 
 import numpy as np
 
-from pipeline.console import wide_console
+from pipeline.console import count, wide_console
 from pipeline.data.llp import Annotations, load_annotations
 from pipeline.evaluation import HEADINGS, Decided, chance, decide_predictions, markdown, read_predictions, recipe_of
 from pipeline.metrics.bootstrap import Interval, paired_bootstrap
 from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores
 from pipeline.metrics.subsets import Overlap, overlapping
+from pipeline.timeline_picture import Track, write_timeline
 from storage.errors import InvalidInput
 
 
@@ -108,14 +109,33 @@ def difference_table(first: str, differences: Sequence[Difference]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def print_comparison(runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None) -> None:
+def print_comparison(
+    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, picture: str | None
+) -> None:
     """``avvp compare``."""
-    scores, differences, truth = compare_runs(
-        runs, load_annotations(annotations, dataset=dataset), split, subset=subset
-    )
+    labelled = load_annotations(annotations, dataset=dataset)
+    scores, differences, truth = compare_runs(runs, labelled, split, subset=subset)
     console = wide_console()
-    console.print(f"{split}{', ' + subset if subset else ''}: {len(truth)} videos\n")
+    console.print(f"{split}{', ' + subset if subset else ''}: {count(len(truth), 'video')}\n")
     console.print(markdown({**scores, "nothing predicted": chance(truth)}))
     if differences:
         console.print(difference_table(next(iter(scores)), differences))
         console.print("in brackets: 95 % intervals of a paired bootstrap over videos; one that holds 0 decides nothing")
+    if picture:
+        _draw(picture, runs, labelled, split)
+        console.print(f"the timeline: {picture.partition('=')[2]}")
+
+
+def _draw(picture: str, runs: Sequence[Path], annotations: Annotations, split: str) -> None:
+    clip, _, file = picture.partition("=")
+    found = {run.name: _decided(run, annotations, split) for run in runs}
+    first = next(iter(found.values()))
+    rows = [row for row, name in enumerate(first.ids) if name.startswith(clip)]
+    if not rows or not file:
+        raise InvalidInput(f"--picture {picture}: expected CLIP=FILE.svg with a clip of {split}, e.g. {first.ids[0]}")
+    name = first.ids[rows[0]]
+    tracks = [Track("truth", first.truth.audio[rows[0]], first.truth.visual[rows[0]])]
+    for title, one in found.items():
+        row = one.ids.index(name)
+        tracks.append(Track(title, one.audio[row], one.visual[row]))
+    write_timeline(Path(file), name, tracks, annotations.dataset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,11 +19,12 @@ from pipeline.train import train
 @click.option(
     "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap."
 )
-def compare(runs: tuple[Path, ...], *, annotations: str, dataset: str, split: str, subset: str | None) -> None:
+@click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
+def compare(runs: tuple[Path, ...], **options: Any) -> None:
     """Runs in one table, and their differences to the first with paired bootstrap intervals."""
     from pipeline.comparison import print_comparison
 
-    print_comparison(runs, annotations=annotations, dataset=dataset, split=split, subset=subset)
+    print_comparison(runs, **options)
 
 
 @click.command()
