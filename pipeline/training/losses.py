@@ -138,7 +138,9 @@ def compute_loss(predictions: Predictions, targets: Targets, recipe: LossRecipe)
         InvalidInput: If a term needs pseudo labels or outputs that are not there.
     """
     terms: dict[str, Callable[[], Tensor]] = {
-        "audio_video": lambda: bce(predictions.audio_video, _video_target(targets, "audio", recipe)),
+        "audio_video": lambda: bce(
+            predictions.audio_video, smoothed(_video_target(targets, "audio", recipe), recipe.audio_smoothing)
+        ),
         "visual_video": lambda: bce(
             predictions.visual_video, smoothed(_video_target(targets, "visual", recipe), recipe.visual_smoothing)
         ),

@@ -111,3 +111,41 @@ def test_learning_rates_are_the_published_ones(shared):
         recipe = load_recipe(name).train
         found = [learning_rate(recipe, epoch) for epoch in range(1, recipe.epochs + 1)]
         np.testing.assert_allclose(found, published[key], rtol=1e-9)
+
+
+def test_five_steps_of_han_are_the_published_ones(shared):
+    """Weights, inputs and labels by rule, no dropout, Adam 3e-4: the losses of the published training loop."""
+    import importlib.util
+
+    from torch import nn
+
+    from pipeline.models.official import load_official
+    from pipeline.training.optim import make_optimizer
+
+    spec = importlib.util.spec_from_file_location("rule", shared / "reference/rule.py")
+    rule = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rule)
+    published = json.loads((shared / "reference/oracles/train/han.json").read_text())
+    shapes = json.loads((shared / "reference/oracles/models/han.json").read_text())["state_shapes"]
+    state = {name: torch.from_numpy(array) for name, array in rule.rule_state(shapes, seed=0).items()}
+    model = load_official("han", state).train()
+    for module in model.modules():
+        for name in ("p", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    recipe = load_recipe("han")
+    optimizer = make_optimizer(model.parameters(), recipe.train)
+    inputs, (weak, _, _) = rule.make_inputs(20, seed=5), rule.make_labels(20, seed=5)
+    losses = []
+    for first in range(0, 20, 4):
+        rows = slice(first, first + 4)
+        names = {"audio": "audio_vggish", "visual_2d": "visual_res152", "visual_3d": "visual_r2p1d"}
+        found = model(**{name: torch.from_numpy(inputs[key][rows]) for name, key in names.items()})
+        loss, _ = compute_loss(found, Targets(torch.from_numpy(weak[rows])), recipe.loss)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    np.testing.assert_allclose(losses, published["losses"], rtol=1e-4)
