@@ -1,107 +1,36 @@
 """``avvp download`` against a server on loopback: good, missing, slow, truncated and broken files; kills; retries."""
 
-import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import ClassVar
 
-import av
-import numpy as np
 import psutil
 import pytest
+from video_server import FLASH, FRAME, look_at, make_video, serve
 
 from pipeline.build.download_clip import cut
 
 pytest.importorskip("yt_dlp")
 
-FRAME = 1 / 25
-FLASH = 6.0
 GOOD, ALSO, MISSING, SLOW, BROKEN, CUT_OFF = (name * 11 for name in ("G", "-", "M", "S", "B", "C"))
 
 
 @pytest.fixture(scope="module")
 def video(ffmpeg, tmp_path_factory):
-    """12 s with one key frame; from 6.0 to 6.2 s it flashes and beeps."""
-    file = tmp_path_factory.mktemp("video") / "whole.mp4"
-    at = f"between(t,{FLASH},{FLASH + 0.2})"
-    picture = f"color=black:s=96x64:r=25:d=12,drawbox=c=white:t=fill:enable='{at}'"
-    sound = f"aevalsrc='if({at},0.8*sin(2*PI*1000*t),0)':s=44100:d=12"
-    codecs = ("-c:v", "libx264", "-g", "999", "-pix_fmt", "yuv420p", "-c:a", "aac", "-movflags", "+faststart")
-    ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, *codecs, file)
-    return file.read_bytes()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves files by name, with ranges, as video hosts do."""
-
-    files: ClassVar = {}
-    asked: ClassVar = []
-    slow_seconds = 0.0
-    trickle = False
-
-    def log_message(self, *arguments):
-        pass
-
-    def do_HEAD(self):
-        self.do_GET()
-
-    def do_GET(self):
-        name = self.path.strip("/").removesuffix(".mp4")
-        type(self).asked.append((self.command, name, time.monotonic()))
-        if name == SLOW:
-            time.sleep(self.slow_seconds)
-        data = self.files.get(name)
-        if data is None:
-            self.send_error(404)
-            return
-        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
-        self.send_response(206 if self.headers.get("Range") else 200)
-        self.send_header("Content-Type", "video/mp4")
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        self.send_header("Content-Length", str(len(data) - start))
-        self.end_headers()
-        if self.command == "GET":
-            self.send(data[start:])
-
-    def send(self, data):
-        step = 2000 if self.trickle else len(data)
-        try:
-            for at in range(0, len(data), max(step, 1)):
-                self.wfile.write(data[at : at + step])
-                time.sleep(0.5 if self.trickle else 0)
-        except OSError:
-            pass
+    return make_video(ffmpeg, tmp_path_factory.mktemp("video") / "whole.mp4")
 
 
 @pytest.fixture
 def server(video):
-    """A server on a free port; gives its handler class, with ``url``."""
-
-    class Own(Handler):
-        files: ClassVar = {
-            GOOD: video,
-            ALSO: video,
-            SLOW: video,
-            BROKEN: b"this is no video" * 500,
-            CUT_OFF: video[: len(video) * 2 // 3],
-        }
-        asked: ClassVar = []
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Own)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    Own.url = f"http://127.0.0.1:{server.server_port}/{{id}}.mp4"
-    yield Own
-    server.shutdown()
-    server.server_close()
+    files = {GOOD: video, ALSO: video, SLOW: video, BROKEN: b"this is no video" * 500,
+             CUT_OFF: video[: len(video) * 2 // 3]}  # fmt: skip
+    with serve(files, slow=(SLOW,)) as own:
+        yield own
 
 
 @pytest.fixture
@@ -126,24 +55,6 @@ def download(avvp, server):
 
 def attempts(folder):
     return [json.loads(line) for line in (folder / "download.jsonl").read_text().splitlines()]
-
-
-def look_at(path):
-    """Length of each stream in seconds, and when it flashes and beeps."""
-    with av.open(str(path)) as container:
-        frames = [(frame.time, frame.to_ndarray(format="gray").mean()) for frame in container.decode(video=0)]
-    with av.open(str(path)) as container:
-        stream = container.streams.audio[0]
-        parts = [(frame.time, frame.to_ndarray()[0]) for frame in container.decode(stream)]
-        rate = stream.rate
-    samples = np.concatenate([part for _, part in parts])
-    loud = np.flatnonzero(np.abs(samples) > 0.2)
-    return {
-        "video_seconds": frames[-1][0] + FRAME,
-        "audio_seconds": parts[0][0] + len(samples) / rate,
-        "flash": next(at for at, light in frames if light > 128),
-        "beep": parts[0][0] + loud[0] / rate,
-    }
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 10), (4, 9), (5.5, 7)])
