@@ -193,6 +193,26 @@ def test_killed_in_the_middle_it_goes_on(download, server, table, tmp_path, kill
     assert not (out / ".partial").exists()
 
 
+def test_a_killed_worker_costs_one_clip_and_two_runs_do_not_mix(server, avvp, download, table, tmp_path):
+    server.trickle = True
+    out, csv = tmp_path / "out", table(f"{GOOD}_2_8", f"{ALSO}_2_8")
+    with (tmp_path / "log").open("w") as log:
+        process = start_process(csv, out, server, log)
+        until(lambda: {name for _, name, _ in server.asked} == {GOOD, ALSO})
+        assert "another avvp download is filling this folder" in download(csv, out)[2]
+        worker = next(one for one in psutil.Process(process.pid).children() if "spawn_main" in " ".join(one.cmdline()))
+        family = worker.children(recursive=True)
+        worker.kill()
+        server.trickle = False
+        assert process.wait(60) == 3
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    assert sorted((row["status"], row["reason"]) for row in attempts(out)) == [
+        ("error", "the worker ended with code -9"),
+        ("ok", ""),
+    ]
+
+
 def until(true, seconds=20.0):
     end = time.monotonic() + seconds
     while not true():
