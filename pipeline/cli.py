@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.download_cli import COMMANDS as DOWNLOAD_COMMANDS
 from pipeline.entry import run_command
 from pipeline.label_commands import COMMANDS as LABEL_COMMANDS
 from pipeline.parser_cli import COMMANDS as PARSER_COMMANDS
@@ -114,6 +115,8 @@ for _command in (*COMMANDS, *PARSER_COMMANDS):
     avvp.add_command(_command)
 for label_command in LABEL_COMMANDS:
     avvp.add_command(label_command)
+for download_command in DOWNLOAD_COMMANDS:
+    avvp.add_command(download_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
