@@ -151,7 +151,23 @@ def store_rows(clips: list[str], work: Path) -> list[Row]:
     ]  # fmt: skip
 
 
+def training_rows(clips: list[str], work: Path) -> list[Row]:
+    """The trainer and the scoring."""
+    o = side("training.py")
+    allowed = 1.5 * o["feature_bytes"] + 1e9
+    return [
+        Row("a step of leap-mmpyr, batch 32, FLOP/s over the 2048³ matrix product", o["step"] / o["matrix"], 0.6,
+            f"{o['step'] / 1e9:.0f} of {o['matrix'] / 1e9:.0f} GFLOP/s"),
+        Row("leap-han, time waiting for data over epoch time", o["waiting"], 0.02, "1,600 clips", at_most=True),
+        Row("scoring 1,200 videos over a loop by video and class", o["plain_scoring"] / o["scoring"], 50,
+            f"{1000 * o['scoring']:.0f} ms over {o['plain_scoring']:.1f} s"),
+        Row("peak memory of training over 1.5 x features + 1 GB", o["peak_bytes"] / allowed, 1.0,
+            f"{o['peak_bytes'] / 1e9:.2f} GB, features {o['feature_bytes'] / 1e9:.2f} GB", at_most=True),
+    ]  # fmt: skip
+
+
 GROUPS = {
+    "training": training_rows,
     "resnet": resnet_rows, "five": five_rows, "decode": decode_rows, "scaling": scaling_rows, "store": store_rows,
 }  # fmt: skip
 
