@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from pipeline.console import wide_console
-from pipeline.metrics.decisions import MASKS
 from storage.errors import InvalidInput
+
+MASK_NAMES = ("none", "union", "own", "mmcse")
 
 
 @click.command()
@@ -21,7 +21,7 @@ from storage.errors import InvalidInput
 @click.option("--dataset", default="llp", show_default=True, help="A dataset description: a name or a TOML file.")
 @click.option("--split", default="test", show_default=True)
 @click.option("--store", "store_url", help="Instead of the store that the run was trained on.")
-@click.option("--mask", type=click.Choice(MASKS), help="Which video-level probabilities a segment needs too. "
+@click.option("--mask", type=click.Choice(MASK_NAMES), help="Which video-level probabilities a segment needs too. "
               "Default: the run's, or union where union_video is given.")  # fmt: skip
 @click.option("--threshold", type=float, help="A probability that equals it counts. Default: the run's, or 0.5.")
 @click.option("--thresholds", help="A JSON file with a threshold a class: a list, or an object by class name.")
@@ -105,6 +105,8 @@ def _thresholds(path: str, classes: tuple[str, ...]) -> Any:
         data = [data[name] for name in classes]
     if not isinstance(data, list) or len(data) != len(classes):
         raise InvalidInput(f"--thresholds {path}: expected {len(classes)} numbers")
+    import numpy as np
+
     try:
         return np.asarray(data, dtype=np.float64)
     except (TypeError, ValueError) as problem:
@@ -112,6 +114,8 @@ def _thresholds(path: str, classes: tuple[str, ...]) -> Any:
 
 
 def _class_lines(decided: Any) -> str:
+    import numpy as np
+
     lines = ["| class | videos | seg A | seg V | seg AV | seg Type@AV | seg Event@AV | ev Event@AV |", "|---" * 8 + "|"]
     segment, event = decided.classes("segment"), decided.classes("event")
     for at, name in enumerate(decided.truth.dataset.classes):
