@@ -14,6 +14,7 @@ import click
 
 from pipeline.label_commands import COMMANDS as LABEL_COMMANDS
 from pipeline.store_cli import COMMANDS
+from pipeline.up_cli import COMMANDS as UP_COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,6 +124,8 @@ for _command in COMMANDS:
     avvp.add_command(_command)
 for label_command in LABEL_COMMANDS:
     avvp.add_command(label_command)
+for up_command in UP_COMMANDS:
+    avvp.add_command(up_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
