@@ -21,7 +21,7 @@ from prefect.artifacts import (
 from prefect.logging.loggers import LoggingAdapter
 
 from flows.pictures import bar_picture
-from flows.tables import array_rows, failure_rows, store_links, store_summary
+from flows.tables import array_rows, failure_rows, key_of, store_links, store_summary
 from pipeline.build.slab import DecodeReport
 from pipeline.inspect_page import write_clip_page
 from pipeline.overview import StoreOverview
@@ -39,17 +39,18 @@ class ProgressBar:
     Args:
         total: of what is counted.
         description: beside the bar.
+        key: under which the dashboard lists it.
         log: told when the dashboard is out of reach.
     """
 
-    def __init__(self, total: int, description: str, *, log: Log) -> None:
+    def __init__(self, total: int, description: str, *, key: str, log: Log) -> None:
         self._total = max(total, 1)
         self._log = log
         self._shown = time.monotonic()
         self._id: UUID | None = None
         self.done = 0
         try:
-            made = create_progress_artifact(0.0, description=description)
+            made = create_progress_artifact(0.0, key=key, description=description)
         except httpx.HTTPError as problem:
             log.warning("no progress bar: %s", problem)
         else:
@@ -85,7 +86,7 @@ class ShardReporter(PlainReporter):
     def running(self) -> None:
         """Show the bar: networks are built."""
         super().running()
-        self._bar = ProgressBar(self._pace.total, self._description, log=self._log)
+        self._bar = ProgressBar(self._pace.total, self._description, key="shard-progress", log=self._log)
 
     def clip_read(self, row: int, report: DecodeReport) -> None:
         """Move it."""
@@ -100,15 +101,16 @@ class ShardReporter(PlainReporter):
 
 def show_store(found: StoreOverview, *, log: Log) -> None:
     """Put a store's counts, failures, picture and links beside the run."""
-    create_table_artifact(array_rows(found), description="Clips by array")
-    create_table_artifact(failure_rows(found), description="Failures by reason")
+    key = key_of(found.store)
+    create_table_artifact(array_rows(found), key=f"{key}-arrays", description="Clips by array")
+    create_table_artifact(failure_rows(found), key=f"{key}-failures", description="Failures by reason")
     shares = {row["array"]: 100 * row["stored"] / max(found.clips, 1) for row in array_rows(found)}
     picture = bar_picture(f"{found.clips} clips: features stored, in %", shares)
-    create_image_artifact(picture, description="Features stored, in % of all clips")
+    create_image_artifact(picture, key=f"{key}-picture", description="Features stored, in % of all clips")
     page = inspect_page(found.store, log=log)
-    create_markdown_artifact(store_summary(found, page=page), description="The store")
-    for text, link in store_links(found.store, page=page).items():
-        create_link_artifact(link, link_text=text, description=text)
+    create_markdown_artifact(store_summary(found, page=page), key=f"{key}-summary", description="The store")
+    for name, (text, link) in store_links(found.store, page=page).items():
+        create_link_artifact(link, key=f"{key}-{name}", link_text=text, description=text)
 
 
 def inspect_page(store_url: str, *, log: Log) -> Path | None:
@@ -130,8 +132,8 @@ def inspect_page(store_url: str, *, log: Log) -> Path | None:
     return page
 
 
-def show_scores(scores: Mapping[str, float], *, title: str) -> None:
+def show_scores(scores: Mapping[str, float], *, title: str, run: str) -> None:
     """Put a table and a picture of an evaluation beside the run."""
     rows: list[dict[str, Any]] = [{"score": name, "percent": round(value, 2)} for name, value in scores.items()]
-    create_table_artifact(rows, description=title)
-    create_image_artifact(bar_picture(title, dict(scores)), description=title)
+    create_table_artifact(rows, key=f"{key_of(run)}-scores", description=title)
+    create_image_artifact(bar_picture(title, dict(scores)), key=f"{key_of(run)}-scores-picture", description=title)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 LOCAL = "local"
@@ -41,19 +42,26 @@ FLOWS = tuple(
 
 
 def deploy(entry: FlowEntry, *, pool: str, folder: str) -> None:
-    """Make or renew a flow's deployment on a pool of processes.
+    """Make or renew a flow's deployment on a pool of processes, with the form of its parameters.
 
     Args:
         entry: the flow.
         pool: the pool, and the deployment's name.
-        folder: where runs begin; their relative paths start there.
+        folder: where runs begin; their relative paths start there. Without this step, Prefect would copy the
+            worker's folder, stores and all, for each run.
     """
-    from prefect.types.entrypoint import EntrypointType
+    from prefect.client.orchestration import get_client
 
-    made = entry.load().to_deployment(
-        name=pool,
-        work_pool_name=pool,
-        job_variables={"working_dir": folder},
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
-    made.apply()
+    loaded = entry.load()
+    with get_client(sync_client=True) as client:
+        client.create_deployment(
+            flow_id=client.create_flow(loaded),
+            name=pool,
+            work_pool_name=pool,
+            entrypoint=f"flows.{entry.module}.{entry.function}",
+            description=loaded.description,
+            version=metadata.version("avvp-pipeline"),
+            parameter_openapi_schema=loaded.parameters.model_dump(exclude_unset=True),
+            enforce_parameter_schema=True,
+            pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": folder}}],
+        )

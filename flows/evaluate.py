@@ -35,7 +35,7 @@ def evaluate(run: Text, annotations: Text, split: Split = "test") -> State[Any]:
     options = ["--run", run, "--annotations", annotations, "--split", split, "--json", str(file)]
     run_module("pipeline.evaluate", options, log=get_run_logger())
     scores = read_scores(file)
-    show_scores(scores, title=f"{Path(run).name} on {split}, F1 in %")
+    show_scores(scores, title=f"{Path(run).name} on {split}, F1 in %", run=run)
     return Completed(message=f"{run}, {split}: average {scores['average']:.1f}")
 
 

@@ -23,6 +23,7 @@ from flows.outcomes import extraction_outcome, one_line
 from flows.parameters import ExtractRequest, Placement
 from flows.retries import RETRIES, back_off, retry_if_it_may_pass
 from flows.runners import holding, make_runner
+from flows.tables import key_of
 from pipeline.build.shards import ShardFiller, ShardReport, ShardWork, clip_failures, prepare_shards
 from pipeline.console import count
 from pipeline.overview import overview
@@ -94,7 +95,9 @@ class ShardResults:
 def run_shards(request: ExtractRequest, work: ShardWork, placement: Placement, *, log: Log) -> ShardResults:
     """A task a shard, wherever they are to run, until all have ended."""
     results = ShardResults()
-    bar = ProgressBar(len(work.shards), f"{request.store}: shards done", log=log)
+    bar = ProgressBar(
+        len(work.shards), f"{request.store}: shards done", key=f"{key_of(request.store)}-progress", log=log
+    )
     with make_runner(placement, threads=request.devices) as runner:
         for start in range(0, len(work.shards), BLOCK):
             _run_block(runner, request, work.shards[start : start + BLOCK], placement, results, bar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,17 @@ def address_of(store_url: str) -> str:
     return store_url if "://" in store_url else Path(store_url).resolve().as_uri()
 
 
-def store_links(store_url: str, *, page: Path | None) -> dict[str, str]:
-    """Text and address of each link."""
-    links = {f"store {store_url}": address_of(store_url)}
+def key_of(path: str) -> str:
+    """A store's or a run's name as an artifact key: lower-case letters, digits and dashes."""
+    name = path.rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
+
+
+def store_links(store_url: str, *, page: Path | None) -> dict[str, tuple[str, str]]:
+    """Text and address of each link, by a short name."""
+    links = {"store": (f"store {store_url}", address_of(store_url))}
     if page is not None:
-        links[f"inspect page {page.name}"] = page.as_uri()
+        links["page"] = (f"inspect page {page.name}", page.as_uri())
     return links
 
 

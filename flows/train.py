@@ -14,6 +14,7 @@ from prefect.states import Completed
 from flows.modules import run_module
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Text
+from flows.tables import key_of
 from pipeline.config import load_recipe
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
@@ -47,5 +48,6 @@ def train(recipe: Text, store: Text, annotations: Text, out: Text, changes: list
     options = ["--recipe", recipe, "--store", store, "--annotations", annotations, "--out", out]
     options += [part for change in changes for part in ("--set", change)]
     run_module("pipeline.train", options, log=get_run_logger())
-    create_link_artifact(Path(out).resolve().as_uri(), link_text=f"run {out}", description="The run's folder")
+    key = f"{key_of(out)}-run"
+    create_link_artifact(Path(out).resolve().as_uri(), key=key, link_text=f"run {out}", description="The run's folder")
     return Completed(message=f"{out}: trained")
