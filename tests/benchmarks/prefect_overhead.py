@@ -1,6 +1,7 @@
 """What Prefect adds to a shard: the same shards by tasks of a flow, less what the plain calls inside them took.
 
-Needs a server: PREFECT_API_URL. ``python tests/benchmarks/prefect_overhead.py CLIPS_FOLDER [SHARDS]`` copies clips into shards of 64.
+Needs a server: PREFECT_API_URL. ``python tests/benchmarks/prefect_overhead.py CLIPS_FOLDER [SHARDS]`` copies the
+clips of 2 s in a folder until they fill the shards.
 """
 
 import json

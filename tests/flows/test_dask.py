@@ -58,9 +58,7 @@ def cluster(up, tmp_path):
 def test_a_killed_dask_worker_costs_nothing(up, cluster, six_clips, toys, tmp_path):
     address, workers = cluster
     store = up.folder / "dask.zarr"
-    arguments = up.extract_arguments(
-        six_clips, "dask.zarr", runner="dask", address=address, resources='{"GPU": 1}'
-    )
+    arguments = up.extract_arguments(six_clips, "dask.zarr", runner="dask", address=address, resources='{"GPU": 1}')
     with subprocess.Popen(
         [sys.executable, "-m", "prefect", *arguments],
         env=up.environment, cwd=up.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

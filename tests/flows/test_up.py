@@ -118,7 +118,7 @@ def test_sigterm_leaves_no_process_and_a_sound_database(up):
     assert len(family) >= 3
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(60) == 0
-    gone, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive, [process.cmdline() for process in alive]
     assert up.log.read_text().endswith("stopped\n")
     with sqlite3.connect(up.folder / ".avvp" / "prefect" / "prefect.db") as database:
