@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.parameters import Placement
@@ -31,6 +33,23 @@ def make_runner(placement: Placement, *, threads: int) -> TaskRunner[Any]:
         raise InvalidInput(
             f"runner {kind!r}: {problem.name} is not installed. pip install 'avvp-pipeline[{kind}]'"
         ) from problem
+
+
+def check_limit(name: str | None) -> None:
+    """Look a concurrency limit up: one that was never created would fail in every task.
+
+    Raises:
+        InvalidInput: If the server has none of that name.
+    """
+    if name is None:
+        return
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(name)
+        except ObjectNotFound as problem:
+            raise InvalidInput(
+                f"limit {name!r}: no such concurrency limit. Make it: prefect gcl create {name} --limit 1"
+            ) from problem
 
 
 def _dask(placement: Placement) -> TaskRunner[Any]:

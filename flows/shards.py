@@ -22,7 +22,7 @@ from flows.dashboard import Log, ProgressBar, ShardReporter, show_store
 from flows.outcomes import extraction_outcome, one_line
 from flows.parameters import ExtractRequest, Placement
 from flows.retries import RETRIES, back_off, retry_if_it_may_pass
-from flows.runners import holding, make_runner
+from flows.runners import check_limit, holding, make_runner
 from flows.tables import key_of
 from pipeline.build.shards import ShardFiller, ShardReport, ShardWork, clip_failures, prepare_shards
 from pipeline.console import count
@@ -131,6 +131,7 @@ def run_extraction(request: ExtractRequest, placement: Placement) -> State[Any]:
     """
     log = get_run_logger()
     make_runner(placement, threads=request.devices)
+    check_limit(placement.limit)
     work = prepare_shards(request.table(), request.store, request.options())
     log.info(
         "%s: %s to read in %d of %d shards",

@@ -61,6 +61,9 @@ def test_a_wrong_parameter_is_refused_before_or_as_the_run_begins(up, six_clips)
     state = newest_run(up)["state"]
     assert (state["type"], state["name"]) == ("FAILED", "Refused")
     assert "Did you mean 'toy_visual'?" in state["message"]
+    unlimited = up.run_extract(six_clips, "never.zarr", limit="gpu")
+    assert unlimited.returncode == 1
+    assert newest_run(up)["state"]["message"].startswith("limit 'gpu': no such concurrency limit. Make it: prefect gcl")
     assert not (up.folder / "never.zarr").exists()
 
 
