@@ -5,34 +5,21 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 
 from __future__ import annotations
 
-import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.download_cli import COMMANDS as DOWNLOAD_COMMANDS
+from pipeline.entry import run_command
 from pipeline.label_commands import COMMANDS as LABEL_COMMANDS
+from pipeline.parser_cli import COMMANDS as PARSER_COMMANDS
 from pipeline.store_cli import COMMANDS
 from pipeline.up_cli import COMMANDS as UP_COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-USER_MISTAKE = 2
-SOME_CLIPS_FAILED = 3
-INTERRUPTED = 130
-_USERS_DISK = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EEXIST,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.ENOTDIR,
-    errno.EISDIR,
-)
-"""What only the owner of the disk can mend: rights, space, a file where a folder should be."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -113,48 +100,31 @@ def backbones() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--count", type=click.IntRange(3), default=24, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-def synthetic(folder: Path, *, count: int, seed: int) -> None:
+@click.option("--features", is_flag=True, help="Features instead of clips: FOLDER/features.zarr, to try parsers on.")
+@click.option("--annotations", help="With --features: real label files, whose events are drawn on.")
+def synthetic(folder: Path, *, count: int, seed: int, features: bool, annotations: str | None) -> None:
     """Make LLP-like clips with known labels: FOLDER/clips and FOLDER/annotations."""
-    from pipeline.commands import make_synthetic
+    from pipeline.commands import make_synthetic, make_synthetic_features
 
-    make_synthetic(folder, count=count, seed=seed)
+    if features:
+        make_synthetic_features(folder, count=count, seed=seed, annotations=annotations)
+    else:
+        make_synthetic(folder, count=count, seed=seed)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, *PARSER_COMMANDS):
     avvp.add_command(_command)
 for label_command in LABEL_COMMANDS:
     avvp.add_command(label_command)
 for up_command in UP_COMMANDS:
     avvp.add_command(up_command)
+for download_command in DOWNLOAD_COMMANDS:
+    avvp.add_command(download_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    from storage.errors import AvvpError
-
-    try:
-        code = avvp.main(args=None if arguments is None else list(arguments), prog_name="avvp", standalone_mode=False)
-    except click.UsageError as mistake:
-        where = f"{mistake.ctx.command_path}: " if mistake.ctx else "avvp: "
-        code = _complain(f"{where}{mistake.format_message()} See: {where.removesuffix(': ')} --help")
-    except click.ClickException as mistake:
-        code = _complain(f"avvp: {mistake.format_message()}")
-    except AvvpError as mistake:
-        code = _complain(f"avvp: {mistake}")
-    except OSError as problem:
-        if problem.errno not in _USERS_DISK:
-            raise
-        code = _complain(f"avvp: {problem.filename or 'the disk'}: {problem.strerror}. Mend it and run the same again")
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("avvp: interrupted. Committed shards are safe; run the same command to go on", err=True)
-        code = INTERRUPTED
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _complain(message: str) -> int:
-    """One line, whatever the message holds."""
-    click.echo(" ".join(message.split()), err=True)
-    return USER_MISTAKE
+    run_command(avvp, prog_name="avvp", arguments=arguments)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,9 @@ class LossRecipe:
         visual_video: of the visual stream's.
         union_video: of the union's; its target is always the weak label.
         video_targets: of the first two: the ``weak`` label, or ``pseudo`` labels, any over time.
-        visual_smoothing: HAN's label smoothing of the visual target: ``(1 - s) y + s / 2``.
+        audio_smoothing: label smoothing of the audio target: ``(1 - s) y + s / 2``. MM-Pyramid's published head names
+            the streams the wrong way round, so what it means for the visual stream it does to audio.
+        visual_smoothing: the same of the visual target, as HAN does.
         union: ``model``: the model's own output (MMIL's pooling). Else made from the two video probabilities:
             ``noisy_or`` and ``max`` have a gradient; ``hard``, as published with LEAP, has none.
         audio_segment: cross-entropy of audio segments against pseudo labels.
@@ -62,6 +64,7 @@ class LossRecipe:
     visual_video: float = 1.0
     union_video: float = 1.0
     video_targets: Literal["weak", "pseudo"] = "weak"
+    audio_smoothing: float = 0.0
     visual_smoothing: float = 0.0
     union: Literal["model", "noisy_or", "max", "hard"] = "model"
     audio_segment: float = 0.0

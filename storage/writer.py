@@ -7,17 +7,20 @@ records, so a process killed between any two of these steps leaves the shard as 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.decoded import DecodedSpec
-from storage.errors import StoreError
+from storage.errors import ShardLocked, StoreError
 from storage.ledger import Row, ShardRecord
 from storage.store import FeatureStore
+
+_LOCK = re.compile(r"\d{5}\.lock")
 
 
 @contextmanager
@@ -37,6 +40,14 @@ def claim(store: FeatureStore, arrays: Sequence[str], shard: int) -> Iterator[No
             ledger = store.ledger(array)
             locks.enter_context(store.root.lock(ledger.lock_key(shard)))
         yield
+
+
+def sweep_locks(store: FeatureStore, array: str) -> None:
+    """Remove lock files that processes killed just after a commit left; those that are held stay."""
+    ledger = store.ledger(array)
+    for shard in sorted({int(name[:5]) for name in store.root.names(ledger.folder) if _LOCK.match(name)}):
+        with suppress(ShardLocked), store.root.lock(ledger.lock_key(shard)):
+            pass
 
 
 def commit_features(

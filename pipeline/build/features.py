@@ -34,6 +34,7 @@ from storage.decoded import DecodedSpec
 from storage.errors import InvalidInput
 from storage.schema import SAMPLINGS, Sampling, fingerprint
 from storage.store import FeatureStore
+from storage.writer import sweep_locks
 
 KEPT = "decoded"
 MEDIA = "media"
@@ -209,6 +210,8 @@ def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], *, 
     plan_for = partial(
         make_plan, run.store, arrays, run.clips, fingerprint_of=clip_fingerprint, retry_failed=run.options.retry_failed
     )
+    for array in arrays:
+        sweep_locks(run.store, array)
     plan = plan_for(shards=run.options.shards)
     if not plan.tasks:
         return

@@ -91,6 +91,18 @@ def batches(count: int, size: int, *, seed: int, epoch: int) -> Iterator[NDArray
         yield order[first : first + size]
 
 
+def check_features(store: FeatureStore, recipe: FeaturesRecipe) -> None:
+    """Raises InvalidInput if the store lacks an array that the recipe names."""
+    for stream in STREAMS:
+        name = getattr(recipe, stream)
+        if name not in store.features:
+            there = ", ".join(store.features) or "none"
+            raise InvalidInput(
+                f"{store.url}: the recipe needs {stream} {name!r}, the store has {there}. "
+                f"Extract it, or set features.{stream} to one of these"
+            )
+
+
 def load_split(
     store: FeatureStore,
     annotations: Annotations,
@@ -114,6 +126,7 @@ def load_split(
         InvalidInput: If the store lacks an array or the split's clips, or clips are missing and may not be.
         SchemaMismatch: If pseudo labels are for other classes.
     """
+    check_features(store, recipe)
     part = annotations.split(split)
     rows, skipped = _rows(store, part, recipe)
     if missing == "error" and skipped:
@@ -140,12 +153,6 @@ def _rows(store: FeatureStore, part: Annotations, recipe: FeaturesRecipe) -> tup
         skipped["not in the store"] = absent
     for stream in STREAMS:
         name = getattr(recipe, stream)
-        if name not in store.features:
-            there = ", ".join(store.features) or "none"
-            raise InvalidInput(
-                f"{store.url}: the recipe needs {stream} {name!r}, the store has {there}. "
-                f"Extract it, or set features.{stream} to one of these"
-            )
         usable = rows >= 0
         whole = store.valid(name, rows[usable]).all(axis=1)
         codes = store.status(name)[rows[usable]]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits, cosine_similarity, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, mse_loss
 
 from pipeline.config import LossRecipe
 from pipeline.models.predictions import Encoded, MMCSEAuxiliary, Predictions, union_probability
@@ -38,8 +38,9 @@ class Targets:
 
 
 def bce(probability: Tensor, target: Tensor) -> Tensor:
-    """Mean binary cross-entropy of probabilities, clamped to [1e-7, 1 - 1e-7] as all published code does."""
-    return binary_cross_entropy(probability.float().clamp(CLAMP, 1 - CLAMP), target)
+    """Mean binary cross-entropy of probabilities, clamped to [1e-7, 1 - 1e-7] as all published code does. NaN stays."""
+    sure = probability.float().clamp(CLAMP, 1 - CLAMP)
+    return -(target * sure.log() + (1 - target) * (1 - sure).log()).mean()
 
 
 def smoothed(target: Tensor, amount: float) -> Tensor:
@@ -137,7 +138,9 @@ def compute_loss(predictions: Predictions, targets: Targets, recipe: LossRecipe)
         InvalidInput: If a term needs pseudo labels or outputs that are not there.
     """
     terms: dict[str, Callable[[], Tensor]] = {
-        "audio_video": lambda: bce(predictions.audio_video, _video_target(targets, "audio", recipe)),
+        "audio_video": lambda: bce(
+            predictions.audio_video, smoothed(_video_target(targets, "audio", recipe), recipe.audio_smoothing)
+        ),
         "visual_video": lambda: bce(
             predictions.visual_video, smoothed(_video_target(targets, "visual", recipe), recipe.visual_smoothing)
         ),

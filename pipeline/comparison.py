@@ -1,0 +1,141 @@
+"""Runs beside each other: one table, and paired differences, because papers argue over half a point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from pipeline.console import count, wide_console
+from pipeline.data.llp import Annotations, load_annotations
+from pipeline.evaluation import HEADINGS, Decided, chance, decide_predictions, markdown, read_predictions, recipe_of
+from pipeline.metrics.bootstrap import Interval, paired_bootstrap
+from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores
+from pipeline.metrics.subsets import Overlap, overlapping
+from pipeline.timeline_picture import Track, write_timeline
+from storage.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One run against the first.
+
+    Attributes:
+        name: of the run.
+        intervals: of its scores minus the first one's, by score.
+    """
+
+    name: str
+    intervals: dict[str, Interval]
+
+
+def compare_runs(
+    runs: Sequence[Path], annotations: Annotations, split: str, *, subset: str | None = None
+) -> tuple[dict[str, ParsingScores], list[Difference], Annotations]:
+    """Scores of runs on the videos that all of them have predictions for.
+
+    Args:
+        runs: their folders, or predictions files.
+        annotations: of the dataset.
+        split: whose predictions to read.
+        subset: ``overlapping:READING`` or ``non-overlapping:READING``.
+
+    Returns:
+        Scores by run, differences to the first, and the annotations of these videos.
+
+    Raises:
+        InvalidInput: If a run has no predictions, the runs share no video, or the subset is unknown or empty.
+    """
+    found = {run.name: _decided(run, annotations, split) for run in runs}
+    if len(found) < len(runs):
+        raise InvalidInput(
+            "compare: two runs have the same folder name; rename one, the table could not tell them apart"
+        )
+    shared = [name for name in next(iter(found.values())).ids if all(name in set(one.ids) for one in found.values())]
+    if not shared:
+        raise InvalidInput(f"compare: the runs have no video of {split} in common")
+    truth = annotations.align(shared, asker="compare")
+    chosen = np.flatnonzero(_subset(truth, subset))
+    videos = {name: _on(one, shared).select(chosen) for name, one in found.items()}
+    first = next(iter(videos.values()))
+    others = [Difference(name, paired_bootstrap(one, first)) for name, one in list(videos.items())[1:]]
+    kept = annotations.align([shared[row] for row in chosen], asker="compare")
+    return {name: one.mean() for name, one in videos.items()}, others, kept
+
+
+def _decided(run: Path, annotations: Annotations, split: str) -> Decided:
+    if run.is_file():
+        return decide_predictions(read_predictions(run), annotations, split, source=str(run))
+    recipe, file = recipe_of(run), run / f"predictions-{split}.npz"
+    if not file.is_file():
+        raise InvalidInput(f"{run}: has no predictions of {split} yet; train it to the end")
+    mask, threshold = recipe.evaluate.mask, recipe.evaluate.threshold
+    return decide_predictions(
+        read_predictions(file), annotations, split, mask=mask, threshold=threshold, source=str(run)
+    )
+
+
+def _on(one: Decided, ids: Sequence[str]) -> VideoScores:
+    row_of = {name: row for row, name in enumerate(one.ids)}
+    return one.scores().select([row_of[name] for name in ids])
+
+
+def _subset(truth: Annotations, subset: str | None) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    if subset is None:
+        return np.ones(len(truth), dtype=bool)
+    kind, _, reading = subset.partition(":")
+    if kind not in ("overlapping", "non-overlapping") or reading not in get_args(Overlap):
+        raise InvalidInput(
+            f"--subset {subset}: expected overlapping:READING or non-overlapping:READING, "
+            f"READING one of {', '.join(get_args(Overlap))}"
+        )
+    rows = overlapping(truth.audio, truth.visual, reading=reading)  # type: ignore[arg-type]
+    chosen = rows if kind == "overlapping" else ~rows
+    if not chosen.any():
+        raise InvalidInput(f"--subset {subset}: no video is in it")
+    return chosen
+
+
+def difference_table(first: str, differences: Sequence[Difference]) -> str:
+    """Differences with 95 % intervals, percent points."""
+    columns = [f"{name.partition('_')[0]} {HEADINGS[name]}" if "_" in name else HEADINGS[name] for name in SCORES]
+    lines = [f"| minus {first} | {' | '.join(columns)} |", "|---" * (len(SCORES) + 1) + "|"]
+    for one in differences:
+        cells = [f"{i.estimate:+.2f} [{i.low:+.1f}, {i.high:+.1f}]" for i in one.intervals.values()]
+        lines.append(f"| {one.name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def print_comparison(
+    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, picture: str | None
+) -> None:
+    """``avvp compare``."""
+    labelled = load_annotations(annotations, dataset=dataset)
+    scores, differences, truth = compare_runs(runs, labelled, split, subset=subset)
+    console = wide_console()
+    console.print(f"{split}{', ' + subset if subset else ''}: {count(len(truth), 'video')}\n")
+    console.print(markdown({**scores, "nothing predicted": chance(truth)}))
+    if differences:
+        console.print(difference_table(next(iter(scores)), differences))
+        console.print("in brackets: 95 % intervals of a paired bootstrap over videos; one that holds 0 decides nothing")
+    if picture:
+        _draw(picture, runs, labelled, split)
+        console.print(f"the timeline: {picture.partition('=')[2]}")
+
+
+def _draw(picture: str, runs: Sequence[Path], annotations: Annotations, split: str) -> None:
+    clip, _, file = picture.partition("=")
+    found = {run.name: _decided(run, annotations, split) for run in runs}
+    first = next(iter(found.values()))
+    rows = [row for row, name in enumerate(first.ids) if name.startswith(clip)]
+    if not rows or not file:
+        raise InvalidInput(f"--picture {picture}: expected CLIP=FILE.svg with a clip of {split}, e.g. {first.ids[0]}")
+    name = first.ids[rows[0]]
+    tracks = [Track("truth", first.truth.audio[rows[0]], first.truth.visual[rows[0]])]
+    for title, one in found.items():
+        row = one.ids.index(name)
+        tracks.append(Track(title, one.audio[row], one.visual[row]))
+    write_timeline(Path(file), name, tracks, annotations.dataset)

@@ -1,0 +1,64 @@
+"""How every command of ours ends: one line for the user's mistakes, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+
+import click
+
+USER_MISTAKE = 2
+SOME_CLIPS_FAILED = 3
+INTERRUPTED = 130
+_USERS_DISK = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EEXIST,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
+"""What only the owner of the disk can mend: rights, space, a file where a folder should be."""
+
+
+def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[str] | None = None) -> None:
+    """Run a click command and exit with its code.
+
+    Args:
+        command: to run.
+        prog_name: as the user calls it.
+        arguments: instead of the process's own.
+    """
+    from storage.errors import AvvpError
+
+    name = prog_name.split()[-1].removeprefix("pipeline.")
+    try:
+        given = None if arguments is None else list(arguments)
+        code = command.main(args=given, prog_name=prog_name, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.ctx.get_help() if asked.ctx else "")
+        code = 0
+    except click.UsageError as mistake:
+        where = f"{mistake.ctx.command_path}: " if mistake.ctx else f"{name}: "
+        code = _complain(f"{where}{mistake.format_message()} See: {where.removesuffix(': ')} --help")
+    except click.ClickException as mistake:
+        code = _complain(f"{name}: {mistake.format_message()}")
+    except AvvpError as mistake:
+        code = _complain(f"{name}: {mistake}")
+    except OSError as problem:
+        if problem.errno not in _USERS_DISK:
+            raise
+        code = _complain(f"{name}: {problem.filename or 'the disk'}: {problem.strerror}. Mend it and run again")
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(f"{name}: interrupted. What is done is safe; run the same command to go on", err=True)
+        code = INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str) -> int:
+    """One line, whatever the message holds."""
+    click.echo(" ".join(message.split()), err=True)
+    return USER_MISTAKE

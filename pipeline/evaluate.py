@@ -1,0 +1,149 @@
+"""``python -m pipeline.evaluate``: score a run, or anyone's predictions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from pipeline.console import wide_console
+from pipeline.metrics.decisions import MASKS
+from storage.errors import InvalidInput
+
+
+@click.command()
+@click.option("--run", type=click.Path(path_type=Path), help="A run's folder.")
+@click.option("--predictions", help="A .npz with id, audio_segment, visual_segment, and union_video … if there is one.")
+@click.option("--annotations", required=True, help="The folder with the label files of the dataset.")
+@click.option("--dataset", default="llp", show_default=True, help="A dataset description: a name or a TOML file.")
+@click.option("--split", default="test", show_default=True)
+@click.option("--store", "store_url", help="Instead of the store that the run was trained on.")
+@click.option("--mask", type=click.Choice(MASKS), help="Which video-level probabilities a segment needs too. "
+              "Default: the run's, or union where union_video is given.")  # fmt: skip
+@click.option("--threshold", type=float, help="A probability that equals it counts. Default: the run's, or 0.5.")
+@click.option("--thresholds", help="A JSON file with a threshold a class: a list, or an object by class name.")
+@click.option("--intervals", is_flag=True, help="95 % intervals by bootstrap over videos.")
+@click.option("--classes", is_flag=True, help="F1 by class.")
+@click.option("--overlap", is_flag=True, help="Videos with and without overlapping events.")
+@click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores to a file.")
+def evaluate(**options: Any) -> None:
+    """Score a run, or anyone's predictions, exactly as the published code does."""
+    run_evaluation(**options)
+
+
+def run_evaluation(
+    *, run: Path | None, predictions: str | None, annotations: str, dataset: str = "llp", split: str = "test",
+    store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
+    thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: bool = False,
+    picture: str | None = None, json_file: Path | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Print tables and write what was asked for. Returns the eleven scores in percent.
+
+    Raises:
+        InvalidInput: If neither or both of ``run`` and ``predictions`` are given, or they do not fit the annotations.
+    """
+    from pipeline.data.llp import load_annotations
+    from pipeline.evaluation import chance, decide_predictions, markdown, read_predictions, recipe_of, run_predictions
+    from pipeline.metrics.bootstrap import bootstrap_intervals
+
+    if (run is None) == (predictions is None):
+        raise InvalidInput("evaluate: give --run RUN or --predictions FILE.npz, one of them")
+    labelled = load_annotations(annotations, dataset=dataset)
+    if run is None:
+        found, source = read_predictions(str(predictions)), str(predictions)
+    else:
+        recipe = recipe_of(run)
+        mask, source = mask or recipe.evaluate.mask, str(run)
+        threshold = recipe.evaluate.threshold if threshold is None else threshold
+        found = run_predictions(run, _store_of(run, store_url), labelled, split)
+    level: Any = 0.5 if threshold is None else threshold
+    if thresholds:
+        level = _thresholds(thresholds, labelled.dataset.classes)
+    decided = decide_predictions(found, labelled, split, mask=mask, threshold=level, source=source)  # type: ignore[arg-type]
+    videos = decided.scores()
+    title, scores = f"{Path(source).name}, {split}, {len(videos)} videos", videos.mean()
+    console = wide_console()
+    absent = len(labelled.split(split)) - len(videos)
+    if absent:
+        console.print(f"{absent} of {len(labelled.split(split))} clips of {split} have no predictions and do not count")
+    spread = {title: bootstrap_intervals(videos)} if intervals else None
+    console.print(markdown({title: scores, "nothing predicted": chance(decided.truth)}, spread))
+    if overlap:
+        console.print(markdown({f"{name}, {count} videos": part for name, (count, part) in decided.subsets().items()}))
+    if classes:
+        console.print(_class_lines(decided))
+    if picture:
+        _write_picture(picture, decided, source)
+    if json_file is not None:
+        body: dict[str, Any] = {"scores": scores.as_dict()}
+        if spread:
+            body["intervals"] = {name: vars(part) for name, part in spread[title].items()}
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(body, indent=2))
+    return scores.as_dict()
+
+
+def _store_of(run: Path, store_url: str | None) -> Any:
+    from storage.store import FeatureStore
+
+    return FeatureStore.open(store_url or json.loads((run / "provenance.json").read_text())["store"])
+
+
+def _thresholds(path: str, classes: tuple[str, ...]) -> Any:
+    try:
+        data = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as problem:
+        raise InvalidInput(f"--thresholds {path}: cannot be read: {problem}") from problem
+    if isinstance(data, dict):
+        if set(data) != set(classes):
+            wrong = sorted(set(data) ^ set(classes))[0]
+            raise InvalidInput(f"--thresholds {path}: expected one number for each class; {wrong!r} does not match")
+        data = [data[name] for name in classes]
+    if not isinstance(data, list) or len(data) != len(classes):
+        raise InvalidInput(f"--thresholds {path}: expected {len(classes)} numbers")
+    try:
+        return np.asarray(data, dtype=np.float64)
+    except (TypeError, ValueError) as problem:
+        raise InvalidInput(f"--thresholds {path}: expected numbers: {problem}") from problem
+
+
+def _class_lines(decided: Any) -> str:
+    lines = ["| class | videos | seg A | seg V | seg AV | seg Type@AV | seg Event@AV | ev Event@AV |", "|---" * 8 + "|"]
+    segment, event = decided.classes("segment"), decided.classes("event")
+    for at, name in enumerate(decided.truth.dataset.classes):
+        columns = (segment.audio, segment.visual, segment.both, segment.type_mean, segment.event, event.event)
+        cells = ["-" if np.isnan(column[at]) else f"{column[at]:.2f}" for column in columns]
+        lines.append(f"| {name} | {int(segment.videos[at])} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _write_picture(text: str, decided: Any, source: str) -> None:
+    from pipeline.timeline_picture import Track, write_timeline
+
+    clip, separator, file = text.partition("=")
+    if not separator or not file:
+        raise InvalidInput(f"--picture {text}: expected CLIP=FILE.svg")
+    matching = [row for row, name in enumerate(decided.ids) if name == clip or name.startswith(clip)]
+    if not matching:
+        raise InvalidInput(f"--picture {text}: no clip {clip!r}, e.g. {decided.ids[0]}")
+    row = matching[0]
+    tracks = [
+        Track("truth", decided.truth.audio[row], decided.truth.visual[row]),
+        Track(Path(source).name, decided.audio[row], decided.visual[row]),
+    ]
+    write_timeline(Path(file), decided.ids[row], tracks, decided.truth.dataset)
+
+
+def main() -> None:
+    """Run as a program, with the exit codes of the command line."""
+    from pipeline.entry import run_command
+
+    run_command(evaluate, prog_name="python -m pipeline.evaluate")
+
+
+if __name__ == "__main__":
+    main()

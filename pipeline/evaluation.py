@@ -1,0 +1,216 @@
+"""Scores of predictions and of runs: tables, intervals, subsets, classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.config import Recipe, load_recipe
+from pipeline.data.llp import Annotations
+from pipeline.metrics.bootstrap import Interval, bootstrap_intervals
+from pipeline.metrics.classwise import class_table
+from pipeline.metrics.decisions import Mask, decide
+from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores, video_scores
+from pipeline.metrics.subsets import Overlap, overlapping
+from storage.errors import InvalidInput
+from storage.llp_names import YOUTUBE_ID_LENGTH
+
+HEADINGS = {
+    "seg_a": "A", "seg_v": "V", "seg_av": "AV", "seg_type": "Type@AV", "seg_event": "Event@AV",
+    "ev_a": "A", "ev_v": "V", "ev_av": "AV", "ev_type": "Type@AV", "ev_event": "Event@AV", "average": "Avg",
+}  # fmt: skip
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """Decisions beside the truth.
+
+    Attributes:
+        ids: clips.
+        audio: ``[videos, segments, classes]`` decisions.
+        visual: likewise.
+        truth: annotations of the same clips.
+    """
+
+    ids: tuple[str, ...]
+    audio: Bools
+    visual: Bools
+    truth: Annotations
+
+    def scores(self) -> VideoScores:
+        """By video."""
+        return video_scores(self.audio, self.visual, self.truth.audio, self.truth.visual)
+
+    def classes(self, level: str) -> Any:
+        """F1 by class, see :func:`pipeline.metrics.classwise.class_table`."""
+        return class_table(self.audio, self.visual, self.truth.audio, self.truth.visual, level=level)  # type: ignore[arg-type]
+
+    def subsets(self) -> dict[str, tuple[int, ParsingScores]]:
+        """Number of videos and scores of the overlapping and the other videos, by each reading of the word."""
+        found, videos = {}, self.scores()
+        for reading in get_args(Overlap):
+            rows = overlapping(self.truth.audio, self.truth.visual, reading=reading)
+            for name, chosen in ((f"overlapping ({reading})", rows), (f"non-overlapping ({reading})", ~rows)):
+                if chosen.any():
+                    found[name] = int(chosen.sum()), videos.select(chosen).mean()
+        return found
+
+
+def read_predictions(path: str | Path) -> dict[str, NDArray[Any]]:
+    """A predictions file: ``id``, ``audio_segment``, ``visual_segment``, and video-level probabilities if given.
+
+    Raises:
+        InvalidInput: If it is none; the message says what is missing.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError) as problem:
+        raise InvalidInput(f"{path}: is no predictions file (.npz): {problem}") from problem
+    if absent := [name for name in ("id", "audio_segment", "visual_segment") if name not in found]:
+        raise InvalidInput(f"{path}: lacks {', '.join(absent)}; there are {', '.join(found)}")
+    videos = len(found["id"])
+    for name, array in found.items():
+        if array.shape[:1] != (videos,):
+            raise InvalidInput(f"{path}: {name} has the shape {list(array.shape)}, expected {videos} videos first")
+    return found
+
+
+def decide_predictions(
+    found: Mapping[str, NDArray[Any]], annotations: Annotations, split: str, *, mask: Mask | None = None,
+    threshold: ArrayLike = 0.5, source: str = "predictions",
+) -> Decided:  # fmt: skip
+    """Thresholds and masks on anyone's predictions.
+
+    Args:
+        found: see :func:`read_predictions`.
+        annotations: of the dataset.
+        split: the ids must lie in it.
+        mask: ``union`` where ``union_video`` is given and nothing else is asked for, else ``none``.
+        threshold: one, or one a class.
+        source: for messages.
+
+    Raises:
+        InvalidInput: If an id is unknown or twice, or shapes do not fit.
+    """
+    truth = annotations.split(split)
+    if not truth.has_ground_truth.all():
+        raise InvalidInput(f"{annotations.source}: has no ground truth for {split}")
+    ids = _full_ids([str(name) for name in found["id"]], truth, split, source)
+    shape = (len(ids), truth.dataset.segments, len(truth.dataset.classes))
+    for name in ("audio_segment", "visual_segment"):
+        if found[name].shape != shape:
+            raise InvalidInput(f"{source}: {name} is {list(found[name].shape)}, expected {list(shape)}")
+    chosen: Mask = mask or ("union" if "union_video" in found else "none")
+    given = {name: found.get(name) for name in ("union_video", "audio_video", "visual_video")}
+    audio, visual = decide(found["audio_segment"], found["visual_segment"], **given, mask=chosen, threshold=threshold)
+    return Decided(tuple(ids), audio, visual, truth.align(ids, asker=source))
+
+
+def _full_ids(ids: Sequence[str], truth: Annotations, split: str, source: str) -> list[str]:
+    """Row names of the annotations; 11-character names are taken for the clip that begins so."""
+    known = {name: name for name in truth.ids} | {name[:YOUTUBE_ID_LENGTH]: name for name in truth.ids}
+    if unknown := [name for name in ids if name not in known]:
+        raise InvalidInput(f"{source}: {len(unknown)} ids are not in {split}, e.g. {unknown[0]!r}")
+    full = [known[name] for name in ids]
+    if len(set(full)) != len(full):
+        twice = next(name for name in full if full.count(name) > 1)
+        raise InvalidInput(f"{source}: {twice!r} is there more than once")
+    return full
+
+
+def markdown(rows: Mapping[str, ParsingScores], intervals: Mapping[str, Mapping[str, Interval]] | None = None) -> str:
+    """A table as the papers print it, in percent; half widths of 95 % intervals where given."""
+    columns = [f"{name.partition('_')[0]} {HEADINGS[name]}" if "_" in name else HEADINGS[name] for name in SCORES]
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(SCORES) + 1) + "|"]
+    for title, scores in rows.items():
+        cells = []
+        for name, value in scores.as_dict().items():
+            found = (intervals or {}).get(title, {}).get(name)
+            cells.append(f"{value:.2f}" + (f" ±{(found.high - found.low) / 2:.1f}" if found else ""))
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def chance(truth: Annotations) -> ParsingScores:
+    """What predicting nothing scores on these videos: the level that a parser has to beat."""
+    nothing = np.zeros_like(truth.audio)
+    return video_scores(nothing, nothing, truth.audio, truth.visual).mean()
+
+
+def run_predictions(
+    run: Path, store: Any, annotations: Annotations, split: str, *, missing: str = "skip"
+) -> dict[str, NDArray[Any]]:
+    """Predictions of a run's best checkpoint for a split.
+
+    Args:
+        run: its folder.
+        store: with the recipe's features.
+        annotations: of the dataset.
+        split: to predict.
+        missing: ``skip`` or ``error``.
+
+    Raises:
+        InvalidInput: If the folder holds no run.
+    """
+    from pipeline.data.dataset import Missing, load_split
+    from pipeline.training.checkpoint import find_checkpoint, load_weights
+    from pipeline.training.predict import predict
+    from pipeline.training.setup import fresh_model, load_labels, sized_config
+
+    recipe, best = recipe_of(run), find_checkpoint(run / "best")
+    if best is None:
+        raise InvalidInput(f"{run}: has no finished epoch yet")
+    labels = load_labels(recipe, store, annotations.dataset)
+    model = fresh_model(sized_config(recipe, store, annotations.dataset, labels), recipe.train.seed)
+    load_weights(best, model)
+    clips = load_split(store, annotations, recipe.features, split, missing=cast("Missing", missing))
+    return {"id": np.asarray(clips.annotations.ids), **predict(model, clips, labels)}
+
+
+def recipe_of(run: Path) -> Recipe:
+    """The recipe of a run's folder.
+
+    Raises:
+        InvalidInput: If it holds no run.
+    """
+    if not (run / "recipe.toml").is_file():
+        raise InvalidInput(f"{run}: is no run: it has no recipe.toml. Train one: python -m pipeline.train")
+    return load_recipe(run / "recipe.toml")
+
+
+def final_scores(run: Path, store: Any, annotations: Annotations, *, missing: str, console: Any) -> dict[str, Any]:
+    """Evaluate a run's best epoch on every split that has truth and clips; write predictions, scores and the table."""
+    recipe, out = recipe_of(run), dict[str, Any]()
+    rows: dict[str, ParsingScores] = {}
+    intervals: dict[str, Mapping[str, Interval]] = {}
+    for split in ("val", "test"):
+        if split not in annotations.splits or not annotations.split(split).has_ground_truth.any():
+            continue
+        try:
+            found = run_predictions(run, store, annotations, split, missing=missing)
+        except InvalidInput as problem:
+            console.print(f"{split}: not evaluated: {problem}")
+            continue
+        np.savez_compressed(run / f"predictions-{split}.npz", **found)
+        decided = decide_predictions(
+            found, annotations, split, mask=recipe.evaluate.mask, threshold=recipe.evaluate.threshold
+        )
+        videos = decided.scores()
+        title = f"{recipe.name}, {split}, {len(decided.ids)} videos"
+        rows[title], intervals[title] = videos.mean(), bootstrap_intervals(videos)
+        rows[f"nothing predicted, {split}"] = chance(decided.truth)
+        out[split] = rows[title].as_dict()
+    if rows:
+        table = markdown(rows, intervals)
+        (run / "table.md").write_text(table)
+        (run / "scores.json").write_text(json.dumps(out, indent=2))
+        console.print(table)
+    return out

@@ -1,0 +1,77 @@
+"""Commands on parsers: train, evaluate, compare, ablate, model info, checkpoint import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.evaluate import evaluate
+from pipeline.train import train
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--annotations", required=True, help="The folder with the label files of the dataset.")
+@click.option("--dataset", default="llp", show_default=True, help="A dataset description: a name or a TOML file.")
+@click.option("--split", default="test", show_default=True)
+@click.option(
+    "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap."
+)
+@click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
+def compare(runs: tuple[Path, ...], **options: Any) -> None:
+    """Runs in one table, and their differences to the first with paired bootstrap intervals."""
+    from pipeline.comparison import print_comparison
+
+    print_comparison(runs, **options)
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--store", "store_url", help="A store with the features.")
+@click.option("--annotations", help="The folder with the label files of the dataset.")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder for the runs; what is done there is kept.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each variant.")
+@click.option("--set", "changes", multiple=True, help="key=value for every run.")
+@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
+def ablate(name: str | None, **options: object) -> None:
+    """Run the sweep of a paper's table over seeds, and print the paper's table beside ours."""
+    from pipeline.ablation import run_ablation
+
+    run_ablation(name, **options)  # type: ignore[arg-type]
+
+
+@click.group()
+def model() -> None:
+    """Models: their size."""
+
+
+@model.command()
+@click.argument("recipe")
+@click.option("--set", "changes", multiple=True, help="key=value.")
+def info(recipe: str, *, changes: tuple[str, ...]) -> None:
+    """Parameters, ours and the published count with dead weights, and multiply-adds a clip."""
+    from pipeline.model_reports import print_model_info
+
+    print_model_info(recipe, changes)
+
+
+@click.group()
+def checkpoint() -> None:
+    """Checkpoints: published ones into ours."""
+
+
+@checkpoint.command(name="import")
+@click.option("--system", required=True, help="han, mmpyr, valor, valor-plus, valor-plusplus, leap-mmpyr, mmcse …")
+@click.option("--norm", type=click.Choice(["post", "pre"]), default="post", show_default=True, help="VALOR only.")
+@click.argument("official", metavar="OFFICIAL.pt")
+@click.argument("out", type=click.Path(path_type=Path))
+def import_checkpoint(*, system: str, norm: str, official: str, out: Path) -> None:
+    """Put a published checkpoint into a folder with our names: model.safetensors and what it is."""
+    from pipeline.model_reports import import_official
+
+    import_official(system, official, out, norm=norm)
+
+
+COMMANDS = (train, evaluate, compare, ablate, model, checkpoint)

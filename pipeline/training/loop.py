@@ -1,0 +1,198 @@
+"""The training loop. A run is a function of its recipe, its data and its seed: killed and resumed, it ends the same.
+
+Order of clips and dropout depend on seed and epoch alone, so a checkpoint at the end of an epoch is all that going on
+exactly needs. With several processes each takes every n-th clip of a batch; the gradients are those of the whole batch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.config import Recipe
+from pipeline.data.dataset import ClipSet, batches
+from pipeline.metrics.decisions import decide
+from pipeline.metrics.parsing import ParsingScores, parsing_scores
+from pipeline.training.checkpoint import Progress, find_checkpoint, load_progress, load_weights, save_checkpoint
+from pipeline.training.losses import Targets, compute_loss
+from pipeline.training.optim import learning_rate, make_optimizer, set_learning_rate
+from pipeline.training.predict import forward, predict
+from storage.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from pipeline.models.predictions import Predictions
+
+LAST, BEST = "last", "best"
+METRICS = "metrics.jsonl"
+_PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+_SEED_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch, for people.
+
+    Attributes:
+        epoch: from 1.
+        entry: as in ``metrics.jsonl``.
+        best: whether it is the best so far.
+    """
+
+    epoch: int
+    entry: dict[str, Any]
+    best: bool
+
+
+def make_accelerator(recipe: Recipe, device: str) -> Accelerator:
+    """Where a run runs: one device, or what ``accelerate launch`` has set up.
+
+    Args:
+        recipe: for its precision.
+        device: ``auto`` or ``cpu``.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision=_PRECISIONS[recipe.train.precision],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+class Trainer:
+    """One run in its folder.
+
+    Args:
+        recipe: what to do.
+        model: fresh, see :func:`pipeline.training.setup.fresh_model`.
+        labels: text embeddings or ``None``.
+        train: clips to train on.
+        val: clips to choose the best epoch by; ``None`` to take the last.
+        out: the run's folder.
+        accelerator: where to run.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: nn.Module,
+        labels: Tensor | None,
+        *,
+        train: ClipSet,
+        val: ClipSet | None,
+        out: Path,
+        accelerator: Accelerator,
+    ) -> None:
+        self.recipe = recipe
+        self.train_set = train
+        self.val_set = val
+        self.out = out
+        self.accelerator = accelerator
+        self.plain_model = model.to(accelerator.device)
+        self.labels = None if labels is None else labels.to(accelerator.device)
+        self.optimizer = make_optimizer(model.parameters(), recipe.train)
+        self.progress = Progress(0, 0, -1.0, [])
+        last = find_checkpoint(out / LAST)
+        if last is not None:
+            load_weights(last, self.plain_model)
+            self.progress = load_progress(last, self.optimizer)
+        self.model, self.optimizer = accelerator.prepare(self.plain_model, self.optimizer)
+
+    def run(self, on_epoch: Callable[[EpochReport], None] = lambda report: None) -> Progress:
+        """Train from where the folder says to the recipe's last epoch.
+
+        Raises:
+            InvalidInput: If the loss is not finite; the message says where and which term.
+        """
+        self._write_metrics()
+        for epoch in range(self.progress.epoch + 1, self.recipe.train.epochs + 1):
+            entry = self._epoch(epoch)
+            if self.accelerator.is_main_process:
+                on_epoch(EpochReport(epoch, entry, self._keep(epoch, entry)))
+            self.accelerator.wait_for_everyone()
+        return self.progress
+
+    def _epoch(self, epoch: int) -> dict[str, Any]:
+        train = self.recipe.train
+        torch.manual_seed(train.seed * _SEED_STRIDE + epoch * self.accelerator.num_processes
+                          + self.accelerator.process_index)  # fmt: skip
+        rate = learning_rate(train, epoch)
+        set_learning_rate(self.optimizer, rate)
+        self.model.train()
+        sums: dict[str, float] = defaultdict(float)
+        for step, places in enumerate(batches(len(self.train_set), train.batch_size, seed=train.seed, epoch=epoch)):
+            for name, value in self._step(places, where=f"epoch {epoch}, step {step + 1}").items():
+                sums[name] += value * len(places) / len(self.train_set)
+        entry: dict[str, Any] = {"epoch": epoch, "learning_rate": rate, "loss": sums.pop("loss"), "terms": dict(sums)}
+        if self.val_set is not None and self.accelerator.is_main_process:
+            entry["val"] = self._scores(self.val_set).as_dict()
+        return entry
+
+    def _step(self, places: NDArray[np.intp], *, where: str) -> dict[str, float]:
+        """One update. Returns the batch's mean loss and terms, over all processes."""
+        rank, count = self.accelerator.process_index, self.accelerator.num_processes
+        share = places[rank::count]
+        weight = len(share) * count / len(places)
+        batch = self.train_set.batch(share if len(share) else places[:1])
+        with self.accelerator.autocast():
+            predictions: Predictions = forward(self.model, batch, self.labels, self.accelerator.device)  # type: ignore[assignment]
+            found = [None if kind is None else kind.to(self.accelerator.device) for kind in (batch.audio, batch.visual)]
+            targets = Targets(batch.weak.to(self.accelerator.device), *found)
+            loss, terms = compute_loss(predictions, targets, self.recipe.loss)
+        values = self._over_processes(torch.stack([loss.detach(), *terms.values()]) * weight)
+        if not np.isfinite(values).all():
+            bad = [name for name, value in zip(terms, values[1:], strict=True) if not np.isfinite(value)]
+            raise InvalidInput(
+                f"{where}: the loss is {values[0]} ({', '.join(bad) or 'the sum'}). The last good checkpoint is in "
+                f"{self.out / LAST}; lower train.learning_rate or set train.clip_norm, and look at the features"
+            )
+        self.accelerator.backward(loss * weight)
+        if self.recipe.train.clip_norm:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return dict(zip(("loss", *terms), values.tolist(), strict=True))
+
+    def _over_processes(self, values: Tensor) -> NDArray[np.float64]:
+        if self.accelerator.num_processes > 1:
+            values = self.accelerator.reduce(values, reduction="mean")
+        return values.double().cpu().numpy()
+
+    def _scores(self, clips: ClipSet) -> ParsingScores:
+        found = predict(self.plain_model, clips, self.labels, device=self.accelerator.device)
+        decided = decide(**found, mask=self.recipe.evaluate.mask, threshold=self.recipe.evaluate.threshold)
+        return parsing_scores(*decided, clips.annotations.audio, clips.annotations.visual)
+
+    def _keep(self, epoch: int, entry: dict[str, Any]) -> bool:
+        """Write what the epoch gave: the best checkpoint first, then the last one, which makes the epoch count."""
+        score = entry["val"][self.recipe.train.select] if "val" in entry else float(epoch)
+        before = self.progress.best_score
+        best = score >= before if self.recipe.train.ties == "last" else score > before
+        if best:
+            self.progress.best_epoch, self.progress.best_score = epoch, score
+            save_checkpoint(self.out / BEST, self.plain_model)
+        self.progress.epoch = epoch
+        self.progress.history.append(entry)
+        save_checkpoint(self.out / LAST, self.plain_model, optimizer=self.optimizer, progress=self.progress)
+        self._write_metrics()
+        return best
+
+    def _write_metrics(self) -> None:
+        """All epochs so far, whole: what a killed epoch wrote is not there."""
+        if self.accelerator.is_main_process:
+            lines = "".join(json.dumps(entry) + "\n" for entry in self.progress.history)
+            half = self.out / f".{METRICS}.partial"
+            half.write_text(lines)
+            half.replace(self.out / METRICS)

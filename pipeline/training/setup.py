@@ -1,0 +1,110 @@
+"""What a run is made of before its first step: model, data, where it runs, and where it all comes from."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+from importlib import metadata
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.config import Recipe
+from pipeline.data.dataset import STREAMS, label_vectors
+from pipeline.data.dataset_description import DatasetDescription
+from pipeline.models.config import LEAPConfig, ModelConfig, ParserConfig
+from pipeline.models.config_tables import model_config
+from pipeline.models.factory import build_model
+from pipeline.models.mmcse import MMCSE
+from pipeline.models.parser import Parser
+from storage.errors import InvalidInput
+from storage.store import FeatureStore
+
+_PACKAGES = ("avvp-pipeline", "torch", "numpy", "accelerate", "zarr")
+
+
+def sized_config(
+    recipe: Recipe, store: FeatureStore, dataset: DatasetDescription, labels: Tensor | None
+) -> ModelConfig:
+    """The recipe's model with the sizes of the data: classes, segments, widths of features and of label embeddings.
+
+    Raises:
+        InvalidInput: If the model needs label embeddings and the recipe names none, or it cannot take the features.
+    """
+    config = model_config(recipe.model)
+    dims = {stream: store.spec(getattr(recipe.features, stream)).dim for stream in STREAMS}
+    features = replace(
+        config.features,
+        audio_dim=dims["audio"], visual_2d_dim=dims["visual_2d"], visual_3d_dim=dims["visual_3d"],
+        audio_map=store.spec(recipe.features.audio).steps % dataset.segments != 0,
+    )  # fmt: skip
+    sized = replace(config, features=features, classes=len(dataset.classes), segments=dataset.segments)
+    if isinstance(sized, ParserConfig) and isinstance(sized.decoder, LEAPConfig):
+        sized = replace(sized, decoder=replace(sized.decoder, label_dim=0 if labels is None else labels.shape[1]))
+    return sized
+
+
+def needs_labels(recipe: Recipe) -> bool:
+    """Whether the recipe's model reads label embeddings."""
+    config = model_config(recipe.model)
+    return isinstance(config, ParserConfig) and isinstance(config.decoder, LEAPConfig)
+
+
+def load_labels(recipe: Recipe, store: FeatureStore, dataset: DatasetDescription) -> Tensor | None:
+    """The recipe's label embeddings; ``None`` where they are learned or the model needs none.
+
+    Raises:
+        InvalidInput: If the model needs them and the recipe names none.
+    """
+    if not needs_labels(recipe):
+        return None
+    if recipe.features.labels == "learnable":
+        return None
+    if not recipe.features.labels:
+        raise InvalidInput(
+            f"{recipe.name}: LEAP needs label embeddings: set features.labels to a group of the store, or to learnable"
+        )
+    return label_vectors(store, recipe.features.labels, dataset.classes)
+
+
+def fresh_model(config: ModelConfig, seed: int) -> Parser | MMCSE:
+    """A model with fresh weights that depend on the seed alone."""
+    torch.manual_seed(seed)
+    return build_model(config)
+
+
+def provenance(recipe: Recipe, store: FeatureStore) -> dict[str, Any]:
+    """Where a run's numbers come from: arrays of the store, code and packages."""
+    arrays = {}
+    for stream in STREAMS:
+        name = getattr(recipe.features, stream)
+        arrays[name] = {"fingerprint": store.fingerprint(name), **store.provenance(name).to_json()}
+    return {
+        "store": store.url,
+        "clip_table": store.info.clip_table_hash,
+        "arrays": arrays,
+        "git": git_state(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "command": sys.argv,
+    }
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the code, and whether files differ from it; empty outside a checkout."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        dirty = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": commit.stdout.strip(), "changed_files": len(dirty.stdout.splitlines())}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"

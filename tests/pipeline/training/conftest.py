@@ -1,0 +1,21 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.build.synthetic_features import write_features
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A folder with a store of made-up features and its annotations."""
+    folder = tmp_path_factory.mktemp("features")
+    write_features(folder, count=60, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared():
+    found = Path(__file__).resolve().parents[4] / "shared"
+    if not found.is_dir():
+        pytest.skip("needs ../shared, which is not part of the project")
+    return found

@@ -1,0 +1,151 @@
+"""Losses against the published ones, and by hand."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.config import LossRecipe, load_recipe, shipped_recipes
+from pipeline.models.config_tables import model_config
+from pipeline.models.factory import build_model
+from pipeline.models.predictions import Encoded
+from pipeline.training.losses import Targets, avss_paper, avss_published, bce, compute_loss, smoothed
+from pipeline.training.optim import learning_rate
+from storage.errors import InvalidInput
+
+
+def one_hot(*classes, count=4):
+    row = torch.zeros(count)
+    row[list(classes)] = 1
+    return row
+
+
+def test_avss_equals_the_published_value_and_gradients(shared):
+    with np.load(shared / "reference/oracles/train/avss_loss.npz") as file:
+        audio, visual = (torch.from_numpy(file[name]).requires_grad_() for name in ("a_feat", "v_feat"))
+        loss = avss_published(
+            Encoded(audio, visual), *(torch.from_numpy(file[n]).float() for n in ("pseudo_a", "pseudo_v"))
+        )
+        loss.backward()
+        assert loss.item() == pytest.approx(float(file["loss"]), abs=1e-6)
+        for found, name in ((audio.grad, "grad_a"), (visual.grad, "grad_v")):
+            np.testing.assert_allclose(found, file[name], atol=1e-6)
+
+
+def test_avss_targets_by_hand():
+    """Identical single events 0.51, disjoint 0.01, nothing 0.01; the paper: 1, 0, 0, and 1/2 for one of two."""
+    orthogonal = Encoded(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]]))
+    dog, cat, none = one_hot(0)[None, None], one_hot(1)[None, None], torch.zeros(1, 1, 4)
+    both = one_hot(0, 1)[None, None]
+    for one, other, published, paper in ((dog, dog, 0.51, 1.0), (dog, cat, 0.01, 0.0), (none, none, 0.01, 0.0),
+                                         (dog, both, 1 / 3 + 0.01, 0.5)):  # fmt: skip
+        assert avss_published(orthogonal, one, other).item() == pytest.approx(published**2)
+        assert avss_paper(orthogonal, one, other).item() == pytest.approx(paper**2)
+
+
+def test_bce_is_clamped_as_published():
+    worst = bce(torch.tensor([[1.7, 0.0]]), torch.tensor([[0.0, 1.0]]))
+    assert worst.item() == pytest.approx(16.118, abs=0.2)
+    assert smoothed(torch.tensor([0.0, 1.0]), 0.1).tolist() == pytest.approx([0.05, 0.95])
+
+
+def batch(model_table, dims=(128, 2048, 512), clips=4):
+    torch.manual_seed(0)
+    model = build_model(model_table)
+    audio = torch.rand(clips, 64, 768) if dims[0] == 768 else torch.rand(clips, 10, dims[0])
+    found = model(
+        audio=audio, visual_2d=torch.rand(clips, 10, dims[1]), visual_3d=torch.rand(clips, 10, dims[2]),
+        labels=torch.randn(25, 300),
+    )  # fmt: skip
+    audio_labels, visual_labels = ((torch.rand(clips, 10, 25) > 0.8).float() for _ in range(2))
+    weak = (audio_labels + visual_labels).amax(dim=1).clamp(max=1)
+    return model, found, Targets(weak, audio_labels, visual_labels)
+
+
+def test_the_hard_union_has_a_value_and_no_gradient():
+    model, found, targets = batch({"system": "leap-han"})
+    recipe = LossRecipe(audio_video=0, visual_video=0, union_video=1, union="hard", audio_segment=1e-9)
+    total, terms = compute_loss(found, targets, recipe)
+    wrong = float(((found.audio_video >= 0.5) | (found.visual_video >= 0.5)).float().ne(targets.weak).float().mean())
+    assert terms["union_video"].item() == pytest.approx(16.118 * wrong, rel=1e-2)
+    total.backward()
+    assert max(float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None) < 1e-7
+    model, found, targets = batch({"system": "leap-han"})
+    compute_loss(found, targets, LossRecipe(audio_video=0, visual_video=0, union_video=1, union="noisy_or"))[
+        0
+    ].backward()
+    assert max(float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None) > 1e-4
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_recipe_builds_and_has_a_loss_with_gradients(name):
+    recipe = load_recipe(name)
+    config = model_config(recipe.model)
+    dims = (config.features.audio_dim, config.features.visual_2d_dim, config.features.visual_3d_dim)
+    model, found, targets = batch(recipe.model, dims)
+    total, terms = compute_loss(found, targets, recipe.loss)
+    total.backward()
+    assert torch.isfinite(total)
+    assert set(terms) == {term for term in terms if getattr(recipe.loss, term)}
+    if name != "han" and name != "mmpyr":
+        assert recipe.features.pseudo_labels == "valor"
+    unused = [key for key, p in model.named_parameters() if p.grad is None]
+    assert not unused, unused
+
+
+def test_what_a_term_needs_and_lacks_is_said():
+    _, found, targets = batch({"system": "han"})
+    with pytest.raises(InvalidInput, match="only MM-CSE has it"):
+        compute_loss(found, targets, LossRecipe(reconstruction=1))
+    with pytest.raises(InvalidInput, match="needs segment pseudo labels"):
+        compute_loss(found, Targets(targets.weak), LossRecipe(audio_segment=1))
+    with pytest.raises(InvalidInput, match="every weight is 0"):
+        compute_loss(found, targets, LossRecipe(audio_video=0, visual_video=0, union_video=0))
+
+
+def test_learning_rates_are_the_published_ones(shared):
+    published = json.loads((shared / "reference/oracles/train/lr_schedules.json").read_text())
+    for key, name in (("HAN_StepLR10_0.1_lr3e-4_40ep", "han"), ("MMPyr_LEAP_StepLR10_0.1_lr1e-4_30ep", "leap-mmpyr"),
+                      ("VALOR_lr1e-4", "valor"), ("VALOR+_lr3e-4", "valor-plus")):  # fmt: skip
+        recipe = load_recipe(name).train
+        found = [learning_rate(recipe, epoch) for epoch in range(1, recipe.epochs + 1)]
+        np.testing.assert_allclose(found, published[key], rtol=1e-9)
+
+
+def test_five_steps_of_han_are_the_published_ones(shared):
+    """Weights, inputs and labels by rule, no dropout, Adam 3e-4: the losses of the published training loop."""
+    import importlib.util
+
+    from torch import nn
+
+    from pipeline.models.official import load_official
+    from pipeline.training.optim import make_optimizer
+
+    spec = importlib.util.spec_from_file_location("rule", shared / "reference/rule.py")
+    rule = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rule)
+    published = json.loads((shared / "reference/oracles/train/han.json").read_text())
+    shapes = json.loads((shared / "reference/oracles/models/han.json").read_text())["state_shapes"]
+    state = {name: torch.from_numpy(array) for name, array in rule.rule_state(shapes, seed=0).items()}
+    model = load_official("han", state).train()
+    for module in model.modules():
+        for name in ("p", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    recipe = load_recipe("han")
+    optimizer = make_optimizer(model.parameters(), recipe.train)
+    inputs, (weak, _, _) = rule.make_inputs(20, seed=5), rule.make_labels(20, seed=5)
+    losses = []
+    for first in range(0, 20, 4):
+        rows = slice(first, first + 4)
+        names = {"audio": "audio_vggish", "visual_2d": "visual_res152", "visual_3d": "visual_r2p1d"}
+        found = model(**{name: torch.from_numpy(inputs[key][rows]) for name, key in names.items()})
+        loss, _ = compute_loss(found, Targets(torch.from_numpy(weak[rows])), recipe.loss)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    np.testing.assert_allclose(losses, published["losses"], rtol=1e-4)

@@ -1,0 +1,51 @@
+import pytest
+
+from pipeline.config import differences, load_recipe, shipped_recipes
+from storage.errors import InvalidInput
+
+EXPECTED = {
+    "han", "mmpyr", "valor", "valor-plus", "valor-plusplus", "leap-han", "leap-mmpyr", "leap-han-no-avss",
+    "leap-mmpyr-no-avss", "mmil-han", "mmil-mmpyr", "mmcse", "mmcse-clap-clip",
+}  # fmt: skip
+
+
+def test_one_recipe_for_each_row_of_the_papers():
+    assert set(shipped_recipes()) == EXPECTED
+    assert all(load_recipe(name).description for name in EXPECTED)
+
+
+def test_changes_and_the_way_back(tmp_path):
+    recipe = load_recipe(
+        "leap-mmpyr", ["train.epochs=5", "model.decoder.blocks=4", "loss.union=hard", "train.betas=[0.5, 0.9]"]
+    )
+    assert (recipe.train.epochs, recipe.loss.union, recipe.train.betas) == (5, "hard", (0.5, 0.9))
+    assert recipe.model["decoder"]["blocks"] == 4
+    (tmp_path / "mine.toml").write_text(recipe.to_toml())
+    again = load_recipe(tmp_path / "mine.toml")
+    assert differences(recipe, again) == []
+    assert "train.epochs 5 / 30" in differences(recipe, load_recipe("leap-mmpyr"))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("leap-mmpyrr", (), "Did you mean leap-mmpyr"),
+        ("han", ("train.epoch=3",), "unknown key 'epoch'. Did you mean epochs"),
+        ("han", ("trian.epochs=3",), "unknown key 'trian'. Did you mean train"),
+        ("han", ("train.epochs=many",), "expected int, got 'many'"),
+        ("han", ("train.epochs=-1",), "not negative"),
+        ("han", ("loss.union=soft",), "expected one of model, noisy_or, max, hard"),
+        ("han", ("epochs",), "expected key=value"),
+        ("han", ("train.betas=3",), "expected a list"),
+        ("han", ("train=3",), "expected a table"),
+    ],
+)
+def test_bad_recipes_are_one_line(name, changes, words):
+    with pytest.raises(InvalidInput, match=words.replace("(", r"\(").replace("[", r"\[").replace(".", r"\.")):
+        load_recipe(name, changes)
+
+
+def test_a_file_that_is_none(tmp_path):
+    (tmp_path / "x.toml").write_text("[train\n")
+    with pytest.raises(InvalidInput, match="not TOML"):
+        load_recipe(tmp_path / "x.toml")

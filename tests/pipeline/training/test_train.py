@@ -1,0 +1,175 @@
+"""Runs: the same seed gives the same numbers; killed, resumed and spread over processes too."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from pipeline.cli import main
+from pipeline.train import run_training
+from storage.errors import InvalidInput
+from storage.store import FeatureStore
+
+SMALL = ("train.epochs=3", "train.batch_size=16", "model.width=32", "model.encoder.feed_forward=32")
+LEAP = (*SMALL, "model.decoder.feed_forward=32", "model.decoder.heads=4")
+PLAIN = ("model.encoder.dropout=0.0", "model.decoder.dropout=0.0", "model.decoder.attention_dropout=0.0")
+
+
+def arguments(made, out, recipe="leap-han", changes=LEAP):
+    given = ["--recipe", recipe, "--store", made / "features.zarr", "--annotations", made / "annotations", "--out", out,
+             "--device", "cpu"]  # fmt: skip
+    return [str(part) for part in given] + [part for change in changes for part in ("--set", change)]
+
+
+def run(made, out, recipe="leap-han", changes=LEAP, **more):
+    return run_training(
+        recipe=recipe, store_url=str(made / "features.zarr"), annotations=str(made / "annotations"), out=out,
+        changes=changes, device="cpu", **more,
+    )  # fmt: skip
+
+
+def metrics(out):
+    return (out / "metrics.jsonl").read_bytes()
+
+
+def test_a_run_leaves_everything_that_it_was_made_of(made, tmp_path):
+    scores = run(made, tmp_path / "run")
+    assert set(scores) == {"val", "test"}
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names >= {"recipe.toml", "provenance.json", "metrics.jsonl", "times.jsonl", "tensorboard", "best", "last",
+                     "table.md", "scores.json", "predictions-val.npz", "predictions-test.npz"}  # fmt: skip
+    entries = [json.loads(line) for line in metrics(tmp_path / "run").splitlines()]
+    assert [entry["epoch"] for entry in entries] == [1, 2, 3]
+    assert entries[-1]["loss"] < entries[0]["loss"]
+    origin = json.loads((tmp_path / "run/provenance.json").read_text())
+    assert origin["arrays"]["resnet152"]["weights"] == "random:1"
+    assert origin["arrays"]["resnet152"]["fingerprint"] == FeatureStore.open(made / "features.zarr").fingerprint(
+        "resnet152"
+    )
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(made, tmp_path):
+    for name, changes in (("a", LEAP), ("b", LEAP), ("c", (*LEAP, "train.seed=2"))):
+        run(made, tmp_path / name, changes=changes)
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
+    assert metrics(tmp_path / "a") != metrics(tmp_path / "c")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_killed_and_resumed_the_metrics_are_the_same_bytes(made, tmp_path):
+    changes = (*LEAP, "train.epochs=6")
+    run(made, tmp_path / "whole", changes=changes)
+    kills = 0
+    for attempt in range(8):
+        command = [sys.executable, "-m", "pipeline.train", *arguments(made, tmp_path / "cut", changes=changes)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        wanted = min(attempt + 1, 4)  # epochs before the kill
+        give_up = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < give_up:
+            done = len(metrics(tmp_path / "cut").splitlines()) if (tmp_path / "cut/metrics.jsonl").exists() else 0
+            if done >= wanted and kills < 3:
+                time.sleep(0.01 * attempt)
+                os.killpg(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.005)
+        if process.wait(60) == 0:
+            break
+    assert kills >= 2
+    assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_two_processes_give_the_losses_of_one(made, tmp_path):
+    changes = (*LEAP, *PLAIN, "train.batch_size=15")
+    run(made, tmp_path / "one", changes=changes)
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        "-m", "pipeline.train", *arguments(made, tmp_path / "two", changes=changes),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=180, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = ([json.loads(line)["loss"] for line in metrics(tmp_path / name).splitlines()] for name in ("one", "two"))
+    np.testing.assert_allclose(one, two, rtol=1e-4)
+
+
+def test_failed_clips_are_left_out_and_counted(made, tmp_path, capsys):
+    import shutil
+
+    from pipeline.build.repair import mark_rows
+    from pipeline.build.verify_report import Problem
+
+    shutil.copytree(made / "features.zarr", tmp_path / "features.zarr")
+    store = FeatureStore.open(tmp_path / "features.zarr")
+    problem = Problem("features/vggish", "x", "x", clips=(store.ids[3],), shard=0, rows=(3,), remedy="redo")
+    mark_rows(store.url, [problem])
+    shutil.copytree(made / "annotations", tmp_path / "annotations")
+    run(tmp_path, tmp_path / "run", changes=(*LEAP, "train.epochs=1"))
+    assert "1 left out: vggish: pending" in capsys.readouterr().out
+    with pytest.raises(InvalidInput, match="1 clips: vggish: pending"):
+        run(tmp_path, tmp_path / "other", missing="error")
+
+
+def test_a_loss_that_is_not_finite_stops_and_says_where(made, tmp_path):
+    with pytest.raises(InvalidInput, match=r"epoch \d+, step \d+: the loss is (nan|inf)"):
+        run(made, tmp_path / "run", changes=(*LEAP, "train.learning_rate=1e30", "train.epochs=9"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (("features.audio=clap",), "the recipe needs audio 'clap', the store has r2plus1d_18, resnet152, vggish"),
+        (("features.labels=bert",), "no labels 'bert'"),
+        (("features.pseudo_labels=other",), "no pseudo_labels 'other'"),
+        (("model.decoder.bloks=2",), "Did you mean blocks"),
+        (("train.precision=half",), "expected one of float32"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_and_leaves_no_folder(made, tmp_path, capsys, changes, words):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *arguments(made, tmp_path / "run", changes=(*LEAP, *changes))])
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_another_run_is_refused(made, tmp_path):
+    run(made, tmp_path / "run", changes=(*LEAP, "train.epochs=1"))
+    with pytest.raises(InvalidInput, match=r"another recipe: train\.epochs 1 / 3"):
+        run(made, tmp_path / "run")
+
+
+def test_learnable_labels_need_no_file(made, tmp_path):
+    run(made, tmp_path / "run", changes=(*LEAP, "features.labels=learnable", "train.epochs=1"))
+
+
+@pytest.mark.parametrize("recipe", ["valor-plus", "mmcse", "mmil-han", "han"])
+def test_other_systems_train_and_evaluate(made, tmp_path, recipe):
+    changes = ("train.epochs=1", "model.width=32")
+    if recipe == "mmcse":
+        changes += ("model.class_dim=8", "model.feed_forward=16", "model.heads=2", "model.layers=1")
+    scores = run(made, tmp_path / "run", recipe=recipe, changes=changes)
+    assert set(scores["val"]) >= {"seg_type", "ev_event", "average"}
+
+
+def test_the_trainer_loads_neither_prefect_nor_an_extractor():
+    code = (
+        "import sys, pipeline.train, pipeline.evaluate, pipeline.training.loop, pipeline.evaluation;"
+        "bad = [n for n in sys.modules if n.split('.')[0] in ('prefect', 'extractors', 'flows')"
+        " or n.startswith('pipeline.build')]; assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
