@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from flows.build_labels import build_labels
 from flows.evaluate import evaluate
@@ -75,6 +75,13 @@ def llp(
         ended = train(recipe, store, annotations, out, changes=changes, return_state=True)
     if ended.is_completed():
         ended = evaluate(out, annotations, split=split, return_state=True)
-    if ended.is_completed() and extracted.name == WITH_FAILURES:
-        return Completed(name=WITH_FAILURES, message=f"{ended.message}; {extracted.message}")
-    return ended
+    return _end_of(ended, extracted)
+
+
+def _end_of(last: State[Any], extracted: State[Any]) -> State[Any]:
+    """A state of our own: Prefect would take a step's for one of several, and lose its message."""
+    if not last.is_completed():
+        return Failed(name=last.name, message=last.message)
+    if extracted.name == WITH_FAILURES:
+        return Completed(name=WITH_FAILURES, message=f"{last.message}; {extracted.message}")
+    return Completed(message=last.message)

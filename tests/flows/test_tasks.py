@@ -176,3 +176,40 @@ def test_avvp_up_becomes_flows_up(monkeypatch):
     program, arguments = seen[0]
     assert program == sys.executable
     assert arguments[1:] == ["-m", "flows.up", "--home", ".avvp/prefect", "--port", "4321", "--pool", "local", "--runs", "1"]  # fmt: skip  # noqa: E501
+
+
+def test_label_flows_hand_their_parameters_on(monkeypatch):
+    from flows import build_labels, pseudo_labels
+
+    seen = {}
+
+    def labels(store, **options):
+        seen.update(options, store=store)
+        made = SimpleNamespace(spec=SimpleNamespace(name="bert"), vectors=SimpleNamespace(shape=(25, 768)))
+        return made, True
+
+    def pseudo(store, **options):
+        seen.update(options, store=store)
+        return SimpleNamespace(teacher="valor"), False
+
+    monkeypatch.setattr(build_labels, "make_labels", labels)
+    monkeypatch.setattr(pseudo_labels, "make_pseudo_labels", pseudo)
+    state = build_labels.build_labels.fn("s.zarr", "bert", tokenizer="folder", prompts="names")
+    assert state.message == "labels/bert: 25 classes, 768 numbers each"
+    assert (seen["store"], seen["options"], seen["prompts"]) == ("s.zarr", {"tokenizer": "folder"}, "names")
+    state = pseudo_labels.pseudo_labels.fn("s.zarr", annotations="dir", subset=True)
+    assert state.message == "pseudo_labels/valor: nothing to do, the same is there"
+    assert (seen["annotations"], seen["subset"], seen["dataset"].name) == ("dir", True, "llp")
+
+
+def test_the_chain_ends_as_its_last_step_and_tells_of_failed_clips():
+    from prefect.states import Completed, Failed
+
+    from flows.llp import _end_of
+
+    clean, some = Completed(message="12 clips done"), Completed(name="CompletedWithFailures", message="1 of 12 failed")
+    assert _end_of(Completed(message="average 50"), clean).message == "average 50"
+    both = _end_of(Completed(message="average 50"), some)
+    assert (both.name, both.message) == ("CompletedWithFailures", "average 50; 1 of 12 failed")
+    refused = _end_of(Failed(name="Refused", message="no such folder"), some)
+    assert (refused.name, refused.message, refused.is_failed()) == ("Refused", "no such folder", True)
