@@ -16,6 +16,7 @@ from pipeline.entry import run_command
 from pipeline.label_commands import COMMANDS as LABEL_COMMANDS
 from pipeline.parser_cli import COMMANDS as PARSER_COMMANDS
 from pipeline.store_cli import COMMANDS
+from pipeline.up_cli import COMMANDS as UP_COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,6 +116,8 @@ for _command in (*COMMANDS, *PARSER_COMMANDS):
     avvp.add_command(_command)
 for label_command in LABEL_COMMANDS:
     avvp.add_command(label_command)
+for up_command in UP_COMMANDS:
+    avvp.add_command(up_command)
 for download_command in DOWNLOAD_COMMANDS:
     avvp.add_command(download_command)
 

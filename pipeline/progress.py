@@ -57,11 +57,11 @@ class PlainReporter(Reporter):
     def planned(self, plan: Plan, *, shards: int) -> None:
         """Say how much there is."""
         self._pace = _Pace(plan.clips)
-        self._say(f"{plan.clips} clips to read in {len(plan.tasks)} of {shards} shards")
+        self._tell(f"{plan.clips} clips to read in {len(plan.tasks)} of {shards} shards")
 
     def loading(self, backbone: str, weights: str) -> None:
         """Say which network is built."""
-        self._say(f"loading {backbone} ({weights[:19]})")
+        self._tell(f"loading {backbone} ({weights[:19]})")
 
     def running(self) -> None:
         """Count the pace from here: networks are built."""
@@ -69,7 +69,7 @@ class PlainReporter(Reporter):
 
     def waiting(self, shards: int) -> None:
         """Say who is waited for."""
-        self._say(f"waiting for {shards} shards that another process is writing")
+        self._tell(f"waiting for {shards} shards that another process is writing")
 
     def clip_read(self, row: int, report: DecodeReport) -> None:
         """Now and then, say how far it is."""
@@ -78,13 +78,17 @@ class PlainReporter(Reporter):
             self._failed[report.status.label] += 1
         if time.monotonic() - self._said >= _PLAIN_EVERY_SECONDS or self._pace.done == self._pace.total:
             pace = self._pace
-            self._say(
+            self._tell(
                 f"{pace.done}/{pace.total} clips read, {pace.clips_per_second:.2f} clips/s, ETA {pace.eta()}, "
                 f"failed: {_failures(self._failed)}"
             )
 
-    def _say(self, text: str) -> None:
+    def _tell(self, text: str) -> None:
         self._said = time.monotonic()
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Print a line. Subclasses send it elsewhere."""
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the terminal's module
 
 
@@ -114,7 +118,8 @@ class LiveReporter(PlainReporter):
             pace = f"{self._pace.clips_per_second:.2f} clips/s, ETA {self._pace.eta()}"
             self._progress.update(self._task, completed=self._pace.done, pace=pace, failed=_failures(self._failed))
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Print it above the bar."""
         self._progress.console.print(text, highlight=False)
 
 

@@ -6,7 +6,7 @@ The command line, the Prefect tasks and notebooks all call :func:`extract`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -100,6 +100,7 @@ class _Run:
     clips: Sequence[Clip]
     options: ExtractOptions
     reporter: Reporter
+    networks: MutableMapping[str, LoadedBackbone]
 
 
 def extract(
@@ -136,7 +137,13 @@ def extract(
 
 
 def fill(
-    table: ClipTable, store_url: str, options: ExtractOptions, *, reporter: Reporter, only_prepare: bool = False
+    table: ClipTable,
+    store_url: str,
+    options: ExtractOptions,
+    *,
+    reporter: Reporter,
+    only_prepare: bool = False,
+    networks: MutableMapping[str, LoadedBackbone] | None = None,
 ) -> None:
     """As :func:`extract`, in this process, on one device.
 
@@ -146,6 +153,7 @@ def fill(
         options: what and how.
         reporter: told of the plan, every clip and every shard.
         only_prepare: make the store and its arrays, find what is missing, and stop.
+        networks: by backbone, those an earlier call with the same options has built; new ones are put there.
     """
     extractors = _create(options)
     weights = [resolve(_weights_of(item, options), item.weights_source) for item in extractors]
@@ -156,7 +164,7 @@ def fill(
     chosen = [_prepare(store, item, found, options) for item, found in zip(extractors, weights, strict=True)]
     for spec in specs:
         store.ensure_decoded(spec)
-    run = _Run(store, table.clips, options, reporter)
+    run = _Run(store, table.clips, options, reporter, {} if networks is None else networks)
     for source in (MEDIA, KEPT):
         group = [item for item in chosen if item.source == source]
         _fill(run, group, specs if source == MEDIA else (), only_prepare=only_prepare)
@@ -252,13 +260,17 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     from extractors.runner import BatchRunner
     from extractors.runtime import pick_device
 
+    if item.extractor.name in run.networks:
+        return run.networks[item.extractor.name]
     device = pick_device(run.options.device)
     keep_freed_memory()
     run.reporter.loading(item.extractor.name, item.weights.identity)
     item.extractor.load(item.weights, device=device, precision=run.options.precision)
-    return LoadedBackbone(
+    loaded = LoadedBackbone(
         item.extractor, BatchRunner(item.extractor, device=device, compiled=run.options.compile_networks)
     )
+    run.networks[item.extractor.name] = loaded
+    return loaded
 
 
 def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -> AbstractContextManager[ClipSource]:

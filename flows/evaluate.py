@@ -1,0 +1,54 @@
+"""``evaluate``: ``python -m pipeline.evaluate``, and its scores as a table and a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from flows.dashboard import show_scores
+from flows.modules import run_module
+from flows.outcomes import refuses_in_one_line
+from flows.parameters import Split, Text
+from flows.train import check_folder
+from storage.errors import StoreError
+
+
+@flow(name="evaluate")
+@refuses_in_one_line
+def evaluate(run: Text, annotations: Text, split: Split = "test") -> State[Any]:
+    """Score a trained run exactly as the published code does.
+
+    Args:
+        run: The folder of a run that `train` has made.
+        annotations: The folder with the label files of the dataset.
+        split: val or test.
+    """
+    check_folder(run, "run")
+    check_folder(annotations, "annotations")
+    file = Path(run) / f"scores-{split}.json"
+    options = ["--run", run, "--annotations", annotations, "--split", split, "--json", str(file)]
+    run_module("pipeline.evaluate", options, log=get_run_logger())
+    scores = read_scores(file)
+    show_scores(scores, title=f"{Path(run).name} on {split}, F1 in %", run=run)
+    return Completed(message=f"{run}, {split}: average {scores['average']:.1f}")
+
+
+def read_scores(file: Path) -> dict[str, float]:
+    """The scores of a file that ``pipeline.evaluate --json`` wrote.
+
+    Raises:
+        StoreError: If there are none in it.
+    """
+    try:
+        scores = {name: float(value) for name, value in json.loads(file.read_text(encoding="utf-8"))["scores"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise StoreError(f"{file}: no scores in it ({problem}). Evaluate again") from problem
+    if "average" not in scores:
+        raise StoreError(f"{file}: has {', '.join(scores) or 'nothing'}, but no average. Evaluate again")
+    return scores

@@ -1,0 +1,64 @@
+"""``python -m …`` as a child process whose lines go to the run's log, and which never outlives it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+
+from flows.dashboard import Log
+from flows.parents import die_with_parent
+from storage.errors import AvvpError, InvalidInput
+
+_USER_MISTAKE = 2
+_LAST_LINES = 3
+_STOP_SECONDS = 10.0
+
+
+class ModuleFailed(AvvpError):
+    """A child process that ended with an error."""
+
+
+def run_module(module: str, arguments: Sequence[str], *, log: Log) -> None:
+    """Run ``python -m module`` to its end.
+
+    Args:
+        module: its dotted name.
+        arguments: as on a command line.
+        log: gets each line that it prints.
+
+    Raises:
+        InvalidInput: If it refuses its arguments: its own line.
+        ModuleFailed: If it ends with another error.
+    """
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    child = subprocess.Popen(
+        [sys.executable, "-u", "-m", module, *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace", preexec_fn=die_with_parent,
+    )  # fmt: skip
+    try:
+        for line in child.stdout or ():
+            if line.strip():
+                log.info("%s", line.rstrip())
+                last.append(line.strip())
+        code = child.wait()
+    finally:
+        _stop(child)
+    if code == _USER_MISTAKE:
+        raise InvalidInput(last[-1] if last else f"{module}: refused its arguments")
+    if code:
+        raise ModuleFailed(f"{module}: exit code {code}: {' '.join(last)}")
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    if child.stdout is not None:
+        child.stdout.close()

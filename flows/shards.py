@@ -1,0 +1,145 @@
+"""One shard as a Prefect task, and all shards of an extraction on a task runner."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+from prefect.futures import as_completed
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from flows.dashboard import Log, ProgressBar, ShardReporter, show_store
+from flows.outcomes import extraction_outcome, one_line
+from flows.parameters import ExtractRequest, Placement
+from flows.retries import RETRIES, back_off, retry_if_it_may_pass
+from flows.runners import check_limit, holding, make_runner
+from flows.tables import key_of
+from pipeline.build.shards import ShardFiller, ShardReport, ShardWork, clip_failures, prepare_shards
+from pipeline.console import count
+from pipeline.overview import overview
+from storage.store import FeatureStore
+
+BLOCK = 256
+"""Tasks submitted at once: SQLite does not stand a burst of a thousand."""
+_MAKING = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _made_filler(request: ExtractRequest, run: str) -> ShardFiller:
+    return ShardFiller(request.table(), request.store, request.options())
+
+
+def shard_filler(request: ExtractRequest, run: str) -> ShardFiller:
+    """This process's filler for a flow run: its networks stay loaded from shard to shard."""
+    with _MAKING:
+        return _made_filler(request, run)
+
+
+@task(
+    name="fill-shard",
+    task_run_name="shard {shard}",
+    retries=RETRIES,
+    retry_delay_seconds=back_off(),
+    retry_jitter_factor=0.3,
+    retry_condition_fn=retry_if_it_may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def fill_shard(request: ExtractRequest, shard: int, run: str, limit: str | None = None) -> ShardReport:
+    """Do what is missing of one shard. The store's ledger says what that is, so it may be called again.
+
+    Args:
+        request: the extraction.
+        shard: its number.
+        run: the flow run; networks are kept for one at a time.
+        limit: a Prefect concurrency limit to hold a slot of; it must exist.
+    """
+    _allow_decode_processes()
+    log = get_run_logger()
+    slot: AbstractContextManager[None] = concurrency(limit, strict=True) if limit else nullcontext()
+    with slot:
+        report = shard_filler(request, run).fill(shard, reporter=ShardReporter(log, f"shard {shard}: clips read"))
+    for reason, number in report.reasons.items():
+        log.warning("%s without features: %s", count(number, "clip"), reason)
+    return report
+
+
+def _allow_decode_processes() -> None:
+    """Dask's nannies start workers as daemons, which may have no children: decoding needs some."""
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+
+
+@dataclass
+class ShardResults:
+    """What the tasks came to.
+
+    Attributes:
+        reports: of the shards that are done.
+        problems: why the others are not.
+    """
+
+    reports: list[ShardReport] = field(default_factory=list)
+    problems: dict[int, str] = field(default_factory=dict)
+
+
+def run_shards(request: ExtractRequest, work: ShardWork, placement: Placement, *, log: Log) -> ShardResults:
+    """A task a shard, wherever they are to run, until all have ended."""
+    results = ShardResults()
+    bar = ProgressBar(
+        len(work.shards), f"{request.store}: shards done", key=f"{key_of(request.store)}-progress", log=log
+    )
+    with make_runner(placement, threads=request.devices) as runner:
+        for start in range(0, len(work.shards), BLOCK):
+            _run_block(runner, request, work.shards[start : start + BLOCK], placement, results, bar)
+    return results
+
+
+def _run_block(
+    runner: Any,
+    request: ExtractRequest,
+    shards: Sequence[int],
+    placement: Placement,
+    results: ShardResults,
+    bar: ProgressBar,
+) -> None:
+    common = {"request": request, "run": str(flow_run.id), "limit": placement.limit}
+    with holding(placement):
+        futures = {runner.submit(fill_shard, {**common, "shard": shard}): shard for shard in shards}
+    for future in as_completed(list(futures)):
+        try:
+            results.reports.append(future.result())
+        except Exception as problem:  # noqa: BLE001 - whatever a task raised is told with the shard's number
+            results.problems[futures[future]] = one_line(problem)
+        bar.advance()
+
+
+def run_extraction(request: ExtractRequest, placement: Placement) -> State[Any]:
+    """The body of every extraction flow: check, prepare, a task a shard, and what came of it.
+
+    Raises:
+        AvvpError: If the parameters cannot be used; no work has begun then.
+    """
+    log = get_run_logger()
+    make_runner(placement, threads=request.devices)
+    check_limit(placement.limit)
+    work = prepare_shards(request.table(), request.store, request.options())
+    log.info(
+        "%s: %s to read in %d of %d shards",
+        request.store, count(work.clips, "clip"), len(work.shards), work.total_shards,
+    )  # fmt: skip
+    if work.changed:
+        log.warning("%s had changed on disk and are read again", count(len(work.changed), "clip"))
+    results = run_shards(request, work, placement, log=log) if work.shards else ShardResults()
+    store = FeatureStore.open(request.store)
+    show_store(overview(store), log=log)
+    return extraction_outcome(clip_failures(store, request.backbones), results.problems)

@@ -1,0 +1,53 @@
+"""``train``: ``python -m pipeline.train`` with its lines in the run's log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from flows.modules import run_module
+from flows.outcomes import refuses_in_one_line
+from flows.parameters import Text
+from flows.tables import key_of
+from pipeline.config import load_recipe
+from storage.errors import InvalidInput
+from storage.store import FeatureStore
+
+
+def check_folder(path: str, name: str) -> None:
+    """Refuse a parameter that names no folder.
+
+    Raises:
+        InvalidInput: If there is none.
+    """
+    if not Path(path).is_dir():
+        raise InvalidInput(f"{name} {path}: no such folder")
+
+
+@flow(name="train")
+@refuses_in_one_line
+def train(recipe: Text, store: Text, annotations: Text, out: Text, changes: list[Text] = []) -> State[Any]:  # noqa: B006
+    """Train a parser on the features of a store. A run that broke goes on after its last whole epoch.
+
+    Args:
+        recipe: A recipe that is shipped, such as leap-mmpyr, or a TOML file.
+        store: A store with the features that the recipe reads.
+        annotations: The folder with the label files of the dataset.
+        out: The folder of the run. Made if absent.
+        changes: Other values for the recipe, e.g. ["train.epochs=5"].
+    """
+    load_recipe(recipe, changes)
+    check_folder(annotations, "annotations")
+    FeatureStore.open(store)
+    options = ["--recipe", recipe, "--store", store, "--annotations", annotations, "--out", out]
+    options += [part for change in changes for part in ("--set", change)]
+    run_module("pipeline.train", options, log=get_run_logger())
+    key = f"{key_of(out)}-run"
+    create_link_artifact(Path(out).resolve().as_uri(), key=key, link_text=f"run {out}", description="The run's folder")
+    return Completed(message=f"{out}: trained")

@@ -1,0 +1,103 @@
+"""Parameters: what the form shows, what is refused, and when."""
+
+import pytest
+from prefect.exceptions import ParameterTypeError
+from pydantic import ValidationError
+
+from flows.deployments import FLOWS
+from flows.parameters import ExtractRequest, Placement
+from flows.runners import holding, make_runner
+from storage.errors import InvalidInput, StoreError
+
+
+@pytest.mark.parametrize("entry", FLOWS, ids=lambda entry: entry.name)
+def test_every_parameter_explains_itself(entry):
+    schema = entry.load().parameters.model_dump()
+    silent = [name for name, field in schema["properties"].items() if not field.get("description")]
+    assert not silent
+    assert entry.load().name == entry.name
+    assert entry.load().description
+
+
+@pytest.mark.parametrize("entry", FLOWS, ids=lambda entry: entry.name)
+def test_types_are_checked_before_a_run(entry):
+    loaded = entry.load()
+    known = loaded.parameters.properties
+    texts = {name: "x" for name, field in known.items() if field.get("type") == "string"}
+    choices = {name: field["enum"][0] for name, field in known.items() if field.get("enum")}
+    lists = {name: ["x"] for name in loaded.parameters.required if known[name].get("type") == "array"}
+    good = {name: value for name, value in {**texts, **choices, **lists}.items() if name in loaded.parameters.required}
+    if entry.name == "build-labels":
+        good["embedder"] = "glove"
+    loaded.validate_parameters(good)
+    for name in good:
+        with pytest.raises(ParameterTypeError, match=name):
+            loaded.validate_parameters({**good, name: 7})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("backbones", []),
+        ("clip_seconds", 0),
+        ("sampling", "sometimes"),
+        ("keep", ["everything"]),
+        ("deadline_seconds", 0),
+        ("resources", {"GPU": 0}),
+        ("runner", "spark"),
+        ("clips", ""),
+    ],
+)
+def test_values_out_of_range_are_named(name, value):
+    extract = FLOWS[0].load()
+    with pytest.raises(ParameterTypeError, match=name):
+        extract.validate_parameters({"clips": "c", "store": "s", "backbones": ["vggish"], name: value})
+
+
+def test_a_request_is_what_the_pipeline_wants(tmp_path):
+    request = ExtractRequest(store="s", backbones=("a", "b"), clips="c", weights=("pretrained", "b=random:2"),
+                             clip_seconds=4, memory="2GB", device="cuda:0,cuda:1")  # fmt: skip
+    options = request.options()
+    assert options.weights == {"": "pretrained", "b": "random:2"}
+    assert (options.memory_bytes, options.clip_seconds, request.devices) == (2_000_000_000, 4, 2)
+    assert hash(request) == hash(request.model_copy())
+
+
+def test_a_request_without_clips_takes_those_of_the_store(tmp_path):
+    with pytest.raises(StoreError, match="no feature store here"):
+        ExtractRequest(store=str(tmp_path / "s.zarr"), backbones=("a",)).table()
+    with pytest.raises(InvalidInput, match="media is given without clips"):
+        ExtractRequest(store="s", backbones=("a",), media="m").table()
+
+
+def test_unknown_fields_are_refused():
+    with pytest.raises(ValidationError, match="bckbones"):
+        ExtractRequest(store="s", backbones=(), bckbones=("a",))
+
+
+@pytest.mark.parametrize(
+    ("placement", "message"),
+    [
+        ({"address": "tcp://a:1"}, "the runner asked for is local"),
+        ({"resources": {"GPU": 1}}, "name devices"),
+        ({"runner": "dask", "address": "a:1"}, "begins with tcp://"),
+        ({"runner": "ray", "address": "tcp://a:1"}, "begins with ray://"),
+    ],
+)
+def test_places_that_do_not_go_together_are_refused(placement, message):
+    with pytest.raises(InvalidInput, match=message):
+        Placement(**placement).check()
+
+
+def test_a_runner_that_is_not_installed_is_one_line(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "prefect_ray.task_runners", None)
+    with pytest.raises(InvalidInput, match=r"pip install 'avvp-pipeline\[ray\]'"):
+        make_runner(Placement(runner="ray"), threads=1)
+
+
+def test_local_tasks_run_as_many_at_once_as_there_are_devices():
+    assert make_runner(Placement(), threads=3)._max_workers == 3
+    with holding(Placement()):
+        pass
