@@ -170,7 +170,7 @@ def _serve(place: Place, options: argparse.Namespace, children: list[Child]) -> 
         _say(f"using the Prefect server at {place.api} (PREFECT_API_URL)")
         healthy = is_healthy(place)
     if not healthy:
-        where = f"See {children[0].log}" if children else "Is it running?"
+        where = f"See {children[0].log}" if children else "Without PREFECT_API_URL, avvp up starts one of its own"
         _say(f"avvp up: {place.api}: the server does not answer. {where}")
         return 2
     from flows.deployments import FLOWS, deploy
