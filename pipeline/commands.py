@@ -18,7 +18,7 @@ from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
 _FAILED_EXIT = 3
-_LEAST_MEMORY_BYTES = 1_000_000
+_LEAST_MEMORY_BYTES = 1_000
 _SHOWN_FAILURES = 10
 
 
@@ -107,7 +107,7 @@ def parse_bytes(text: str) -> int:
         raise InvalidInput(f"--memory {text!r}: expected a number of bytes such as 2GB or 512MB")
     number = int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))
     if number < _LEAST_MEMORY_BYTES:
-        raise InvalidInput(f"--memory {text!r}: is {number} bytes; expected at least 1MB, e.g. 2GB")
+        raise InvalidInput(f"--memory {text!r}: is {number} bytes; did you mean {text.strip()}GB?")
     return number
 
 
