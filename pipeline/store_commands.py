@@ -88,9 +88,11 @@ def run_import(
     shard_size: int | None, rebuild: bool,
 ) -> int:  # fmt: skip
     """``avvp import``. Returns the exit code."""
+    from extractors.memory import keep_freed_memory
     from pipeline.build.importing import IMPORT_SHARD_SIZE, import_features
     from pipeline.build.interchange import LAYOUTS, parse_layout, table_of_folder
 
+    keep_freed_memory()
     parts, source = parse_layout(layout), Path(folder).expanduser()
     if clips is None and read_info(Root.at(store_url)) is not None:
         store = FeatureStore.open(store_url, read_only=False)

@@ -85,6 +85,7 @@ def run_training(
     if not accelerator.is_main_process:
         return {}
     log.close()
+    del trainer, model, train_set, val_set  # the evaluation reads its own clips: not both in memory at once
     from pipeline.evaluation import final_scores
 
     return final_scores(out, store, labelled, missing=how, console=console)

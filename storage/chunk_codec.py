@@ -41,13 +41,13 @@ class ChunkCodec:
             raise StoreError(f"{where}: is {endian} endian; expected {_SUPPORTED}. Read it with zarr")
         self.level: int | None = int(codecs[1]["configuration"]["level"]) if names[1] == "zstd" else None
 
-    def encode(self, block: NDArray[Any]) -> bytes:
-        """A chunk's bytes."""
+    def encode(self, block: NDArray[Any]) -> tuple[bytes, bytes]:
+        """A chunk's bytes: the payload, and the checksum that follows it (apart, since joining them would copy)."""
         from numcodecs import zstd
 
         plain = np.ascontiguousarray(block)
-        payload = plain.tobytes() if self.level is None else bytes(zstd.compress(plain, self.level))
-        return payload + checksum(payload)
+        payload: bytes = plain.tobytes() if self.level is None else zstd.compress(plain, self.level)
+        return payload, checksum(payload)
 
     def decode(self, data: bytes, out: NDArray[Any]) -> None:
         """Check and decode a chunk.

@@ -134,7 +134,7 @@ class DirectArray:
         block = np.ascontiguousarray(block, dtype=self.dtype)
         measured = _Measured()
         key = self.key(number)
-        parts = self._shard_parts(block, threads) if self.sharded else [self.codec.encode(self._padded(block))]
+        parts = self._shard_parts(block, threads) if self.sharded else self.codec.encode(self._padded(block))
         self._root.put(key, measured.passing(parts))
         return WrittenFile(key, measured.size, measured.crc32)
 
@@ -152,9 +152,10 @@ class DirectArray:
         offset = 0
         rows = (block[row : row + 1] for row in range(len(block)))
         for at, chunk in enumerate(threads.stream(self.codec.encode, rows)):
-            index[at] = offset, len(chunk)
-            offset += len(chunk)
-            yield chunk
+            size = sum(map(len, chunk))
+            index[at] = offset, size
+            offset += size
+            yield from chunk
         packed = index.tobytes()
         yield packed + checksum(packed)
 

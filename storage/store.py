@@ -6,10 +6,9 @@ creates empty arrays.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
@@ -24,15 +23,15 @@ from storage.arrays import (
     create_clip_arrays,
     create_root,
 )
+from storage.catalog import Catalog
 from storage.clips import ClipTable
 from storage.compare import StoreInfo, read_info, table_difference
 from storage.decoded import DecodedSpec
 from storage.direct import DirectArray
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
 from storage.files import Root
-from storage.ledger import Ledger
 from storage.pool import Threads
-from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance, Status, fingerprint
+from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance, Status
 
 DEFAULT_SHARD_SIZE = 64
 CREATE_PATIENCE_SECONDS = 60.0
@@ -41,7 +40,7 @@ _LEFT_BY_CREATION = re.compile(r"clips|ledger|zarr\.json|create\.lock.*|.*\.part
 """What a killed creation may have left, and its lock."""
 
 
-class FeatureStore:
+class FeatureStore(Catalog):
     """A store that is open. Use :meth:`open`, :meth:`create` or :meth:`open_or_create`.
 
     Attributes:
@@ -50,9 +49,7 @@ class FeatureStore:
     """
 
     def __init__(self, root: Root, info: StoreInfo, *, read_only: bool) -> None:
-        self.root = root
-        self.url = root.url
-        self.info = info
+        super().__init__(root, info)
         self.read_only = read_only
         self.threads = Threads(root.reading_threads)
         self._arrays: dict[str, DirectArray] = {}
@@ -181,57 +178,6 @@ class FeatureStore:
         """Forget what is known of arrays and commits, and look again when next asked."""
         self._arrays = {}
         self._committed = {}
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Names of the feature arrays, sorted."""
-        return tuple(name for name in self.root.names("features") if self.attributes(f"features/{name}"))
-
-    @property
-    def decoded(self) -> tuple[str, ...]:
-        """Names of the kept intermediates, sorted."""
-        return tuple(name for name in self.root.names("decoded") if self.attributes(f"decoded/{name}"))
-
-    def attributes(self, path: str) -> Mapping[str, Any]:
-        """What we wrote into the metadata of a group or array; empty where there is none."""
-        data = self.root.read(f"{path}/zarr.json")
-        try:
-            attributes = {} if data is None else json.loads(data).get("attributes", {}).get("avvp", {})
-        except (ValueError, AttributeError) as problem:
-            raise StoreError(f"{self.url}/{path}/zarr.json: is damaged ({problem}). Run: avvp verify") from problem
-        return attributes if isinstance(attributes, dict) else {}
-
-    def _feature_attributes(self, name: str) -> Mapping[str, Any]:
-        attributes = self.attributes(f"features/{name}")
-        if not attributes:
-            raise StoreError(
-                f"{self.url}: no features {name!r}; there are {', '.join(self.features) or 'none yet'}. "
-                f"Make them: avvp extract --store {self.url} --backbone {name} --clips …"
-            )
-        return attributes
-
-    def spec(self, name: str) -> FeatureSpec:
-        """Shape and meaning of a feature array."""
-        return FeatureSpec.from_json(self._feature_attributes(name)["spec"])
-
-    def provenance(self, name: str) -> Provenance:
-        """Where a feature array comes from."""
-        return Provenance.from_json(self._feature_attributes(name)["provenance"])
-
-    def fingerprint(self, name: str) -> str:
-        """Content address of a feature array's spec and provenance."""
-        return fingerprint(self.spec(name), self.provenance(name))
-
-    def decoded_spec(self, name: str) -> DecodedSpec:
-        """Shape and meaning of a kept intermediate."""
-        attributes = self.attributes(f"decoded/{name}")
-        if not attributes:
-            raise StoreError(f"{self.url}: no {name!r} was kept; there are {', '.join(self.decoded) or 'none'}")
-        return DecodedSpec.from_json(attributes["spec"])
-
-    def ledger(self, array: str) -> Ledger:
-        """The ledger of a feature array, or of ``decoded.<name>``."""
-        return Ledger(self.root, array)
 
     def committed(self, array: str) -> NDArray[np.bool_]:
         """Which rows lie in a committed shard. Returns ``[clips]`` bool. What others commit meanwhile is seen."""

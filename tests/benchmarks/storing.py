@@ -11,11 +11,13 @@ import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from extractors.memory import keep_freed_memory
 from pipeline.build.importing import import_features
 from pipeline.build.interchange import LAYOUTS
 from pipeline.data.memory import load_segments
@@ -69,14 +71,17 @@ def write_store(url: str, data: dict, ids: list[str], *, codec: str = "auto", dt
     for kind, values in data.items():
         origin = Provenance(kind, "1", "random:0", {}, "uniform")
         store.ensure_feature(PARTS[kind].spec(dtype), origin, codec=codec)
-        for shard in range(store.shards):
-            span = store.shard_rows(shard)
-            rows = [Row(ids[row], "ok", stored=True) for row in span]
-            mask = np.ones((len(span), SHAPES[kind][0]), bool)
-            block = values[span.start : span.stop]
-            with claim(store, [kind], shard):
-                commit_features(store, kind, shard, values=block, valid=mask, rows=rows)
+        with ThreadPoolExecutor(2) as background:  # as the engine: the next shard is encoded while one is written
+            list(background.map(partial(_write_shard, store, kind, values), range(store.shards)))
     return FeatureStore.open(url)
+
+
+def _write_shard(store: FeatureStore, kind: str, values: np.ndarray, shard: int) -> None:
+    span = store.shard_rows(shard)
+    rows = [Row(store.ids[row], "ok", stored=True) for row in span]
+    mask = np.ones((len(span), SHAPES[kind][0]), bool)
+    with claim(store, [kind], shard):
+        commit_features(store, kind, shard, values=values[span.start : span.stop], valid=mask, rows=rows)
 
 
 def size_and_files(folder: Path) -> tuple[int, int]:
@@ -85,6 +90,7 @@ def size_and_files(folder: Path) -> tuple[int, int]:
 
 
 def main() -> None:
+    keep_freed_memory()  # as the commands do
     clips = json.loads(sys.argv[1]).get("clips", 2000)
     ids = [f"clip{number:07d}" for number in range(clips)]
     data = {kind: features(kind, clips) for kind in SHAPES}
