@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,9 +132,22 @@ class DirectArray:
         if block.shape != (len(rows), *self.shape[1:]):
             raise StoreError(f"{self.where}: file {number} holds {len(rows)} rows, got a block of {block.shape}")
         block = np.ascontiguousarray(block, dtype=self.dtype)
-        measured = _Measured()
-        key = self.key(number)
-        parts = self._shard_parts(block, threads) if self.sharded else self.codec.encode(self._padded(block))
+        if self.sharded:
+            return self.write_rows(number, lambda at: block[at], threads=threads)
+        return self._put(number, self.codec.encode(self._padded(block)))
+
+    def write_rows(self, number: int, make: Callable[[int], NDArray[Any]], *, threads: Threads) -> WrittenFile:
+        """Make, encode and put the rows of one shard; later rows are made while earlier ones are written.
+
+        Args:
+            number: of the shard.
+            make: gives a row by its place in the shard, once each, in the threads.
+            threads: to make and encode with.
+        """
+        return self._put(number, self._shard_parts(len(self.rows_of(number)), make, threads))
+
+    def _put(self, number: int, parts: Iterable[bytes]) -> WrittenFile:
+        measured, key = _Measured(), self.key(number)
         self._root.put(key, measured.passing(parts))
         return WrittenFile(key, measured.size, measured.crc32)
 
@@ -146,12 +159,15 @@ class DirectArray:
         whole[: len(block)] = block
         return whole
 
-    def _shard_parts(self, block: NDArray[Any], threads: Threads) -> Iterator[bytes]:
-        """The chunks, written while the next are encoded, and the index of where they are."""
+    def _shard_parts(self, rows: int, make: Callable[[int], NDArray[Any]], threads: Threads) -> Iterator[bytes]:
+        """The chunks, written while the next are made and encoded, and the index of where they are."""
         index = np.full((self.rows_per_file, 2), _EMPTY, dtype="<u8")
         offset = 0
-        rows = (block[row : row + 1] for row in range(len(block)))
-        for at, chunk in enumerate(threads.stream(self.codec.encode, rows)):
+
+        def encoded(at: int) -> tuple[bytes, bytes]:
+            return self.codec.encode(np.asarray(make(at), dtype=self.dtype))
+
+        for at, chunk in enumerate(threads.stream(encoded, range(rows))):
             size = sum(map(len, chunk))
             index[at] = offset, size
             offset += size

@@ -8,7 +8,7 @@ records, so a process killed between any two of these steps leaves the shard as 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.decoded import DecodedSpec
+from storage.direct import DirectArray, WrittenFile
 from storage.errors import ShardLocked, StoreError
 from storage.ledger import Row, ShardRecord
 from storage.store import FeatureStore
@@ -80,13 +81,44 @@ def commit_features(
     expected = (len(span), spec.steps, spec.dim)
     if values.shape != expected or valid.shape != expected[:2] or len(rows) != len(span):
         raise StoreError(f"features/{name} shard {shard}: expected {expected}, got {values.shape} and {len(rows)} rows")
-    status = np.asarray([row.code for row in rows], dtype=np.uint8)
-    blocks = {
-        f"features/{name}/values": values.astype(spec.dtype, copy=False),
-        f"features/{name}/valid": valid,
-        f"features/{name}/status": status,
-    }
-    return _commit(store, name, shard, blocks, rows, fingerprint=store.fingerprint(name))
+    return commit_rows(store, name, shard, make=lambda at: values[at], outcome=lambda: (valid, rows))
+
+
+def commit_rows(
+    store: FeatureStore,
+    name: str,
+    shard: int,
+    *,
+    make: Callable[[int], NDArray[Any]],
+    outcome: Callable[[], tuple[NDArray[np.bool_], Sequence[Row]]],
+) -> ShardRecord:
+    """As :func:`commit_features`, with rows that are made while others are encoded and written.
+
+    Args:
+        store: open for writing.
+        name: the feature array.
+        shard: its number.
+        make: gives the row ``[steps, dim]`` at a place of the shard; called once each, by several threads.
+        outcome: asked when all are made: ``valid`` ``[rows, steps]`` and what happened to each clip.
+    """
+    rows: list[Row] = []
+
+    def write_all() -> Iterator[WrittenFile]:
+        yield _swept(store, f"features/{name}/values", shard).write_rows(shard, make, threads=store.threads)
+        valid, entries = outcome()
+        rows.extend(entries)
+        status = np.asarray([row.code for row in entries], dtype=np.uint8)
+        for part, block in (("valid", valid), ("status", status)):
+            yield _swept(store, f"features/{name}/{part}", shard).write(shard, block, threads=store.threads)
+
+    return _commit(store, name, shard, write_all(), rows, fingerprint=store.fingerprint(name))
+
+
+def _swept(store: FeatureStore, path: str, shard: int) -> DirectArray:
+    """An array, what killed writes of this shard left swept away."""
+    array = store.direct(path)
+    store.root.sweep(array.key(shard))
+    return array
 
 
 def write_decoded(store: FeatureStore, spec: DecodedSpec, row: int, data: NDArray[Any]) -> None:
@@ -103,17 +135,20 @@ def commit_decoded(
     rows: Sequence[Row],
 ) -> ShardRecord:
     """Write a shard's companions and the record of a kept intermediate. The caller holds the claim."""
-    blocks = {f"decoded/{spec.name}_{key}": block for key, block in companions.items()}
+    writes = (
+        _swept(store, f"decoded/{spec.name}_{key}", shard).write(shard, block, threads=store.threads)
+        for key, block in companions.items()
+    )
     array = store.direct(f"decoded/{spec.name}")
     written = [array.key(row) for row, entry in zip(store.shard_rows(shard), rows, strict=True) if entry.stored]
-    return _commit(store, spec.ledger_name, shard, blocks, rows, fingerprint="", already_written=written)
+    return _commit(store, spec.ledger_name, shard, writes, rows, fingerprint="", already_written=written)
 
 
 def _commit(
     store: FeatureStore,
     array_name: str,
     shard: int,
-    blocks: Mapping[str, NDArray[Any]],
+    writes: Iterable[WrittenFile],
     rows: Sequence[Row],
     *,
     fingerprint: str,
@@ -125,12 +160,7 @@ def _commit(
     commit = before.commit + 1 if before else 1
     if before:
         ledger.announce(shard, commit)
-    files = {}
-    for path, block in blocks.items():
-        array = store.direct(path)
-        store.root.sweep(array.key(shard))
-        written = array.write(shard, block, threads=store.threads)
-        files[written.key] = written.to_json()
+    files = {written.key: written.to_json() for written in writes}
     files |= {key: _measured(store, key) for key in already_written}
     first = store.shard_rows(shard).start
     record = ShardRecord(array_name, shard, first, fingerprint, commit, files, tuple(rows))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,10 @@ from storage.errors import InvalidInput, ShardLocked
 from storage.ledger import Row, ShardRecord
 from storage.schema import FeatureSpec, Provenance, Status
 from storage.store import FeatureStore
-from storage.writer import claim, commit_features
+from storage.writer import claim, commit_rows
 
 IMPORT_SHARD_SIZE = 1024
 """Clips a shard of a store that is made by an import: few files, and a killed import costs seconds."""
-_SHARDS_AHEAD = 1
 
 
 @dataclass
@@ -115,7 +113,7 @@ def _provenance(part: LayoutPart, folder: Path) -> Provenance:
 
 
 class _Importer:
-    """One array, shard by shard: files of the next shard are read while one is encoded and written."""
+    """One array, shard by shard: files are read, checked, encoded and written at the same time."""
 
     def __init__(self, store: FeatureStore, folder: Path, part: LayoutPart, report: ImportReport) -> None:
         self._store = store
@@ -127,47 +125,52 @@ class _Importer:
 
     def run(self) -> None:
         """Import what is missing or has changed."""
-        ledger = self._store.ledger(self._part.array)
+        ledger, name = self._store.ledger(self._part.array), self._part.array
+        self._report.imported[name] = self._report.kept[name] = 0
+        failed = self._report.failed.setdefault(name, [])
         states = ledger.states()
-        with ThreadPoolExecutor(1, thread_name_prefix="avvp-import") as reader:
-            waiting: list[tuple[int, Future[_Block]]] = []
-            for shard in range(self._store.shards):
-                known = ledger.read(shard, states[shard].commit) if shard in states else None
-                waiting.append((shard, reader.submit(self._read, shard, known)))
-                if len(waiting) > _SHARDS_AHEAD:
-                    self._commit(*waiting.pop(0))
-            for shard, block in waiting:
-                self._commit(shard, block)
+        for shard in range(self._store.shards):
+            known = ledger.read(shard, states[shard].commit) if shard in states else None
+            rows = self._import(shard, known)
+            failed += [(row.id, row.status, row.reason) for row in rows if row.failed]
 
-    def _read(self, shard: int, known: ShardRecord | None) -> _Block:
-        span = self._store.shard_rows(shard)
-        shape = (len(span), self._spec.steps, self._spec.dim)
-        block = _Block(known.commit if known else 0)
-        for at, row in enumerate(span):
-            before = known.rows[at] if known else None
-            file = find_file(self._part, self._folder, self._clips[row])
-            if before is not None and _unchanged(before, file):
-                block.rows.append(before)
-                continue
-            if block.values is None:
-                block.values = self._start(shard, known, shape)
-            block.rows.append(self._load(self._clips[row], file, block.values[at], before))
-            block.changed += 1
-            block.good += block.rows[-1].stored
-        return block
+    def _import(self, shard: int, known: ShardRecord | None) -> Sequence[Row]:
+        """Returns what is then known of its clips."""
+        span, name = self._store.shard_rows(shard), self._part.array
+        files = [find_file(self._part, self._folder, self._clips[row]) for row in span]
+        before: list[Row | None] = list(known.rows) if known else [None] * len(span)
+        todo = {at for at, (entry, file) in enumerate(zip(before, files, strict=True)) if not _unchanged(entry, file)}
+        self._report.kept[name] += len(span) - len(todo)
+        if not todo:
+            return known.rows if known else ()
+        entries = list(before)
 
-    def _start(self, shard: int, known: ShardRecord | None, shape: tuple[int, ...]) -> NDArray[Any]:
-        span = self._store.shard_rows(shard)
-        if known is not None:
-            return self._store.read(self._part.array, slice(span.start, span.stop))
-        return np.full(shape, np.nan, dtype=self._spec.dtype)
+        def make(at: int) -> NDArray[Any]:
+            if at not in todo:
+                kept: NDArray[Any] = self._store.read(name, [span[at]])[0]
+                return kept
+            values, entries[at] = self._load(self._clips[span[at]], files[at], before[at])
+            return values
 
-    def _load(self, clip: Clip, file: Path | None, out: NDArray[Any], before: Row | None) -> Row:
-        out[...] = np.nan
+        def outcome() -> tuple[NDArray[np.bool_], list[Row]]:
+            rows = [entry for entry in entries if entry is not None]
+            return np.repeat([[row.stored] for row in rows], self._spec.steps, axis=1), rows
+
+        with claim(self._store, [name], shard):
+            state = self._store.ledger(name).states().get(shard)
+            if (state.commit if state else 0) != (known.commit if known else 0):
+                raise ShardLocked(f"{self._store.url}: shard {shard} of {name} was just written by another process")
+            record = commit_rows(self._store, name, shard, make=make, outcome=outcome)
+        self._report.imported[name] += sum(record.rows[at].stored for at in todo)
+        return record.rows
+
+    def _load(self, clip: Clip, file: Path | None, before: Row | None) -> tuple[NDArray[Any], Row]:
+        """A clip's numbers, NaN if they cannot be used, and what happened."""
+        nothing = np.full((self._spec.steps, self._spec.dim), np.nan, dtype=self._spec.dtype)
         attempt = before.attempt + 1 if before else 1
         if file is None:
             tried = " or ".join(self._part.pattern.replace("{id}", stem) for stem in stems_of(clip))
-            return Row(clip.id, "missing", f"no {tried} in {self._folder}", attempt=attempt)
+            return nothing, Row(clip.id, "missing", f"no {tried} in {self._folder}", attempt=attempt)
         entry = Row(clip.id, "ok", stored=True, decoder=f"numpy {np.__version__}", attempt=attempt)
         try:
             data, facts = file.read_bytes(), file.stat()
@@ -177,43 +180,15 @@ class _Importer:
                 size_bytes=facts.st_size,
                 mtime_ns=facts.st_mtime_ns,
             )
-            out[...] = checked(data, self._spec)
+            return checked(data, self._spec), entry
         except (OSError, ValueError, EOFError) as problem:
-            out[...] = np.nan
-            return replace(entry, status=Status.UNREADABLE.label, reason=f"{file.name}: {problem}", stored=False)
-        return entry
-
-    def _commit(self, shard: int, waiting: Future[_Block]) -> None:
-        block, name = waiting.result(), self._part.array
-        self._report.kept[name] = self._report.kept.get(name, 0) + len(block.rows) - block.changed
-        self._report.imported.setdefault(name, 0)
-        failed = self._report.failed.setdefault(name, [])
-        failed += [(row.id, row.status, row.reason) for row in block.rows if row.failed]
-        if block.values is None:
-            return
-        with claim(self._store, [name], shard):
-            state = self._store.ledger(name).states().get(shard)
-            if (state.commit if state else 0) != block.commit:
-                raise ShardLocked(
-                    f"{self._store.url}: shard {shard} of {name} was written by another process. Run again"
-                )
-            valid = np.repeat([[row.stored] for row in block.rows], self._spec.steps, axis=1)
-            commit_features(self._store, name, shard, values=block.values, valid=valid, rows=block.rows)
-        self._report.imported[name] += block.good
+            reason = f"{file.name}: {problem}"
+            return nothing, replace(entry, status=Status.UNREADABLE.label, reason=reason, stored=False)
 
 
-@dataclass
-class _Block:
-    """One shard as read: ``values`` is ``None`` where nothing changed; of the changed rows, ``good`` have features."""
-
-    commit: int
-    rows: list[Row] = field(default_factory=list)
-    values: NDArray[Any] | None = None
-    changed: int = 0
-    good: int = 0
-
-
-def _unchanged(before: Row, file: Path | None) -> bool:
+def _unchanged(before: Row | None, file: Path | None) -> bool:
+    if before is None:
+        return False
     if file is None:
         return before.code is Status.MISSING
     facts = file.stat()

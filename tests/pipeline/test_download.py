@@ -169,7 +169,11 @@ def start_process(csv, out, server, log):
     command = [sys.executable, "-m", "pipeline.cli", "download", csv, "--out", out, "--url-template", server.url,
                "--rate", "none", "--workers", "2"]  # fmt: skip
     root = Path(__file__).resolve().parents[2]
-    return subprocess.Popen([*map(str, command)], cwd=root, stdout=log, stderr=log, start_new_session=True)
+    # A shell's background jobs ignore SIGINT, and so would what they start.
+    return subprocess.Popen(
+        [*map(str, command)], cwd=root, stdout=log, stderr=log, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
