@@ -28,8 +28,8 @@ def verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> None:
 @click.option("--clips", help="The clip table of a new store. Without it, clips are taken from the names of the files.")
 @click.option("--media", help="Where the media files of that table are, if not beside it.")
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
-@click.option("--codec", type=click.Choice(["auto", "zstd", "none"]), default="auto", show_default=True,
-              help="auto: zstd, but for rows under 64 KiB.")  # fmt: skip
+@click.option("--codec", type=click.Choice(["auto", "blosc", "zstd", "none"]), default="auto", show_default=True,
+              help="auto: blosc, but none for rows under 64 KiB.")  # fmt: skip
 @click.option("--shard-size", type=click.IntRange(1), help="Clips a shard, for a new store. Default 1024.")
 @click.option("--rebuild", is_flag=True, help="Replace arrays of these names that came from elsewhere.")
 def import_(**options: object) -> None:

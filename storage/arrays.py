@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 
 from storage.clips import Clip, ClipTable
@@ -22,20 +22,25 @@ CLIP_COLUMNS = ("id", "source", "start_seconds", "end_seconds", "split", "labels
 _WRITE_ALL: ArrayConfigParams = {"write_empty_chunks": True}
 
 
-CODECS = ("auto", "zstd", "none")
+CODECS = ("auto", "blosc", "zstd", "none")
 SMALL_ROW_BYTES = 64 << 10
 """Rows below this are stored as they are by ``auto``: reading them is quicker than decompressing, and they are few."""
 
 
-def codecs(name: str = "zstd") -> list[Any]:
-    """The codec of every chunk: zstd level 1 or none, then a crc32c that readers check.
+def codecs(name: str = "zstd", *, itemsize: int = 1) -> list[Any]:
+    """The codec of every chunk: zstd level 1 with or without Blosc's shuffle or none, then a crc32c that readers check.
 
     Raises:
         InvalidInput: If there is no such codec.
     """
     if name not in CODECS[1:]:
         raise InvalidInput(f"codec {name!r}: expected one of {', '.join(CODECS)}")
-    return [*([ZstdCodec(level=1)] if name == "zstd" else []), Crc32cCodec()]
+    compressors: dict[str, list[Any]] = {
+        "blosc": [BloscCodec(typesize=itemsize, cname="zstd", clevel=1, shuffle="shuffle")],
+        "zstd": [ZstdCodec(level=1)],
+        "none": [],
+    }
+    return [*compressors[name], Crc32cCodec()]
 
 
 def create_root(root: Root, info: Mapping[str, Any]) -> None:
@@ -99,7 +104,7 @@ def create_feature(
     shards = (shard_size, *shape[1:])
     if codec == "auto":
         small = spec.steps * spec.dim * np.dtype(spec.dtype).itemsize < SMALL_ROW_BYTES
-        codec = "none" if small else "zstd"
+        codec = "none" if small else "blosc"
     _create(zarr_store, f"{base}/values", shape, (1, *shape[1:]), spec.dtype, fill=np.nan, shards=shards, codec=codec)
     _create(zarr_store, f"{base}/valid", shape[:2], (shard_size, spec.steps), "bool", fill=False)
     _create(zarr_store, f"{base}/status", (clips,), (shard_size,), "uint8", fill=int(Status.PENDING))
@@ -148,7 +153,7 @@ def _create(
         shards=shards,
         dtype=dtype,
         fill_value=fill,
-        compressors=codecs(codec),
+        compressors=codecs(codec, itemsize=np.dtype(dtype).itemsize),
         attributes=attributes,
         overwrite=True,
         config=_WRITE_ALL,

@@ -13,11 +13,15 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from storage import blosc_frame
+from storage.blosc_frame import BloscEncoder
 from storage.errors import StoreError
 
-_CHECKSUM_BYTES = 4
+CHECKSUM_BYTES = 4
+"""Of the crc32c behind every chunk and every index."""
 _RESIDUE = 0x48674BC7
-_SUPPORTED = "bytes (little endian), then zstd or nothing, then crc32c"
+_SUPPORTED = "bytes (little endian), then blosc, zstd or nothing, then crc32c"
+_CHAINS = (["bytes", "blosc", "crc32c"], ["bytes", "zstd", "crc32c"], ["bytes", "crc32c"])
 
 
 class ChunkCodec:
@@ -25,29 +29,39 @@ class ChunkCodec:
 
     Args:
         codecs: as in ``zarr.json``, of the chunk itself.
+        dtype: of its values.
         where: the array, for messages.
 
     Raises:
         StoreError: If a codec is not among ours.
     """
 
-    def __init__(self, codecs: Sequence[Mapping[str, Any]], *, where: str) -> None:
+    def __init__(self, codecs: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], *, where: str) -> None:
         self._where = where
         names = [str(codec["name"]) for codec in codecs]
-        if names not in (["bytes", "zstd", "crc32c"], ["bytes", "crc32c"]):
+        if names not in _CHAINS:
             raise StoreError(f"{where}: the codecs {names} are not ours; expected {_SUPPORTED}. Read it with zarr")
         endian = codecs[0].get("configuration", {}).get("endian", "little")
         if endian != "little":
             raise StoreError(f"{where}: is {endian} endian; expected {_SUPPORTED}. Read it with zarr")
-        self.level: int | None = int(codecs[1]["configuration"]["level"]) if names[1] == "zstd" else None
+        self._compression = names[1] if len(names) == len(_CHAINS[0]) else ""
+        self._level = int(codecs[1]["configuration"]["level"]) if self._compression == "zstd" else 0
+        self._blosc = BloscEncoder(dtype) if self._compression == "blosc" else None
 
-    def encode(self, block: NDArray[Any]) -> tuple[bytes, bytes]:
-        """A chunk's bytes: the payload, and the checksum that follows it (apart, since joining them would copy)."""
+    def encode(self, block: NDArray[Any]) -> list[bytes]:
+        """A chunk's bytes, in parts that follow each other (joining them would copy); the last is the checksum."""
+        parts = self._compressed(np.ascontiguousarray(block))
+        crc = 0
+        for part in parts:
+            crc = google_crc32c.extend(crc, part)
+        return [*parts, _packed(crc)]
+
+    def _compressed(self, plain: NDArray[Any]) -> list[bytes]:
         from numcodecs import zstd
 
-        plain = np.ascontiguousarray(block)
-        payload: bytes = plain.tobytes() if self.level is None else zstd.compress(plain, self.level)
-        return payload, checksum(payload)
+        if self._blosc is not None:
+            return self._blosc.encode(plain)
+        return [zstd.compress(plain, self._level) if self._compression else plain.tobytes()]
 
     def decode(self, data: bytes, out: NDArray[Any]) -> None:
         """Check and decode a chunk.
@@ -60,9 +74,9 @@ class ChunkCodec:
             StoreError: If the checksum is wrong or the size is not ``out``'s.
         """
         verify_checksum(data, where=self._where)
-        payload = memoryview(data)[:-_CHECKSUM_BYTES]
+        payload = memoryview(data)[:-CHECKSUM_BYTES]
         flat = out.reshape(-1).view(np.uint8)
-        if self.level is None:
+        if not self._compression:
             if len(payload) != len(flat):
                 raise StoreError(f"{self._where}: a chunk has {len(payload)} bytes, expected {len(flat)}")
             flat[:] = np.frombuffer(payload, dtype=np.uint8)
@@ -70,14 +84,18 @@ class ChunkCodec:
         from numcodecs import zstd
 
         try:
-            zstd.decompress(payload, flat)
+            blosc_frame.decode(payload, flat) if self._blosc is not None else zstd.decompress(payload, flat)
         except (RuntimeError, ValueError) as problem:
             raise StoreError(f"{self._where}: a chunk cannot be decompressed: {problem}") from problem
 
 
 def checksum(payload: bytes) -> bytes:
     """The crc32c that follows a payload, little endian."""
-    return int(google_crc32c.value(payload)).to_bytes(_CHECKSUM_BYTES, "little")
+    return _packed(google_crc32c.value(payload))
+
+
+def _packed(crc: int) -> bytes:
+    return int(crc).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def verify_checksum(data: bytes, *, where: str) -> None:
@@ -87,5 +105,5 @@ def verify_checksum(data: bytes, *, where: str) -> None:
         StoreError: If the checksum is wrong.
     """
     # The crc32c of a message and its own crc32c is the same number for every message: no copy to cut it off.
-    if len(data) < _CHECKSUM_BYTES or google_crc32c.value(data) != _RESIDUE:
+    if len(data) < CHECKSUM_BYTES or google_crc32c.value(data) != _RESIDUE:
         raise StoreError(f"{where}: a chunk's crc32c is wrong: its bytes were changed. Run: avvp verify --deep")

@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.chunk_codec import ChunkCodec, checksum, verify_checksum
+from storage.chunk_codec import CHECKSUM_BYTES, ChunkCodec, checksum, verify_checksum
 from storage.errors import StoreError
 from storage.files import ByteSource, Root, crc32_of
 from storage.pool import Threads
 
 _EMPTY = np.uint64(2**64 - 1)
 _INDEX_ENTRY_BYTES = 16
-_CHECKSUM_BYTES = 4
+_TASK_BYTES = 256 << 10
+"""Small rows are encoded some at a time: handing a row to a thread takes as long as copying this much."""
 _WHOLE_FILE_SHARE = 4
 """A quarter of a remote file's rows are dearer one by one than the whole file at once."""
 
@@ -103,7 +104,7 @@ class DirectArray:
             if inner["chunk_shape"][0] != 1 or inner.get("index_location", "end") != "end":
                 raise StoreError(f"{self.where}: shards are not of single rows with an index at the end. Use zarr")
             codecs = inner["codecs"]
-        self.codec = ChunkCodec(codecs, where=self.where)
+        self.codec = ChunkCodec(codecs, self.dtype, where=self.where)
         self.fill = np.array(_fill_value(metadata["fill_value"]), dtype=self.dtype)
 
     @property
@@ -162,16 +163,19 @@ class DirectArray:
     def _shard_parts(self, rows: int, make: Callable[[int], NDArray[Any]], threads: Threads) -> Iterator[bytes]:
         """The chunks, written while the next are made and encoded, and the index of where they are."""
         index = np.full((self.rows_per_file, 2), _EMPTY, dtype="<u8")
+        together = max(_TASK_BYTES // max(math.prod(self.shape[1:]) * self.dtype.itemsize, 1), 1)
+        tasks = [range(first, min(first + together, rows)) for first in range(0, rows, together)]
+
+        def encoded(task: range) -> list[list[bytes]]:
+            return [self.codec.encode(np.asarray(make(at), dtype=self.dtype)) for at in task]
+
         offset = 0
-
-        def encoded(at: int) -> tuple[bytes, bytes]:
-            return self.codec.encode(np.asarray(make(at), dtype=self.dtype))
-
-        for at, chunk in enumerate(threads.stream(encoded, range(rows))):
-            size = sum(map(len, chunk))
-            index[at] = offset, size
-            offset += size
-            yield from chunk
+        for task, chunks in zip(tasks, threads.stream(encoded, tasks), strict=True):
+            for at, chunk in zip(task, chunks, strict=True):
+                size = sum(map(len, chunk))
+                index[at] = offset, size
+                offset += size
+                yield from chunk
         packed = index.tobytes()
         yield packed + checksum(packed)
 
@@ -251,10 +255,10 @@ def read_index(source: ByteSource, chunks: int, *, where: str) -> NDArray[np.uin
         StoreError: If it is damaged, or points outside the file.
     """
     count = _INDEX_ENTRY_BYTES * chunks
-    start = source.size - count - _CHECKSUM_BYTES
+    start = source.size - count - CHECKSUM_BYTES
     if start < 0:
         raise StoreError(f"{where}: has {source.size} bytes, less than its index takes. Run: avvp verify")
-    packed = source.read(start, count + _CHECKSUM_BYTES)
+    packed = source.read(start, count + CHECKSUM_BYTES)
     verify_checksum(packed, where=f"{where} (its index)")
     index = np.frombuffer(packed, dtype="<u8", count=2 * chunks).reshape(chunks, 2)
     there = index[:, 0] != _EMPTY

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from isal import isal_zlib
+
 
 def crc32_of(data: bytes, before: int = 0) -> int:
-    """CRC-32 as the ledger records it; ``before`` is that of the bytes before these."""
-    return zlib.crc32(data, before) & 0xFFFFFFFF
+    """CRC-32 (zlib's) as the ledger records it; ``before`` is that of the bytes before these."""
+    return isal_zlib.crc32(data, before)
 
 
 class ByteSource(ABC):

@@ -284,7 +284,7 @@ class FeatureStore(Catalog):
             spec: shape and meaning.
             provenance: its identity is compared, its circumstances are not.
             rebuild: replace an array that differs. One in which nothing was committed yet is replaced anyway.
-            codec: of a new array: ``zstd``, ``none``, or ``auto``: zstd but for rows under 64 KiB.
+            codec: of a new array: ``blosc``, ``zstd``, ``none``, or ``auto``: blosc but for rows under 64 KiB.
 
         Raises:
             SchemaMismatch: If it differs; the message says in what.

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,10 @@ from storage.writer import claim, commit_rows
 
 IMPORT_SHARD_SIZE = 1024
 """Clips a shard of a store that is made by an import: few files, and a killed import costs seconds."""
+
+_SHARDS_AT_ONCE = 2
+"""While one is synced to the disk, the next is read and encoded."""
+_DECODER = f"numpy {np.__version__}"
 
 
 @dataclass
@@ -57,7 +66,7 @@ def import_features(
         parts: the layout.
         rebuild: replace arrays that came from elsewhere.
         dtype: ``float32`` or ``float16``, of new arrays.
-        codec: of new arrays: ``auto``, ``zstd`` or ``none``.
+        codec: of new arrays: ``auto``, ``blosc``, ``zstd`` or ``none``.
 
     Raises:
         InvalidInput: If there is no such folder, or no file of an array in it.
@@ -66,10 +75,13 @@ def import_features(
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: no such folder")
     report = ImportReport()
+    importers = []
     for part in parts:
         whole = _with_steps(part, folder, store.clips.clips)
         store.ensure_feature(whole.spec(dtype), _provenance(whole, folder), rebuild=rebuild, codec=codec)
-        _Importer(store, folder, whole, report).run()
+        importers.append(_Importer(store, folder, whole, report))
+    with ThreadPoolExecutor(_SHARDS_AT_ONCE) as pool:
+        list(pool.map(lambda task: task[0].import_shard(task[1]), product(importers, range(store.shards))))
     return report
 
 
@@ -122,17 +134,18 @@ class _Importer:
         self._spec: FeatureSpec = store.spec(part.array)
         self._report = report
         self._clips = store.clips.clips
+        self._nothing = np.full((self._spec.steps, self._spec.dim), np.nan, dtype=self._spec.dtype)
+        self._counting = threading.Lock()
+        self._failed: dict[int, list[tuple[str, str, str]]] = {}
+        report.imported[part.array] = report.kept[part.array] = 0
 
-    def run(self) -> None:
-        """Import what is missing or has changed."""
-        ledger, name = self._store.ledger(self._part.array), self._part.array
-        self._report.imported[name] = self._report.kept[name] = 0
-        failed = self._report.failed.setdefault(name, [])
-        states = ledger.states()
-        for shard in range(self._store.shards):
-            known = ledger.read(shard, states[shard].commit) if shard in states else None
-            rows = self._import(shard, known)
-            failed += [(row.id, row.status, row.reason) for row in rows if row.failed]
+    def import_shard(self, shard: int) -> None:
+        """Import what is missing in a shard or has changed."""
+        ledger = self._store.ledger(self._part.array)
+        state = ledger.states().get(shard)
+        rows = self._import(shard, ledger.read(shard, state.commit) if state else None)
+        self._failed[shard] = [(row.id, row.status, row.reason) for row in rows if row.failed]
+        self._report.failed[self._part.array] = [entry for at in sorted(self._failed) for entry in self._failed[at]]
 
     def _import(self, shard: int, known: ShardRecord | None) -> Sequence[Row]:
         """Returns what is then known of its clips."""
@@ -140,7 +153,8 @@ class _Importer:
         files = [find_file(self._part, self._folder, self._clips[row]) for row in span]
         before: list[Row | None] = list(known.rows) if known else [None] * len(span)
         todo = {at for at, (entry, file) in enumerate(zip(before, files, strict=True)) if not _unchanged(entry, file)}
-        self._report.kept[name] += len(span) - len(todo)
+        with self._counting:
+            self._report.kept[name] += len(span) - len(todo)
         if not todo:
             return known.rows if known else ()
         entries = list(before)
@@ -161,29 +175,28 @@ class _Importer:
             if (state.commit if state else 0) != (known.commit if known else 0):
                 raise ShardLocked(f"{self._store.url}: shard {shard} of {name} was just written by another process")
             record = commit_rows(self._store, name, shard, make=make, outcome=outcome)
-        self._report.imported[name] += sum(record.rows[at].stored for at in todo)
+        with self._counting:
+            self._report.imported[name] += sum(record.rows[at].stored for at in todo)
         return record.rows
 
     def _load(self, clip: Clip, file: Path | None, before: Row | None) -> tuple[NDArray[Any], Row]:
         """A clip's numbers, NaN if they cannot be used, and what happened."""
-        nothing = np.full((self._spec.steps, self._spec.dim), np.nan, dtype=self._spec.dtype)
         attempt = before.attempt + 1 if before else 1
         if file is None:
             tried = " or ".join(self._part.pattern.replace("{id}", stem) for stem in stems_of(clip))
-            return nothing, Row(clip.id, "missing", f"no {tried} in {self._folder}", attempt=attempt)
-        entry = Row(clip.id, "ok", stored=True, decoder=f"numpy {np.__version__}", attempt=attempt)
+            return self._nothing, Row(clip.id, "missing", f"no {tried} in {self._folder}", attempt=attempt)
+        facts: dict[str, Any] = {}
         try:
-            data, facts = file.read_bytes(), file.stat()
-            entry = replace(
-                entry,
-                clip_fingerprint=f"xxh3_128:{xxhash.xxh3_128_hexdigest(data)}",
-                size_bytes=facts.st_size,
-                mtime_ns=facts.st_mtime_ns,
-            )
-            return checked(data, self._spec), entry
+            data, stat = file.read_bytes(), file.stat()
+            fingerprint = f"xxh3_128:{xxhash.xxh3_128_hexdigest(data)}"
+            facts = {"clip_fingerprint": fingerprint, "size_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+            values = checked(data, self._spec)
         except (OSError, ValueError, EOFError) as problem:
             reason = f"{file.name}: {problem}"
-            return nothing, replace(entry, status=Status.UNREADABLE.label, reason=reason, stored=False)
+            return self._nothing, Row(
+                clip.id, Status.UNREADABLE.label, reason, attempt=attempt, decoder=_DECODER, **facts
+            )
+        return values, Row(clip.id, "ok", stored=True, attempt=attempt, decoder=_DECODER, **facts)
 
 
 def _unchanged(before: Row | None, file: Path | None) -> bool:
@@ -213,25 +226,40 @@ def checked(data: bytes, spec: FeatureSpec) -> NDArray[np.float32]:
         raise ValueError(f"has the shape {array.shape}, expected {shape}")
     if array.dtype.kind not in "fiu":
         raise ValueError(f"holds {array.dtype}, expected numbers")
-    wrong = array.size - int(np.isfinite(array).sum())
-    if wrong:
+    finite = np.isfinite(array)
+    if not finite.all():
+        wrong = array.size - int(finite.sum())
         raise ValueError(f"{wrong} of its {array.size} values are not finite")
     return array.reshape(shape).astype(np.float32, copy=False)
 
 
 def _npy(data: bytes) -> NDArray[Any]:
     """A view on the numbers in the bytes of a ``.npy`` file."""
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran_order, dtype = header(stream)
+    shape, fortran_order, dtype, start = _header(data[: _header_bytes(data)])
     if dtype.hasobject:
         raise ValueError("holds Python objects, expected numbers")
-    needed, there = int(np.prod(shape)) * dtype.itemsize, len(data) - stream.tell()
+    count = math.prod(shape)
+    needed, there = count * dtype.itemsize, len(data) - start
     if there < needed:
         raise ValueError(f"is truncated: holds {there} bytes of {needed}")
-    flat = np.frombuffer(data, dtype=dtype, count=int(np.prod(shape)), offset=stream.tell())
+    flat = np.frombuffer(data, dtype=dtype, count=count, offset=start)
     return flat.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _header_bytes(data: bytes) -> int:
+    """How long the header is, as its own length field says; numpy checks the rest."""
+    wide = data[6:7] != b"\x01"
+    return (12 if wide else 10) + int.from_bytes(data[8 : 12 if wide else 10], "little")
+
+
+@lru_cache(maxsize=64)
+def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, order, dtype, and where the numbers begin. Kept: the files of one folder all have the same header."""
+    stream = io.BytesIO(header)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read(stream)
+    return shape, fortran_order, dtype, stream.tell()
 
 
 def failures(report: ImportReport) -> Iterator[tuple[str, str, str, str]]:

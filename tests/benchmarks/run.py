@@ -137,8 +137,8 @@ def store_rows(clips: list[str], work: Path) -> list[Row]:
         Row("store, float16, bytes on disk over .npy", o["half_bytes"] / o["npy_bytes"], 0.40, zeros, at_most=True),
         Row("store, files over .npy files", o["store_files"] / o["npy_files"], 0.01, f"{o['store_files']} over "
             f"{o['npy_files']}, shards of 1,024 clips", at_most=True),
-        Row("shuffled batches of 32 over np.load, default codec, 2 threads", o["npy_batches"] / o["zstd_batches"], 0.8,
-            rates("zstd_batches", "npy_batches")),
+        Row("shuffled batches of 32 over np.load, default codec, 2 threads",
+            o["npy_batches"] / o["default_batches"], 0.8, rates("default_batches", "npy_batches")),
         Row("shuffled batches of 32 over np.load, uncompressed", o["npy_batches"] / o["plain_batches"], 2.0,
             rates("plain_batches", "npy_batches")),
         Row("shuffled batches of 32 over np.load, averaged in memory", o["npy_batches"] / o["memory_batches"], 5.0,
