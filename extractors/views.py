@@ -12,9 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+from extractors.resize import Interpolation, resize_part
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class FrameView:
     size: int
     geometry: Literal["crop", "squash"] = "crop"
     short_side: int = 0
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     antialias: bool = True
 
     @property
@@ -63,8 +62,8 @@ class FrameView:
         if self.geometry == "squash":
             if not self.antialias:
                 return _squash_plain(image, self.size)
-            return _resize(image, self.size, self.size, self.interpolation)
-        return _centre_crop(_resize(image, *self._scaled(image.shape[:2]), self.interpolation), self.size)
+            return _kept(image, self.size, self.size, self.size, self.interpolation)
+        return _kept(image, *self._scaled(image.shape[:2]), self.size, self.interpolation)
 
     def _scaled(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Height and width after scaling the shorter side; the longer is cut to a whole number, as torchvision does."""
@@ -102,23 +101,17 @@ class AudioView:
         return asdict(self)
 
 
-def _resize(image: NDArray[np.uint8], height: int, width: int, interpolation: str) -> NDArray[np.uint8]:
-    if image.shape[:2] == (height, width):
-        return image
-    resized = Image.fromarray(image).resize((width, height), _FILTERS[interpolation])
-    return np.asarray(resized)
-
-
-def _centre_crop(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Cut the centre, as torchvision places it; a side shorter than ``size`` is padded with black."""
-    height, width = image.shape[:2]
-    if height < size or width < size:
-        top, left = max(size - height, 0) // 2, max(size - width, 0) // 2
-        canvas = np.zeros((max(size, height), max(size, width), 3), dtype=np.uint8)
-        canvas[top : top + height, left : left + width] = image
-        image, (height, width) = canvas, canvas.shape[:2]
-    top, left = round((height - size) / 2.0), round((width - size) / 2.0)
-    return image[top : top + size, left : left + size]
+def _kept(image: NDArray[np.uint8], height: int, width: int, size: int, how: Interpolation) -> NDArray[np.uint8]:
+    """Resize and cut the centre, as torchvision places it; a side shorter than ``size`` is padded with black."""
+    rows, columns = min(height, size), min(width, size)
+    top, left = round((height - rows) / 2.0), round((width - columns) / 2.0)
+    part = resize_part(image, height, width, top=top, left=left, rows=rows, columns=columns, interpolation=how)
+    if (rows, columns) == (size, size):
+        return part
+    canvas = np.zeros((size, size, 3), dtype=np.uint8)
+    above, before = (size - rows) // 2, (size - columns) // 2
+    canvas[above : above + rows, before : before + columns] = part
+    return canvas
 
 
 def _squash_plain(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -88,9 +88,9 @@ def run_import(
     shard_size: int | None, rebuild: bool,
 ) -> int:  # fmt: skip
     """``avvp import``. Returns the exit code."""
-    from extractors.memory import keep_freed_memory
     from pipeline.build.importing import IMPORT_SHARD_SIZE, import_features
     from pipeline.build.interchange import LAYOUTS, parse_layout, table_of_folder
+    from pipeline.freed_memory import keep_freed_memory
 
     keep_freed_memory()
     parts, source = parse_layout(layout), Path(folder).expanduser()

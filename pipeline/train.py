@@ -14,6 +14,7 @@ import click
 
 from pipeline.config import Recipe, differences, load_recipe, shipped_recipes
 from pipeline.console import count, wide_console
+from pipeline.freed_memory import keep_freed_memory
 from storage.errors import InvalidInput
 
 RECIPE, PROVENANCE, TIMES, TABLE = "recipe.toml", "provenance.json", "times.jsonl", "table.md"
@@ -51,7 +52,7 @@ def run_training(
     """
     from pipeline.data.dataset import Missing, check_features, load_split
     from pipeline.data.llp import load_annotations
-    from pipeline.training.loop import EpochReport, Trainer, make_accelerator
+    from pipeline.training.loop import Trainer, make_accelerator
     from pipeline.training.setup import fresh_model, load_labels, sized_config
     from storage.store import FeatureStore
 
@@ -64,6 +65,7 @@ def run_training(
     train_set = load_split(store, labelled, chosen.features, "train", missing=how, with_pseudo=True)
     val_set = load_split(store, labelled, chosen.features, "val", missing=how) if _has(labelled, "val") else None
     accelerator = make_accelerator(chosen, device)
+    keep_freed_memory()
     console = wide_console()
     if accelerator.is_main_process:
         _prepare_folder(out, chosen, store)
@@ -78,10 +80,7 @@ def run_training(
     if trainer.progress.epoch:
         console.print(f"{out}: goes on after epoch {trainer.progress.epoch}")
 
-    def on_epoch(report: EpochReport) -> None:
-        log.epoch(report)
-
-    trainer.run(on_epoch)
+    trainer.run(log.epoch)
     if not accelerator.is_main_process:
         return {}
     log.close()

@@ -256,9 +256,9 @@ def _run_all(engine: Engine, plan: Plan, plan_for: partial[Plan], reporter: Repo
 
 def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     """Build a network and what runs its batches."""
-    from extractors.memory import keep_freed_memory
     from extractors.runner import BatchRunner
     from extractors.runtime import pick_device
+    from pipeline.freed_memory import keep_freed_memory
 
     if item.extractor.name in run.networks:
         return run.networks[item.extractor.name]

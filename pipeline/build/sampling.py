@@ -152,10 +152,10 @@ def _output_ticks(pts: NDArray[np.int64], time_base: Fraction, frames_per_second
     """Times in output ticks, rounded as ffmpeg rounds them (16 extra bits, then off the exact midpoint)."""
     extra_bits = min(max(29 - (frames_per_second.bit_length() - 1), 0), 16)
     scale = time_base * frames_per_second * (1 << extra_bits)
+    over, under = scale.numerator, scale.denominator
     for value in pts.tolist():
-        exact = value * scale
-        nearest = int(abs(exact) + Fraction(1, 2))
-        ticks = (nearest if exact >= 0 else -nearest) / (1 << extra_bits)
+        nearest = (2 * abs(value) * over + under) // (2 * under)
+        ticks = (nearest if value >= 0 else -nearest) / (1 << extra_bits)
         if ticks != round(ticks):
             ticks += _HALF_TICK_NUDGE if ticks > 0 else -_HALF_TICK_NUDGE
         yield ticks

@@ -65,7 +65,7 @@ class Attention(nn.Module):
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """Scaled products ``[batch, heads, queries, steps]`` of queries ``[batch or 1, queries, dim]`` and keys."""
         projected = self._split(self.query(query))
-        return torch.matmul(projected / math.sqrt(projected.shape[-1]), key.transpose(-2, -1))
+        return torch.matmul(projected, key.transpose(-2, -1)) / math.sqrt(projected.shape[-1])
 
     def mix(self, scores: Tensor, value: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Weigh the values by the scores; see :meth:`forward`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,11 +22,17 @@ class Dropout(nn.Dropout):
         dropped = round(self.p * _LEVELS)
         if not self.training or dropped in (0, _LEVELS) or values.device.type != "cpu":
             return functional.dropout(values, self.p, self.training)
-        kept = random_levels(values.numel()).view(values.shape) >= dropped - _LEVELS // 2
-        return values * kept.to(values.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+        levels = random_levels(values.numel()).view(values.shape)
+        mask = torch.empty(values.shape, dtype=values.dtype)
+        torch.ge(levels, dropped - _LEVELS // 2, out=mask)
+        return values * mask.mul_(_LEVELS / (_LEVELS - dropped))
 
 
 def random_levels(count: int) -> Tensor:
-    """``[count]`` int16, uniform over all 65,536 values, from torch's default generator."""
-    wide = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    return wide.view(torch.int16)[:count]
+    """``[count]`` int16, uniform over all 65,536 values; torch's default generator gives the seed of each call.
+
+    The numbers are those of NumPy's SFC64, which takes half the time of torch's Mersenne twister.
+    """
+    seed = int(torch.randint(2**63 - 1, ()))
+    wide = np.random.SFC64(seed).random_raw((count + 3) // 4)
+    return torch.from_numpy(wide.view(np.int16))[:count]

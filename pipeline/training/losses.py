@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, mse_loss, normalize
 
 from pipeline.config import LossRecipe
 from pipeline.models.predictions import Encoded, MMCSEAuxiliary, Predictions, union_probability
@@ -20,6 +20,8 @@ from storage.errors import InvalidInput
 CLAMP = 1e-7
 AVSS_OFFSET = 0.01
 _LEAST_EVENTS = 1e-8
+_COSINE_EPS = 1e-8
+"""As torch's cosine_similarity has it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,8 @@ def avss_paper(features: Encoded, audio: Tensor, visual: Tensor) -> Tensor:
 
 def _cosines(features: Encoded) -> Tensor:
     """Cosine of every audio segment with every visual one, ``[clips, segments, segments]``."""
-    return cosine_similarity(features.audio.float()[:, :, None, :], features.visual.float()[:, None, :, :], dim=-1)
+    audio, visual = (normalize(stream.float(), dim=-1, eps=_COSINE_EPS) for stream in features)
+    return torch.bmm(audio, visual.transpose(1, 2))
 
 
 def reconstruction(auxiliary: MMCSEAuxiliary) -> Tensor:

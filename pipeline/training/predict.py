@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.data.dataset import Batch, ClipSet
 
 PARTS = ("audio_segment", "visual_segment", "union_video", "audio_video", "visual_video")
-_BATCH = 128
+_BATCH = 32
 
 
 def forward(model: nn.Module, batch: Batch, labels: Tensor | None, device: torch.device) -> object:
@@ -46,8 +44,3 @@ def predict(
                 blocks.append(getattr(out, part).float().cpu().numpy())
     model.train(was_training)
     return {part: np.concatenate(blocks) for part, blocks in found.items()}
-
-
-def save_predictions(path: str, ids: tuple[str, ...], predictions: Mapping[str, NDArray[np.float32]]) -> None:
-    """Write a predictions file, as ``evaluate --predictions`` reads it."""
-    np.savez_compressed(path, id=np.asarray(ids), **predictions)

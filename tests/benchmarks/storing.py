@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from extractors.memory import keep_freed_memory
 from pipeline.build.importing import import_features
 from pipeline.build.interchange import LAYOUTS
 from pipeline.data.memory import load_segments
+from pipeline.freed_memory import keep_freed_memory
 from storage.clips import Clip, ClipTable
 from storage.ledger import Row
 from storage.schema import Provenance

@@ -1,8 +1,9 @@
-"""The trainer: how busy it keeps the processor, how long it waits for data, its memory; the scoring. One JSON line."""
+"""The trainer: how busy it keeps the processor, its waiting and memory (trainer_run.py); the scoring. One JSON line."""
 
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -15,16 +16,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.build.synthetic_features import write_features
 from pipeline.config import load_recipe
-from pipeline.data.dataset import ClipSet, batches
+from pipeline.freed_memory import keep_freed_memory
 from pipeline.metrics.parsing import parsing_scores
 from pipeline.models.config_tables import model_config
 from pipeline.models.factory import build_model
-from pipeline.train import run_training
 from pipeline.training.losses import Targets, compute_loss
 from pipeline.training.optim import make_optimizer
-from storage.store import FeatureStore
 
 BATCH = 32
+LLP_CLIPS = 11_849
 
 
 def timed(work) -> float:
@@ -33,19 +33,8 @@ def timed(work) -> float:
     return time.perf_counter() - began
 
 
-def peak_bytes() -> int:
-    """Of this process; ``getrusage`` would give that of the process which started it, if larger."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
-
-def matrix_rate() -> float:
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    return 2 * 2048**3 / min(timed(lambda: a @ b) for _ in range(20))
-
-
-def step_rate() -> float:
-    """FLOP/s of a step of leap-mmpyr: forward, backward, optimizer."""
+def rates() -> tuple[float, float]:
+    """FLOP/s of a matrix product and of a step of leap-mmpyr (forward, backward, optimizer), measured in turn."""
     recipe = load_recipe("leap-mmpyr")
     torch.manual_seed(0)
     model = build_model(model_config(recipe.model)).train()
@@ -64,7 +53,10 @@ def step_rate() -> float:
     step()
     with FlopCounterMode(display=False) as counter:
         step()
-    return counter.get_total_flops() / min(timed(step) for _ in range(8))
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    times = [(timed(lambda: a @ b), timed(step)) for _ in range(20)]
+    product, whole = (statistics.median(side) for side in zip(*times, strict=True))
+    return 2 * 2048**3 / product, counter.get_total_flops() / whole
 
 
 def plain_scores(pred_audio, pred_visual, true_audio, true_visual) -> float:
@@ -133,44 +125,15 @@ def scoring_seconds() -> tuple[float, float]:
     return timed(lambda: parsing_scores(*arrays)), timed(lambda: plain_scores(*arrays))
 
 
-def waiting(folder: Path, out: dict) -> None:
-    """An epoch of leap-han with every batch timed, and the memory of the whole."""
-    store = FeatureStore.open(folder / "features.zarr")
-    spent, sets = [], {}
-    plain = ClipSet.batch
-
-    def watched(this, places):
-        began = time.perf_counter()
-        batch = plain(this, places)
-        spent.append(time.perf_counter() - began)
-        sets[id(this)] = this.nbytes
-        return batch
-
-    ClipSet.batch = watched
-    changes = ("train.epochs=2", f"train.batch_size={BATCH}")
-    run_training(recipe="leap-han", store_url=store.url, annotations=str(folder / "annotations"), out=folder / "run",
-                 changes=changes, device="cpu")  # fmt: skip
-    seconds = [json.loads(line)["seconds"] for line in (folder / "run/times.jsonl").read_text().splitlines()]
-    steps = len(list(batches(int(len(store.ids) * 2 / 3), BATCH, seed=0, epoch=1)))
-    out["feature_bytes"] = sum(list(sets.values())[:2])  # train and val are in memory at once
-    out["waiting"] = sum(spent[steps : 2 * steps]) / seconds[1]
-    ClipSet.batch = plain
-
-
 def main() -> None:
-    request = json.loads(sys.argv[1])
-    if "folder" in request:  # a process of its own, for its memory
-        out: dict[str, float] = {}
-        waiting(Path(request["folder"]), out)
-        out["peak_bytes"] = peak_bytes()
-        print(json.dumps(out))
-        return
-    out = {"matrix": matrix_rate(), "step": step_rate()}
+    keep_freed_memory()  # as the trainer does
+    matrix, step = rates()
+    out = {"matrix": matrix, "step": step}
     ours, plain = scoring_seconds()
     out |= {"scoring": ours, "plain_scoring": plain}
     with tempfile.TemporaryDirectory() as folder:
-        write_features(folder, count=4800)
-        command = [sys.executable, "-W", "ignore", __file__, json.dumps({"folder": folder})]
+        write_features(folder, count=LLP_CLIPS)
+        command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("trainer_run.py")), folder]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         out |= json.loads(done.stdout.splitlines()[-1])
     print(json.dumps(out))

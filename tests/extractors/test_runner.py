@@ -4,10 +4,10 @@ import torch
 
 from extractors import registry
 from extractors.base import Extractor
-from extractors.memory import keep_freed_memory
 from extractors.runner import BatchRunner
 from extractors.views import AudioView
 from extractors.weights import WeightsSource
+from pipeline.freed_memory import keep_freed_memory
 from storage.schema import FeatureSpec
 
 
