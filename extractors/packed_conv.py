@@ -15,7 +15,7 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TOLERANCE = 1e-5
+TOLERANCE = 1e-5
 """Largest change of the example's output, relative to its largest value."""
 
 
@@ -90,35 +90,38 @@ def pack_bottlenecks(network: nn.Module, example: Tensor) -> int:
         for name, child in parent.named_children()
         if isinstance(child, Bottleneck) and isinstance(child.bn1, nn.Identity)
     ]
-    if not blocks or not _has_operators():
+    if not blocks or not has_operators():
         return 0
     with torch.inference_mode():
-        before, shapes = _input_shapes(network, example)
+        before, shapes = input_shapes(network, example, nn.Conv2d)
         for parent, name, block in blocks:
             setattr(parent, name, PackedBottleneck(block, shapes))
         change = float((network(example) - before).abs().max())
-    if not change <= _TOLERANCE * (float(before.abs().max()) or 1.0):
+    if not change <= TOLERANCE * (float(before.abs().max()) or 1.0):
         for parent, name, block in blocks:
             setattr(parent, name, block)
         return 0
     return len(blocks)
 
 
-def _has_operators() -> bool:
+def has_operators() -> bool:
+    """Whether this torch has the operators that ``torch.compile`` calls for convolutions."""
     if not torch.backends.mkldnn.is_available():
         return False
     operators = ("_reorder_convolution_weight", "_convolution_pointwise", "_convolution_pointwise_")
     return all(hasattr(torch.ops.mkldnn, name) for name in operators)
 
 
-def _input_shapes(network: nn.Module, example: Tensor) -> tuple[Tensor, dict[nn.Module, list[int]]]:
-    """The output for an example, and the shape that each convolution is given."""
+def input_shapes(
+    network: nn.Module, example: Tensor, kind: type[nn.Module]
+) -> tuple[Tensor, dict[nn.Module, list[int]]]:
+    """The output for an example, and the shape that each part of a kind is given."""
     shapes: dict[nn.Module, list[int]] = {}
 
-    def note(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        shapes[conv] = list(inputs[0].shape)
+    def note(part: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        shapes[part] = list(inputs[0].shape)
 
-    hooks = [part.register_forward_pre_hook(note) for part in network.modules() if isinstance(part, nn.Conv2d)]
+    hooks = [part.register_forward_pre_hook(note) for part in network.modules() if isinstance(part, kind)]
     try:
         return network(example).clone(), shapes
     finally:

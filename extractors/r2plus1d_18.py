@@ -13,7 +13,7 @@ from extractors.weights import WeightsSource
 from storage.schema import FeatureSpec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 FRAMES_PER_SEGMENT = 8
 
@@ -74,6 +74,12 @@ class R2Plus1D18(VisualNetwork):
 
         network.fc = nn.Identity()
         return network  # type: ignore[no-any-return]
+
+    def speed_up_on_cpu(self, network: nn.Module, example: Tensor) -> None:
+        """Run its flat convolutions as packed 2-d ones."""
+        from extractors.packed_video import pack_r2plus1d
+
+        pack_r2plus1d(network, example)
 
     def units(self, clip: Frames | Waveform) -> Units:
         """Stacks of the 8 frames of each second."""

@@ -1,0 +1,141 @@
+"""R(2+1)D on a CPU: its convolutions are flat, so they run as packed 2-d ones, ReLU and residual sum inside.
+
+A (1, k, k) convolution looks at each frame alone: frames become the batch. A (3, 1, 1) one looks at each place alone:
+time becomes the height, and all places of a frame the width. Channels lie last, so neither moves a byte.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from extractors.packed_conv import TOLERANCE, PackedConv2d, has_operators, input_shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class FlatConv3d(nn.Module):
+    """A convolution over frames, or over time, as a packed 2-d one.
+
+    Args:
+        conv: kernel ``(1, k, k)`` or ``(k, 1, 1)``, batch norm folded in.
+        input_shape: ``[clips, channels, frames, height, width]`` of the inputs to come.
+    """
+
+    def __init__(self, conv: nn.Conv3d, input_shape: list[int]) -> None:
+        super().__init__()
+        clips, channels, frames, height, width = input_shape
+        depth, stride, padding = conv.kernel_size[0], conv.stride, [int(side) for side in conv.padding]
+        self.over_time = depth > 1
+        self.skip = 1 if self.over_time else stride[0]
+        """A 1 x 1 x 1 shortcut also leaves frames out."""
+        weight = conv.weight[..., 0] if self.over_time else conv.weight[:, :, 0]
+        flat = nn.Conv2d(
+            channels,
+            conv.out_channels,
+            (depth, 1) if self.over_time else (conv.kernel_size[1], conv.kernel_size[2]),
+            stride=(stride[0], 1) if self.over_time else (stride[1], stride[2]),
+            padding=(padding[0], 0) if self.over_time else (padding[1], padding[2]),
+        ).requires_grad_(False)
+        flat.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
+        flat.bias = conv.bias
+        shape = (
+            [clips, channels, frames, height * width] if self.over_time else [clips * frames, channels, height, width]
+        )
+        self.packed = PackedConv2d(flat, shape)
+
+    def forward(self, x: Tensor, *, then: str = "none") -> Tensor:
+        """Convolve ``[clips, frames, height, width, channels]``, contiguous; so is the result."""
+        return self._lifted(self.packed(self._flat(x), then=then), x)
+
+    def add_relu_(self, x: Tensor, onto: Tensor) -> Tensor:
+        """Convolve ``x``, add it to ``onto`` in place, ReLU."""
+        return self._lifted(self.packed.add_relu_(self._flat(x), self._flat(onto, skip=1)), x)
+
+    def _flat(self, x: Tensor, *, skip: int | None = None) -> Tensor:
+        """As a channels-last batch of pictures, without copying unless frames are left out."""
+        x = x[:, :: self.skip if skip is None else skip].contiguous()
+        clips, frames, height, width, channels = x.shape
+        pictures = (clips, frames, height * width) if self.over_time else (clips * frames, height, width)
+        return x.view(*pictures, channels).permute(0, 3, 1, 2)
+
+    def _lifted(self, flat: Tensor, x: Tensor) -> Tensor:
+        last = flat.permute(0, 2, 3, 1).contiguous()
+        if self.over_time:
+            return last.view(x.shape[0], last.shape[1], x.shape[2], x.shape[3], last.shape[3])
+        return last.view(x.shape[0], -1, *last.shape[1:])
+
+
+class PackedStem(nn.Module):
+    """The first two convolutions, each with its ReLU."""
+
+    def __init__(self, stem: Any, shapes: dict[nn.Module, list[int]]) -> None:
+        super().__init__()
+        self.space, self.time = FlatConv3d(stem[0], shapes[stem[0]]), FlatConv3d(stem[3], shapes[stem[3]])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[clips, channels, frames, height, width]`` to the same, channels last."""
+        return _first(self.time(self.space(_last(x), then="relu"), then="relu"))
+
+
+class PackedBlock(nn.Module):
+    """Torchvision's video ``BasicBlock`` of two (2+1)-d convolutions. Overwrites its input where nothing is shrunk."""
+
+    def __init__(self, block: Any, shapes: dict[nn.Module, list[int]]) -> None:
+        super().__init__()
+        parts = [block.conv1[0][0], block.conv1[0][3], block.conv2[0][0], block.conv2[0][3]]
+        self.space1, self.time1, self.space2, self.time2 = (FlatConv3d(conv, shapes[conv]) for conv in parts)
+        self.shortcut = None
+        if block.downsample is not None:
+            self.shortcut = FlatConv3d(block.downsample[0], shapes[block.downsample[0]])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[clips, channels, frames, height, width]`` to the same, channels last."""
+        last = _last(x)
+        inner = self.time1(self.space1(last, then="relu"), then="relu")
+        onto = last if self.shortcut is None else self.shortcut(last)
+        return _first(self.time2.add_relu_(self.space2(inner, then="relu"), onto))
+
+
+def pack_r2plus1d(network: Any, example: Tensor) -> int:
+    """Replace stem and blocks of torchvision's R(2+1)D whose batch norms are folded.
+
+    Args:
+        network: in eval mode, on the CPU, float32, channels last; changed in place.
+        example: a batch of the usual size.
+
+    Returns:
+        How many parts were replaced; 0 where torch lacks the operators or they would change the output.
+    """
+    from torchvision.models.video.resnet import BasicBlock
+
+    if not has_operators() or any(isinstance(part, nn.BatchNorm3d) for part in network.modules()):
+        return 0
+    found: list[tuple[Any, str, nn.Module]] = [(network, "stem", network.stem)]
+    found += [
+        (parent, name, child)
+        for parent in network.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, BasicBlock)
+    ]
+    with torch.inference_mode():
+        before, shapes = input_shapes(network, example, nn.Conv3d)
+        for parent, name, part in found:
+            setattr(parent, name, (PackedStem if name == "stem" else PackedBlock)(part, shapes))
+        change = float((network(example) - before).abs().max())
+    if not change <= TOLERANCE * (float(before.abs().max()) or 1.0):
+        for parent, name, part in found:
+            setattr(parent, name, part)
+        return 0
+    return len(found)
+
+
+def _last(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 4, 1).contiguous()
+
+
+def _first(x: Tensor) -> Tensor:
+    return x.permute(0, 4, 1, 2, 3)
