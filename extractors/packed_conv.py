@@ -7,6 +7,7 @@ for the sum. Measured on two cores, ResNet-152 took 0.90 of the time, with the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
-TOLERANCE = 1e-5
+_TOLERANCE = 1e-5
 """Largest change of the example's output, relative to its largest value."""
 
 
@@ -92,16 +93,40 @@ def pack_bottlenecks(network: nn.Module, example: Tensor) -> int:
     ]
     if not blocks or not has_operators():
         return 0
+    return replace_parts(
+        network, example, blocks, nn.Conv2d, lambda name, block, shapes: PackedBottleneck(block, shapes)
+    )
+
+
+def replace_parts(
+    network: nn.Module,
+    example: Tensor,
+    parts: list[tuple[Any, str, nn.Module]],
+    kind: type[nn.Module],
+    packed: Callable[[str, nn.Module, dict[nn.Module, list[int]]], nn.Module],
+) -> int:
+    """Replace parts of a network; put all of them back if that changes the output.
+
+    Args:
+        network: changed in place.
+        example: a batch of the usual size.
+        parts: parent, name in it, and the part itself.
+        kind: of the modules whose input shapes ``packed`` needs.
+        packed: gives the new part, from the name, the part and the shapes.
+
+    Returns:
+        How many were replaced; 0 if they were put back.
+    """
     with torch.inference_mode():
-        before, shapes = input_shapes(network, example, nn.Conv2d)
-        for parent, name, block in blocks:
-            setattr(parent, name, PackedBottleneck(block, shapes))
+        before, shapes = input_shapes(network, example, kind)
+        for parent, name, part in parts:
+            setattr(parent, name, packed(name, part, shapes))
         change = float((network(example) - before).abs().max())
-    if not change <= TOLERANCE * (float(before.abs().max()) or 1.0):
-        for parent, name, block in blocks:
-            setattr(parent, name, block)
-        return 0
-    return len(blocks)
+    if change <= _TOLERANCE * (float(before.abs().max()) or 1.0):
+        return len(parts)
+    for parent, name, part in parts:
+        setattr(parent, name, part)
+    return 0
 
 
 def has_operators() -> bool:

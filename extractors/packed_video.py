@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
-from extractors.packed_conv import TOLERANCE, PackedConv2d, has_operators, input_shapes
+from extractors.packed_conv import PackedConv2d, has_operators, replace_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,16 +120,13 @@ def pack_r2plus1d(network: Any, example: Tensor) -> int:
         for name, child in parent.named_children()
         if isinstance(child, BasicBlock)
     ]
-    with torch.inference_mode():
-        before, shapes = input_shapes(network, example, nn.Conv3d)
-        for parent, name, part in found:
-            setattr(parent, name, (PackedStem if name == "stem" else PackedBlock)(part, shapes))
-        change = float((network(example) - before).abs().max())
-    if not change <= TOLERANCE * (float(before.abs().max()) or 1.0):
-        for parent, name, part in found:
-            setattr(parent, name, part)
-        return 0
-    return len(found)
+    return replace_parts(
+        network,
+        example,
+        found,
+        nn.Conv3d,
+        lambda name, part, shapes: (PackedStem if name == "stem" else PackedBlock)(part, shapes),
+    )
 
 
 def _last(x: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
 """Pillow's resize of the part of a picture that is kept, to the last bit, in compiled code.
 
 Pillow resizes a whole picture, of which a centre crop then throws a third away, and copies it to four channels and
-back.
-Here the same two passes with the same integer weights run over the kept part only, in half the time. Compiling takes a
-process about a second, so Pillow itself resizes its first frames. The width comes first, as when the published features
-were made: Pillow 13 begins with the height where that shrinks much more.
+back. Here the same two passes with the same integer weights run over the kept part only, in half the time. Compiling
+takes a process about a second, so Pillow itself resizes its first frames. The width comes first, as when the published
+features were made: Pillow 13 begins with the height where that shrinks much more.
 """
 
 from __future__ import annotations
