@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,62 +28,56 @@ _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}
 _resized = 0
 
 
-def resize_part(
-    image: Pixels,
-    height: int,
-    width: int,
-    *,
-    top: int,
-    left: int,
-    rows: int,
-    columns: int,
-    interpolation: Interpolation,
-) -> Pixels:
+class Part(TypedDict):
+    """The part of a resized picture that is kept.
+
+    Attributes:
+        top: first row kept.
+        left: first column kept.
+        rows: how many are kept.
+        columns: how many are kept.
+        interpolation: ``bilinear`` or ``bicubic``, both antialiased.
+    """
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+    interpolation: Interpolation
+
+
+def resize_part(image: Pixels, height: int, width: int, **part: Unpack[Part]) -> Pixels:
     """``resize`` and then ``crop``, as Pillow does them.
 
     Args:
         image: ``[height, width, 3]`` uint8 RGB.
         height: of the whole resized picture.
         width: of the whole resized picture.
-        top: first row kept.
-        left: first column kept.
-        rows: how many are kept.
-        columns: how many are kept.
-        interpolation: ``bilinear`` or ``bicubic``, both antialiased.
+        part: what is kept, see :class:`Part`.
 
     Returns:
         ``[rows, columns, 3]`` uint8.
     """
     global _resized
+    inside = slice(part["top"], part["top"] + part["rows"]), slice(part["left"], part["left"] + part["columns"])
     if image.shape[:2] == (height, width):
-        return image[top : top + rows, left : left + columns]
+        return image[inside]
     _resized += 1
     if _resized <= PILLOW_FIRST:
-        method = _FILTERS[interpolation]
+        method = _FILTERS[part["interpolation"]]
         # One pass at a time: Pillow 13 begins with the height where that shrinks much more, older ones never did.
         whole = np.asarray(
             Image.fromarray(image).resize((width, image.shape[0]), method).resize((width, height), method)
         )
-        return whole[top : top + rows, left : left + columns]
-    return resize_compiled(
-        image, height, width, top=top, left=left, rows=rows, columns=columns, interpolation=interpolation
-    )
+        return whole[inside]
+    return resize_compiled(image, height, width, **part)
 
 
-def resize_compiled(
-    image: Pixels,
-    height: int,
-    width: int,
-    *,
-    top: int,
-    left: int,
-    rows: int,
-    columns: int,
-    interpolation: Interpolation,
-) -> Pixels:
+def resize_compiled(image: Pixels, height: int, width: int, **part: Unpack[Part]) -> Pixels:
     """As :func:`resize_part`, always in compiled code."""
-    x_first, x_weights = _taps(image.shape[1], width, left, columns, interpolation)
-    y_first, y_weights = _taps(image.shape[0], height, top, rows, interpolation)
+    rows, columns, interpolation = part["rows"], part["columns"], part["interpolation"]
+    x_first, x_weights = _taps(image.shape[1], width, part["left"], columns, interpolation)
+    y_first, y_weights = _taps(image.shape[0], height, part["top"], rows, interpolation)
     first, last = int(y_first.min()), int(y_first.max()) + y_weights.shape[1]
     needed = np.ascontiguousarray(image[first:last])
     middle, total = np.empty((last - first, columns * 3), dtype=np.uint8), np.empty(columns * 3, dtype=np.int32)
