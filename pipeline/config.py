@@ -24,7 +24,7 @@ class FeaturesRecipe:
     Attributes:
         audio: feature array of the sound.
         visual_2d: feature array of frames.
-        visual_3d: feature array of stacks of frames.
+        visual_3d: feature array of stacks of frames; empty where the model reads none.
         labels: label embeddings ``labels/<name>``; empty where the model needs none or learns its own.
         pseudo_labels: ``pseudo_labels/<name>``; empty for training on weak labels alone.
     """
@@ -34,6 +34,11 @@ class FeaturesRecipe:
     visual_3d: str = "r2plus1d_18"
     labels: str = ""
     pseudo_labels: str = ""
+
+    def streams(self) -> dict[str, str]:
+        """Arrays by stream, those that are named."""
+        every = {"audio": self.audio, "visual_2d": self.visual_2d, "visual_3d": self.visual_3d}
+        return {stream: name for stream, name in every.items() if name}
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ def run_predictions(
     from pipeline.training.checkpoint import find_checkpoint, load_weights
     from pipeline.training.predict import predict
     from pipeline.training.setup import fresh_model, load_labels, sized_config
+    from pipeline.training.task import task_of
 
     recipe, best = recipe_of(run), find_checkpoint(run / "best")
     if best is None:
@@ -172,7 +173,7 @@ def run_predictions(
     model = fresh_model(sized_config(recipe, store, annotations.dataset, labels), recipe.train.seed)
     load_weights(best, model)
     clips = load_split(store, annotations, recipe.features, split, missing=cast("Missing", missing))
-    return {"id": np.asarray(clips.annotations.ids), **predict(model, clips, labels)}
+    return {"id": np.asarray(clips.annotations.ids), **predict(model, clips, labels, parts=task_of(recipe).parts)}
 
 
 def recipe_of(run: Path) -> Recipe:
@@ -186,7 +187,7 @@ def recipe_of(run: Path) -> Recipe:
     return load_recipe(run / "recipe.toml")
 
 
-def final_scores(run: Path, store: Any, annotations: Annotations, *, missing: str, console: Any) -> dict[str, Any]:
+def final_scores(run: Path, store: Any, annotations: Any, *, missing: str, console: Any) -> dict[str, Any]:
     """Evaluate a run's best epoch on every split that has truth and clips; write predictions, scores and the table."""
     recipe, out = recipe_of(run), dict[str, Any]()
     rows: dict[str, ParsingScores] = {}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Recipe
-from pipeline.data.dataset import STREAMS, label_vectors
+from pipeline.data.dataset import label_vectors
 from pipeline.data.dataset_description import DatasetDescription
 from pipeline.models.config import LEAPConfig, ModelConfig, ParserConfig
 from pipeline.models.config_tables import model_config
@@ -23,6 +23,7 @@ from pipeline.models.parser import Parser
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
+STREAMS = ("audio", "visual_2d", "visual_3d")
 _PACKAGES = ("avvp-pipeline", "torch", "numpy", "accelerate", "zarr")
 
 
@@ -35,12 +36,11 @@ def sized_config(
         InvalidInput: If the model needs label embeddings and the recipe names none, or it cannot take the features.
     """
     config = model_config(recipe.model)
-    dims = {stream: store.spec(getattr(recipe.features, stream)).dim for stream in STREAMS}
-    features = replace(
-        config.features,
-        audio_dim=dims["audio"], visual_2d_dim=dims["visual_2d"], visual_3d_dim=dims["visual_3d"],
-        audio_map=store.spec(recipe.features.audio).steps % dataset.segments != 0,
-    )  # fmt: skip
+    dims = {f"{stream}_dim": store.spec(name).dim for stream, name in recipe.features.streams().items()}
+    if absent := [f"features.{stream}" for stream in STREAMS if f"{stream}_dim" not in dims]:
+        raise InvalidInput(f"{recipe.name}: {', '.join(absent)} is empty, but this model reads it. Name an array")
+    audio_map = store.spec(recipe.features.audio).steps % dataset.segments != 0
+    features = replace(config.features, **dims, audio_map=audio_map)
     sized = replace(config, features=features, classes=len(dataset.classes), segments=dataset.segments)
     if isinstance(sized, ParserConfig) and isinstance(sized.decoder, LEAPConfig):
         sized = replace(sized, decoder=replace(sized.decoder, label_dim=0 if labels is None else labels.shape[1]))
@@ -79,8 +79,7 @@ def fresh_model(config: ModelConfig, seed: int) -> Parser | MMCSE:
 def provenance(recipe: Recipe, store: FeatureStore) -> dict[str, Any]:
     """Where a run's numbers come from: arrays of the store, code and packages."""
     arrays = {}
-    for stream in STREAMS:
-        name = getattr(recipe.features, stream)
+    for name in recipe.features.streams().values():
         arrays[name] = {"fingerprint": store.fingerprint(name), **store.provenance(name).to_json()}
     return {
         "store": store.url,
