@@ -30,7 +30,7 @@ class Vgg19Pool5(SecondNetwork):
     16 frames a second it shows most frames twice.
 
     Source: Simonyan and Zisserman, Very deep convolutional networks for large-scale image recognition, ICLR 2015;
-    Tian et al., Audio-visual event localization in unconstrained videos, ECCV 2018, section 6.1.
+    Tian et al., Audio-visual event localization in unconstrained videos, ECCV 2018.
     """
 
     describes: ClassVar[str] = "VGG-19 (ImageNet V1) pool5 maps of each second, 7 x 7 x 512, mean over frames"

@@ -185,8 +185,8 @@ class LEAPDecoder(nn.Module):
             labels: text embeddings ``[classes, label_dim]``, or one such for each clip.
         """
         queries = self.labels(labels)
-        audio_labels, audio_scores = self._ask(self.audio_blocks, queries, streams.audio)
-        visual_labels, visual_scores = self._ask(self.visual_blocks, queries, streams.visual)
+        audio_labels, audio_scores = ask_labels(self.audio_blocks, queries, streams.audio, output=self.output)
+        visual_labels, visual_scores = ask_labels(self.visual_blocks, queries, streams.visual, output=self.output)
         audio_logits, visual_logits = (scores.mean(dim=1).transpose(1, 2) for scores in (audio_scores, visual_scores))
         audio_video = self.audio_video(audio_labels).squeeze(-1).sigmoid()
         visual_video = self.visual_video(visual_labels).squeeze(-1).sigmoid()
@@ -202,15 +202,26 @@ class LEAPDecoder(nn.Module):
             attention=Encoded(audio_scores, visual_scores),
         )
 
-    def _ask(self, blocks: nn.ModuleList, labels: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
-        """Label embeddings and scores of the block, or blocks, that :attr:`output` names."""
-        found, scores = [], []
-        for number, block in enumerate(blocks, start=1):
-            read = self.output == "average" or number == len(blocks)
-            labels, block_scores = block(labels, stream, with_scores=read)
-            if read:
-                found.append(labels)
-                scores.append(block_scores)
-        if len(found) == 1:
-            return found[0], scores[0]
-        return torch.stack(found).mean(dim=0), torch.stack(scores).mean(dim=0)
+
+def ask_labels(blocks: nn.ModuleList, labels: Tensor, stream: Tensor, *, output: BlockOutput) -> tuple[Tensor, Tensor]:
+    """Label embeddings and scores of the block, or blocks, that ``output`` names.
+
+    Args:
+        blocks: a stack of :class:`LEAPBlock`.
+        labels: ``[clips or 1, classes, dim]``.
+        stream: ``[clips, segments, dim]``.
+        output: see :class:`LEAPDecoder`.
+
+    Returns:
+        ``[clips, classes, dim]``, and scores ``[clips, heads, classes, segments]``.
+    """
+    found, scores = [], []
+    for number, block in enumerate(blocks, start=1):
+        read = output == "average" or number == len(blocks)
+        labels, block_scores = block(labels, stream, with_scores=read)
+        if read:
+            found.append(labels)
+            scores.append(block_scores)
+    if len(found) == 1:
+        return found[0], scores[0]
+    return torch.stack(found).mean(dim=0), torch.stack(scores).mean(dim=0)
