@@ -39,6 +39,11 @@ class ClipLabels:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def judged(self) -> bool:
+        """Whether the truth of any row is known, second by second."""
+        return True
+
     def split(self, name: str) -> Self:
         """The rows of one split.
 

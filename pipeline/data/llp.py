@@ -42,6 +42,11 @@ class Annotations(ClipLabels):
     defects: tuple[Defect, ...] = ()
 
     @property
+    def judged(self) -> bool:
+        """Whether the truth of any row is known."""
+        return bool(self.has_ground_truth.any())
+
+    @property
     def audio_visual(self) -> Bools:
         """``[videos, segments, classes]`` bool: heard and seen in the same segment."""
         return self.audio & self.visual

@@ -11,7 +11,7 @@ from pipeline.config import Recipe
 from pipeline.data.dataset import Batch
 from pipeline.data.llp import Annotations, load_annotations
 from pipeline.metrics.decisions import decide
-from pipeline.metrics.parsing import parsing_scores
+from pipeline.metrics.parsing import SCORES, parsing_scores
 from pipeline.models.predictions import Predictions
 from pipeline.training.losses import Targets, compute_loss
 from pipeline.training.task import Found
@@ -22,6 +22,7 @@ class Parsing:
 
     dataset = "llp"
     parts: tuple[str, ...] = ("audio_segment", "visual_segment", "union_video", "audio_video", "visual_video")
+    score_names: tuple[str, ...] = SCORES
 
     def load_labels(self, folder: str, *, dataset: str) -> Annotations:
         """Weak labels of every clip, and the truth of both modalities where it is known."""

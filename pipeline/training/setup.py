@@ -36,6 +36,10 @@ def sized_config(
         InvalidInput: If the model needs label embeddings and the recipe names none, or it cannot take the features.
     """
     config = model_config(recipe.model)
+    if isinstance(config, LocalizerConfig) != (recipe.task == "localization"):
+        raise InvalidInput(
+            f"{recipe.name}: task is {recipe.task}, but its model is a {config.name}. Change one of them"
+        )
     dims = {f"{stream}_dim": store.spec(name).dim for stream, name in recipe.features.streams().items()}
     read = ("audio", "visual_2d") if isinstance(config, LocalizerConfig) else ("audio", "visual_2d", "visual_3d")
     if wrong := [f"features.{stream}" for stream in read if f"{stream}_dim" not in dims]:

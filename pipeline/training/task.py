@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline.config import Recipe
 from pipeline.data.clip_labels import ClipLabels
 from pipeline.data.dataset import Batch
+from storage.errors import InvalidInput
 
 Found = Mapping[str, NDArray[np.float32]]
 """What a model says of a set of clips, by name of :attr:`Task.parts`."""
@@ -24,10 +25,12 @@ class Task(Protocol):
     Attributes:
         dataset: the description that is taken where none is named.
         parts: names of a model's outputs that scores are made of, ``[clips, ...]`` each.
+        score_names: names of the scores.
     """
 
     dataset: str
     parts: tuple[str, ...]
+    score_names: tuple[str, ...]
 
     def load_labels(self, folder: str, *, dataset: str) -> ClipLabels:
         """The labels of all splits.
@@ -59,7 +62,16 @@ class Task(Protocol):
 
 
 def task_of(recipe: Recipe) -> Task:
-    """The task that a recipe names."""
+    """The task that a recipe names.
+
+    Raises:
+        InvalidInput: If the recipe chooses its best epoch by a score that the task has not.
+    """
+    from pipeline.training.localization import Localization
     from pipeline.training.parsing import Parsing
 
-    return Parsing()
+    task: Task = Localization() if recipe.task == "localization" else Parsing()
+    if recipe.train.select not in task.score_names:
+        choices = ", ".join(task.score_names)
+        raise InvalidInput(f"{recipe.name}: train.select: expected one of {choices}, got {recipe.train.select!r}")
+    return task
