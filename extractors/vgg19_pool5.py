@@ -23,11 +23,11 @@ class Vgg19Pool5(SecondNetwork):
     the published AVE features.
 
     What is known of the published recipe: VGG-19, ImageNet, pool5, 16 frames a second, their mean. Which frames of a
-    second, how they were resized, and the very weights are not published beside the features (the repository works with
-    Keras, whose VGG-19 weights are not torchvision's and take other pixel values). So these features are of the same
+    second, how they were resized and which weights is in scripts that were not at hand; the repository asks for Keras,
+    whose VGG-19 has other weights than torchvision's and takes other pixel values. So these features are of the same
     kind as the published ones, and not equal to them. Frames are squashed here, so that the map covers all of the
-    picture; ``uniform`` sampling spreads the 16 evenly. ``published`` sampling repeats LLP's scripts, not AVE's: at
-    16 frames a second it shows most frames twice.
+    picture; ``uniform`` sampling spreads the 16 evenly. ``published`` sampling repeats LLP's scripts, not AVE's: at 16
+    frames a second it shows most frames twice.
 
     Source: Simonyan and Zisserman, Very deep convolutional networks for large-scale image recognition, ICLR 2015;
     Tian et al., Audio-visual event localization in unconstrained videos, ECCV 2018.

@@ -77,6 +77,26 @@ def test_the_same_seed_gives_the_same_bytes(easy, tmp_path):
     assert (tmp_path / "a/metrics.jsonl").read_bytes() == (tmp_path / "b/metrics.jsonl").read_bytes()
 
 
+def test_runs_are_compared_in_pairs(easy, tmp_path, capsys):
+    labels = load_events(easy / "annotations").split("test")
+    right, wrong = labels.one_hot * 1.0, np.roll(labels.one_hot, 1, axis=2) * 1.0
+    for name, segment in (("good", right), ("half", np.where(np.arange(10)[:, None] < 5, right, wrong))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.toml").write_text(load_recipe("avel-ave").to_toml())
+        np.savez(tmp_path / name / "predictions-test.npz", id=np.asarray(labels.ids), segment=segment)
+    runs = [str(tmp_path / name) for name in ("good", "half")]
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *runs, "--annotations", str(easy / "annotations")])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "half minus good: accuracy -50.00 [-50.0, -50.0]" in out
+    assert "| half | 50.00 |" in out
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *runs, "--annotations", str(easy / "annotations"), "--picture", "x=y.svg"])
+    assert ended.value.code == 2
+    assert "--subset and --picture are for parsing" in capsys.readouterr().err
+
+
 def test_anyones_predictions_are_scored(easy, tmp_path, capsys):
     labels = load_events(easy / "annotations").split("test")
     file = tmp_path / "p.npz"
