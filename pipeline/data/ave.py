@@ -24,6 +24,7 @@ from storage.errors import InvalidInput
 COLUMNS = ("Category", "VideoID", "Quality", "StartTime", "EndTime")
 EVERYTHING = "Annotations.txt"
 _SEPARATOR = "&"
+_AGAIN = "#"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,20 @@ class EventLabels(ClipLabels):
         """``[videos, classes]``: the share of each class, background included, in a video's segments."""
         shares: NDArray[np.float32] = self.one_hot.mean(axis=1, dtype=np.float32)
         return shares
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """Counts a split: clips, those without an event, segments with one, and rows whose video came before."""
+        found = {}
+        for name in dict.fromkeys(self.splits):
+            part = self.split(name)
+            happens = part.segments != self.background
+            found[name] = {
+                "clips": len(part),
+                "without_event": int((~happens.any(axis=1)).sum()),
+                "event_segments": int(happens.sum()),
+                "annotated_again": sum(_AGAIN in row for row in part.ids),
+            }
+        return found
 
     def with_shares(self) -> Self:
         """The same labels with :attr:`shares` for ``weak``."""
@@ -164,5 +179,5 @@ def _names(rows: list[EventRow]) -> tuple[str, ...]:
     names = []
     for row in rows:
         seen[row.clip] += 1
-        names.append(row.clip if seen[row.clip] == 1 else f"{row.clip}#{seen[row.clip]}")
+        names.append(row.clip if seen[row.clip] == 1 else f"{row.clip}{_AGAIN}{seen[row.clip]}")
     return tuple(names)

@@ -88,6 +88,8 @@ def load_annotations(
             are defects.
     """
     known = dataset if isinstance(dataset, DatasetDescription) else load_description(dataset)
+    if known.event_files and not known.weak_files:
+        raise InvalidInput(f"{known.source}: is a dataset of event localization: it has event_files, and no weak_files")
     place = Path(folder).expanduser()
     weak = _read_weak_files(place, known)
     dense = _read_dense_files(place, known)

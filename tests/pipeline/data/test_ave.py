@@ -3,6 +3,7 @@ import pytest
 
 from pipeline.data.ave import load_events
 from pipeline.data.dataset_description import load_description
+from pipeline.data.llp import load_annotations
 from storage.errors import InvalidInput
 
 HEADER = "Category&VideoID&Quality&StartTime&EndTime\n"
@@ -90,3 +91,5 @@ def test_a_folder_or_a_description_that_does_not_fit(tmp_path):
         load_events(tmp_path)
     with pytest.raises(InvalidInput, match="llp: names no background and event_files"):
         load_events(tmp_path, dataset="llp")
+    with pytest.raises(InvalidInput, match="ave: is a dataset of event localization"):
+        load_annotations(tmp_path, dataset="ave")
