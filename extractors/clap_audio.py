@@ -129,6 +129,7 @@ class Clap(Extractor):
         import torch
 
         from extractors import runtime
+        from extractors.window_attention import fuse_window_attention
 
         self._device = torch.device(runtime.pick_device(device))
         self._precision = runtime.check_precision(precision, self._device.type)
@@ -143,6 +144,7 @@ class Clap(Extractor):
             load_into(network, state, path=weights.path, ignore=TEXT_KEYS)
             if "logit_scale_a" in state:
                 self.logit_scale = math.exp(float(state["logit_scale_a"]))
+        fuse_window_attention(network)
         network = network.eval().requires_grad_(False).to(self._device)
         self._branch: Any = network["audio_branch"]
         self._projection: Any = network["audio_projection"]
@@ -177,8 +179,11 @@ class Clap(Extractor):
         with runtime.autocast(self._device.type, self._precision):
             image = branch.reshape_wav2img(branch.bn0(mel.transpose(1, 3)).transpose(1, 3))
             tokens = branch.patch_embed(image, longer_idx=[])
-            for layer in branch.layers:
-                tokens, _ = layer(tokens)
+            for layer in branch.layers:  # not called itself: it collects attention weights, which nothing here reads
+                for block in layer.blocks:
+                    tokens, _ = block(tokens)
+                if layer.downsample is not None:
+                    tokens = layer.downsample(tokens)
             feature_map = group_tokens(branch.norm(tokens))
             embedding = self._projection(feature_map.mean(dim=1))
         return normalize(embedding.float(), dim=-1), feature_map.float()

@@ -1,7 +1,8 @@
 """R(2+1)D on a CPU: its convolutions are flat, so they run as packed 2-d ones, ReLU and residual sum inside.
 
 A (1, k, k) convolution looks at each frame alone: frames become the batch. A (3, 1, 1) one looks at each place alone:
-time becomes the height, and all places of a frame the width. Channels lie last, so neither moves a byte.
+time becomes the height, and all places of a frame the width. Channels lie last, so neither moves a byte. Most of those
+over frames run as Winograd's (:mod:`extractors.winograd`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from extractors.packed_conv import PackedConv2d, has_operators, replace_parts
+from extractors.packed_conv import has_operators, packed_conv, replace_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +45,7 @@ class FlatConv3d(nn.Module):
         shape = (
             [clips, channels, frames, height * width] if self.over_time else [clips * frames, channels, height, width]
         )
-        self.packed = PackedConv2d(flat, shape)
+        self.packed: Any = packed_conv(flat, shape)
 
     def forward(self, x: Tensor, *, then: str = "none") -> Tensor:
         """Convolve ``[clips, frames, height, width, channels]``, contiguous; so is the result."""

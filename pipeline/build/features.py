@@ -258,7 +258,7 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     """Build a network and what runs its batches."""
     from extractors.runner import BatchRunner
     from extractors.runtime import pick_device
-    from pipeline.freed_memory import keep_freed_memory
+    from pipeline.freed_memory import give_back_freed_memory, keep_freed_memory
 
     if item.extractor.name in run.networks:
         return run.networks[item.extractor.name]
@@ -266,6 +266,7 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     keep_freed_memory()
     run.reporter.loading(item.extractor.name, item.weights.identity)
     item.extractor.load(item.weights, device=device, precision=run.options.precision)
+    give_back_freed_memory()  # weights as the file has them, before they are laid out for the processor
     loaded = LoadedBackbone(
         item.extractor, BatchRunner(item.extractor, device=device, compiled=run.options.compile_networks)
     )

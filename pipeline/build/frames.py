@@ -22,6 +22,7 @@ from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.build.decord_module import decord_module
 from pipeline.build.media import MediaProblem, codec_words, open_media, own_words
 from pipeline.build.timeline import VideoTrack
 from storage.schema import Status
@@ -161,9 +162,7 @@ def _read_with_decord(
     path: str, track: VideoTrack, indices: Sequence[int], size: tuple[int, int]
 ) -> Iterator[tuple[int, Rgb]]:
     """Frames until decord fails, disagrees about the times or has enough; what is missing is PyAV's to read."""
-    import decord
-
-    decord.logging.set_level(decord.logging.QUIET)
+    decord = decord_module()
     try:
         reader = decord.VideoReader(os.path.abspath(path), num_threads=1)
         if len(reader) != len(track.pts):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.build.decode import decode_clip
+from pipeline.build.decord_module import decord_module
 from pipeline.build.slab import DecodeReport, DecodeRequest
 
 _PR_SET_PDEATHSIG = 1
@@ -144,9 +145,7 @@ def start_worker(parent: int) -> None:
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     # On a CPU a network's threads wait for the slowest: a decoder on one of their cores would hold up all of them.
     os.nice(_NICENESS)
-    import decord
-
-    decord.logging.set_level(decord.logging.QUIET)
+    decord_module()
 
 
 def _leave_with(parent: int) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.models.dropout import Dropout
+from pipeline.models.twin import TwinLinear, linear
 
 Start = Literal["packed", "copies"]
 
@@ -26,21 +26,23 @@ class Attention(nn.Module):
         start: how the published code starts its weights. ``packed``: as ``torch.nn.MultiheadAttention`` (HAN, VALOR,
             MM-CSE). ``copies``: query, key, value and output start as copies of one linear layer (MM-Pyramid, LEAP).
         project_output: whether a linear layer follows the heads.
+        twin: whether each of two streams has an attention of its own; all tensors then begin with ``[2, ...]``.
 
     Source: Vaswani et al., Attention Is All You Need, https://arxiv.org/abs/1706.03762, section 3.2.2.
     """
 
     def __init__(
-        self, dim: int, *, heads: int, dropout: float = 0.1, start: Start = "packed", project_output: bool = True
-    ) -> None:
+        self, dim: int, *, heads: int, dropout: float = 0.1, start: Start = "packed", project_output: bool = True,
+        twin: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         if heads < 1 or dim % heads:
             raise ValueError(f"{heads} heads do not divide {dim} dimensions")
         self.heads = heads
         self.dropout = Dropout(dropout)
-        self.query = nn.Linear(dim, dim)
-        self.key_value = nn.Linear(dim, 2 * dim)
-        self.output = nn.Linear(dim, dim) if project_output else None
+        self.query = linear(dim, dim, twin=twin)
+        self.key_value = linear(dim, 2 * dim, twin=twin)
+        self.output = linear(dim, dim, twin=twin) if project_output else None
         self._start_packed(dim) if start == "packed" else self._start_as_copies()
 
     def forward(self, query: Tensor, memory: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -72,37 +74,31 @@ class Attention(nn.Module):
         if mask is not None:
             scores = scores.masked_fill(~mask, -math.inf)
         weights = self.dropout(scores.softmax(dim=-1))
-        mixed = torch.matmul(weights, value).transpose(1, 2).flatten(2)
+        mixed = torch.matmul(weights, value).transpose(-3, -2).flatten(-2)
         return (mixed if self.output is None else self.output(mixed)), weights
 
     def _split(self, tensor: Tensor) -> Tensor:
-        return torch.unflatten(tensor, -1, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(tensor, -1, (self.heads, -1)).transpose(-3, -2)
 
     def _start_packed(self, dim: int) -> None:
         bound = math.sqrt(6.0 / (dim + 3 * dim))  # Xavier's for one [3 dim, dim] matrix
-        for linear in (self.query, self.key_value):
-            nn.init.uniform_(linear.weight, -bound, bound)
-            nn.init.zeros_(linear.bias)
+        for layer in (self.query, self.key_value):
+            nn.init.uniform_(layer.weight, -bound, bound)
+            nn.init.zeros_(layer.bias)
         if self.output is not None:
             nn.init.zeros_(self.output.bias)
 
     @torch.no_grad()
     def _start_as_copies(self) -> None:
-        self.key_value.weight.copy_(self.query.weight.repeat(2, 1))
-        self.key_value.bias.copy_(self.query.bias.repeat(2))
+        rows = 2 if isinstance(self.key_value, TwinLinear) else 0
+        self.key_value.weight.copy_(torch.cat([self.query.weight] * 2, dim=rows))
+        self.key_value.bias.copy_(torch.cat([self.query.bias] * 2, dim=-1))
         if self.output is not None:
-            start_alike([self.query, self.output])
+            self.output.load_state_dict(self.query.state_dict())
 
 
 class FeedForward(nn.Sequential):
-    """Two linear layers with ReLU and dropout between; ``[..., dim]`` to ``[..., dim]``."""
+    """Two linear layers with ReLU and dropout between; ``[..., dim]`` to ``[..., dim]``, ``twin`` as above."""
 
-    def __init__(self, dim: int, hidden: int, *, dropout: float) -> None:
-        super().__init__(nn.Linear(dim, hidden), nn.ReLU(), Dropout(dropout), nn.Linear(hidden, dim))
-
-
-@torch.no_grad()
-def start_alike(modules: Sequence[nn.Module]) -> None:
-    """Start several modules from the first one's weights, as published code does by deep copies of one layer."""
-    for module in modules[1:]:
-        module.load_state_dict(modules[0].state_dict())
+    def __init__(self, dim: int, hidden: int, *, dropout: float, twin: bool = False) -> None:
+        super().__init__(linear(dim, hidden, twin=twin), nn.ReLU(), Dropout(dropout), linear(hidden, dim, twin=twin))

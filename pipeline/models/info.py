@@ -15,6 +15,7 @@ from pipeline.models.localization import Localizer
 from pipeline.models.mmcse import MMCSE
 from pipeline.models.official import official_layout
 from pipeline.models.parser import Parser
+from pipeline.models.twin import TwinNorm
 
 _OPERATIONS_A_NORMALISED_VALUE = 5
 """As fvcore counts an affine layer norm."""
@@ -108,7 +109,7 @@ class _NormCounter:
 
     def __init__(self, model: nn.Module) -> None:
         self.values = 0
-        found = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
+        found = [module for module in model.modules() if isinstance(module, nn.LayerNorm | TwinNorm)]
         self._hooks = [module.register_forward_hook(self._count) for module in found]
 
     def _count(self, module: nn.Module, inputs: object, output: Tensor) -> None:

@@ -7,9 +7,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.attention import Attention, FeedForward, start_alike
+from pipeline.models.attention import Attention, FeedForward
 from pipeline.models.dropout import Dropout
 from pipeline.models.predictions import Encoded, Predictions, UnionRule, union_probability
+from pipeline.models.twin import TwinLinear, start_alike
+from pipeline.models.twin import norm as norm_layer
 
 BlockOutput = Literal["last", "first", "average"]
 BlockNorm = Literal["published", "paper"]
@@ -27,6 +29,7 @@ class LEAPBlock(nn.Module):
         norm: ``published``: layer norms on the labels before each sublayer; the block's scores come from asking
             again with the updated labels, un-normalised. ``paper``: layer norms on what each sublayer gives, no
             output projection, and the scores are those that updated the labels.
+        twin: whether each of two streams has a block of its own; all tensors then begin with ``[2, ...]``.
 
     Source: LEAP (Zhou et al., ECCV 2024, https://arxiv.org/abs/2407.08126), equation 3; its published code.
     """
@@ -40,17 +43,18 @@ class LEAPBlock(nn.Module):
         dropout: float,
         attention_dropout: float,
         norm: BlockNorm = "published",
+        twin: bool = False,
     ) -> None:
         super().__init__()
         if norm not in get_args(BlockNorm):
             raise ValueError(f"norm {norm!r}: expected one of {', '.join(get_args(BlockNorm))}")
         self.norm = norm
         self.attention = Attention(
-            dim, heads=heads, dropout=attention_dropout, start="copies", project_output=norm == "published"
+            dim, heads=heads, dropout=attention_dropout, start="copies", project_output=norm == "published", twin=twin
         )
-        self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout)
-        self.attention_norm = nn.LayerNorm(dim)
-        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout, twin=twin)
+        self.attention_norm = norm_layer(dim, twin=twin)
+        self.feed_forward_norm = norm_layer(dim, twin=twin)
         self.dropout = Dropout(dropout)
 
     def forward(self, labels: Tensor, stream: Tensor, *, with_scores: bool = True) -> tuple[Tensor, Tensor | None]:
@@ -122,7 +126,7 @@ class LEAPDecoder(nn.Module):
         dim: of segments and labels.
         classes: how many.
         label_dim: of the given text embeddings; 0 learns the embeddings instead.
-        blocks: in each stack.
+        blocks: in each modality's stack.
         heads: of the attentions.
         feed_forward: hidden width.
         dropout: on residual branches and inside feed-forward blocks.
@@ -160,22 +164,20 @@ class LEAPDecoder(nn.Module):
         self.output: BlockOutput = output
         self.union: UnionRule = union
         self.labels = LabelQueries(dim, label_dim=label_dim, classes=classes)
-        self.audio_blocks, self.visual_blocks = (
-            nn.ModuleList(
-                LEAPBlock(
-                    dim,
-                    heads=heads,
-                    feed_forward=feed_forward,
-                    dropout=dropout,
-                    attention_dropout=attention_dropout,
-                    norm=norm,
-                )
-                for _ in range(1 if output == "first" else blocks)
+        self.blocks = nn.ModuleList(
+            LEAPBlock(
+                dim,
+                heads=heads,
+                feed_forward=feed_forward,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                norm=norm,
+                twin=True,
             )
-            for _ in range(2)
+            for _ in range(1 if output == "first" else blocks)
         )
-        start_alike([*self.audio_blocks, *self.visual_blocks])
-        self.audio_video, self.visual_video = nn.Linear(dim, 1), nn.Linear(dim, 1)
+        start_alike(list(self.blocks))
+        self.video = TwinLinear(dim, 1)
 
     def forward(self, streams: Encoded, labels: Tensor | None = None) -> Predictions:
         """Decode.
@@ -184,22 +186,21 @@ class LEAPDecoder(nn.Module):
             streams: ``[clips, segments, dim]`` a modality.
             labels: text embeddings ``[classes, label_dim]``, or one such for each clip.
         """
+        both = torch.stack(streams)
         queries = self.labels(labels)
-        audio_labels, audio_scores = ask_labels(self.audio_blocks, queries, streams.audio, output=self.output)
-        visual_labels, visual_scores = ask_labels(self.visual_blocks, queries, streams.visual, output=self.output)
-        audio_logits, visual_logits = (scores.mean(dim=1).transpose(1, 2) for scores in (audio_scores, visual_scores))
-        audio_video = self.audio_video(audio_labels).squeeze(-1).sigmoid()
-        visual_video = self.visual_video(visual_labels).squeeze(-1).sigmoid()
+        found, scores = ask_labels(self.blocks, queries.expand(len(both), *queries.shape), both, output=self.output)
+        logits = scores.mean(dim=2).transpose(2, 3)
+        segment, video = logits.sigmoid(), self.video(found).squeeze(-1).sigmoid()
         return Predictions(
-            audio_segment=audio_logits.sigmoid(),
-            visual_segment=visual_logits.sigmoid(),
-            audio_video=audio_video,
-            visual_video=visual_video,
-            union_video=union_probability(audio_video, visual_video, rule=self.union),
-            audio_logits=audio_logits,
-            visual_logits=visual_logits,
-            label_features=Encoded(audio_labels, visual_labels),
-            attention=Encoded(audio_scores, visual_scores),
+            audio_segment=segment[0],
+            visual_segment=segment[1],
+            audio_video=video[0],
+            visual_video=video[1],
+            union_video=union_probability(video[0], video[1], rule=self.union),
+            audio_logits=logits[0],
+            visual_logits=logits[1],
+            label_features=Encoded(*found.unbind()),
+            attention=Encoded(*scores.unbind()),
         )
 
 
@@ -207,7 +208,7 @@ def ask_labels(blocks: nn.ModuleList, labels: Tensor, stream: Tensor, *, output:
     """Label embeddings and scores of the block, or blocks, that ``output`` names.
 
     Args:
-        blocks: a stack of :class:`LEAPBlock`.
+        blocks: a stack of :class:`LEAPBlock`; if they are twins, all tensors begin with ``[2, ...]``.
         labels: ``[clips or 1, classes, dim]``.
         stream: ``[clips, segments, dim]``.
         output: see :class:`LEAPDecoder`.

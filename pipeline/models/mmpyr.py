@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.models.attention import Attention, FeedForward, start_alike
+from pipeline.models.attention import Attention, FeedForward
 from pipeline.models.dropout import Dropout
 from pipeline.models.predictions import Encoded
+from pipeline.models.twin import TwinLinear, norm, start_alike
 
 
 class QueryNormLayer(nn.Module):
@@ -20,20 +21,23 @@ class QueryNormLayer(nn.Module):
         feed_forward: hidden width.
         dropout: on either residual branch and inside the feed-forward block.
         attention_dropout: on the attention weights.
+        twin: whether each of two streams has a layer of its own; tensors then begin with ``[2, ...]``.
 
     Source: published code of MM-Pyramid (Yu et al., ACM MM 2022, https://arxiv.org/abs/2111.12374).
     """
 
-    def __init__(self, dim: int, *, heads: int, feed_forward: int, dropout: float, attention_dropout: float) -> None:
+    def __init__(
+        self, dim: int, *, heads: int, feed_forward: int, dropout: float, attention_dropout: float, twin: bool
+    ) -> None:
         super().__init__()
-        self.attention = Attention(dim, heads=heads, dropout=attention_dropout, start="copies")
-        self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout)
-        self.attention_norm = nn.LayerNorm(dim)
-        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.attention = Attention(dim, heads=heads, dropout=attention_dropout, start="copies", twin=twin)
+        self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout, twin=twin)
+        self.attention_norm = norm(dim, twin=twin)
+        self.feed_forward_norm = norm(dim, twin=twin)
         self.dropout = Dropout(dropout)
 
     def forward(self, query: Tensor, memory: Tensor, *, mask: Tensor | None = None) -> Tensor:
-        """Update ``query`` ``[batch, steps, dim]`` from ``memory``; ``mask`` as in :class:`Attention`."""
+        """Update ``query`` ``[..., steps, dim]`` from ``memory``; ``mask`` as in :class:`Attention`."""
         attended, _ = self.attention(self.attention_norm(query), memory, mask=mask)
         query = query + self.dropout(attended)
         updated: Tensor = query + self.dropout(self.feed_forward(self.feed_forward_norm(query)))
@@ -41,7 +45,7 @@ class QueryNormLayer(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """A dilated convolution over three segments, ReLU, a linear layer, and the input added; ReLU again.
+    """Of each stream: a dilated convolution over three segments, ReLU, a linear layer, and the input added; ReLU again.
 
     The convolution is a linear layer on a segment beside its two neighbours ``dilation`` away (zeros past the
     ends): the same numbers as ``Conv1d``, without moving the channels.
@@ -52,34 +56,34 @@ class TemporalBlock(nn.Module):
     def __init__(self, dim: int, *, dilation: int) -> None:
         super().__init__()
         self.dilation = dilation
-        self.neighbours = nn.Linear(3 * dim, dim)
-        self.mix = nn.Linear(dim, dim)
+        self.neighbours = TwinLinear(3 * dim, dim)
+        self.mix = TwinLinear(dim, dim)
 
-    def forward(self, stream: Tensor) -> Tensor:
-        """``[clips, segments, dim]`` to the same."""
-        segments = stream.shape[1]
-        padded = functional.pad(stream, (0, 0, self.dilation, self.dilation))
-        shifted = [padded[:, i * self.dilation : i * self.dilation + segments] for i in range(3)]
+    def forward(self, streams: Tensor) -> Tensor:
+        """``[2, clips, segments, dim]`` to the same."""
+        segments = streams.shape[2]
+        padded = functional.pad(streams, (0, 0, self.dilation, self.dilation))
+        shifted = [padded[:, :, i * self.dilation : i * self.dilation + segments] for i in range(3)]
         convolved = self.neighbours(torch.cat(shifted, dim=-1))
-        return functional.relu(self.mix(functional.relu(convolved)) + stream)
+        return functional.relu(self.mix(functional.relu(convolved)) + streams)
 
 
 class Gate(nn.Module):
-    """Mixes what a stream found in itself and in the other, each dimension by its own two sigmoid weights."""
+    """Mixes what each stream found in itself and in the other, each dimension by its own two sigmoid weights."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.weights = nn.Linear(2 * dim, 2 * dim)
+        self.weights = TwinLinear(2 * dim, 2 * dim)
 
     def forward(self, within: Tensor, across: Tensor) -> Tensor:
-        """Both ``[clips, segments, dim]``; so is the result."""
+        """Both ``[2, clips, segments, dim]``; so is the result."""
         found = torch.cat([within, across], dim=-1)
         keep_within, keep_across = torch.sigmoid(self.weights(found)).chunk(2, dim=-1)
         return keep_within * within + keep_across * across
 
 
 class PyramidLevel(nn.Module):
-    """One level: attention within a window in either stream and across, gates, and a temporal block a stream.
+    """One level: attention within a window in either stream and across (one layer for both), gates, temporal blocks.
 
     Args:
         dim: of a segment.
@@ -95,28 +99,26 @@ class PyramidLevel(nn.Module):
     ) -> None:
         super().__init__()
         self.reach = reach
-        self.audio_self, self.visual_self, self.cross = (
+        self.within, self.across = (
             QueryNormLayer(
-                dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout
+                dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout,
+                twin=twin,
             )
-            for _ in range(3)
-        )
-        self.audio_gate, self.visual_gate = Gate(dim), Gate(dim)
-        self.audio_temporal = TemporalBlock(dim, dilation=reach)
-        self.visual_temporal = TemporalBlock(dim, dilation=reach)
+            for twin in (True, False)
+        )  # fmt: skip
+        self.gate = Gate(dim)
+        self.temporal = TemporalBlock(dim, dilation=reach)
 
-    def forward(self, streams: Encoded) -> Encoded:
-        """``[clips, segments, dim]`` a stream, before and after; both look at the streams from before the level."""
-        audio, visual = streams
-        mask = window_mask(audio.shape[1], self.reach, device=audio.device)
-        across = Encoded.parted(self.cross(streams.joined(), streams.joined_partners(), mask=mask))
-        heard = self.audio_gate(self.audio_self(audio, audio, mask=mask), across.audio)
-        seen = self.visual_gate(self.visual_self(visual, visual, mask=mask), across.visual)
-        return Encoded(self.audio_temporal(heard), self.visual_temporal(seen))
+    def forward(self, streams: Tensor) -> Tensor:
+        """``[2, clips, segments, dim]`` before and after; both look at the streams from before the level."""
+        mask = window_mask(streams.shape[2], self.reach, device=streams.device)
+        across = self.across(streams.flatten(0, 1), streams.flip(0).flatten(0, 1), mask=mask).view_as(streams)
+        mixed: Tensor = self.temporal(self.gate(self.within(streams, streams, mask=mask), across))
+        return mixed
 
 
 class LevelFusion(nn.Module):
-    """Lets the levels of one segment attend to each other, and adds them up by a sigmoid weight a level.
+    """Lets the levels of one segment of a stream attend to each other, and adds them up by a sigmoid weight a level.
 
     The weights are not a softmax and need not add up to 1, as published.
     """
@@ -124,16 +126,17 @@ class LevelFusion(nn.Module):
     def __init__(self, dim: int, *, heads: int, feed_forward: int, dropout: float, attention_dropout: float) -> None:
         super().__init__()
         self.layer = QueryNormLayer(
-            dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout
+            dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout, twin=True
         )
-        self.weight = nn.Linear(dim, 1)
+        start_alike([self.layer])
+        self.weight = TwinLinear(dim, 1)
 
     def forward(self, levels: Tensor) -> Tensor:
-        """``[clips, segments, levels, dim]`` to ``[clips, segments, dim]``."""
-        sequences = levels.flatten(0, 1)
+        """``[2, clips, segments, levels, dim]`` to ``[2, clips, segments, dim]``."""
+        sequences = levels.flatten(1, 2)
         mixed = self.layer(sequences, sequences)
         weights = torch.sigmoid(self.weight(mixed))
-        return torch.unflatten((weights * mixed).sum(dim=1), 0, levels.shape[:2])
+        return torch.unflatten((weights * mixed).sum(dim=2), 1, levels.shape[1:3])
 
 
 class MMPyrEncoder(nn.Module):
@@ -175,32 +178,19 @@ class MMPyrEncoder(nn.Module):
             )
             for level in range(levels)
         )
-        self.audio_fusion, self.visual_fusion = (
-            LevelFusion(
-                dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout
-            )
-            for _ in range(2)
+        self.fusion = LevelFusion(
+            dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout
         )
-        start_alike([self.audio_fusion.layer, self.visual_fusion.layer])
-        start_alike(
-            [
-                layer.feed_forward
-                for level in self.levels
-                for layer in level.children()
-                if isinstance(layer, QueryNormLayer)
-            ]
-        )
+        layers = [layer for level in self.levels for layer in level.children() if isinstance(layer, QueryNormLayer)]
+        start_alike([layer.feed_forward for layer in layers])
 
     def forward(self, streams: Encoded) -> Encoded:
         """Encode; streams are ``[clips, segments, dim]`` before and after."""
-        found = []
+        together, found = torch.stack(streams), []
         for level in self.levels:
-            streams = level(streams)
-            found.append(streams)
-        return Encoded(
-            self.audio_fusion(torch.stack([level.audio for level in found], dim=2)),
-            self.visual_fusion(torch.stack([level.visual for level in found], dim=2)),
-        )
+            together = level(together)
+            found.append(together)
+        return Encoded(*self.fusion(torch.stack(found, dim=3)).unbind())
 
 
 def window_mask(segments: int, reach: int, *, device: torch.device) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
@@ -13,13 +14,15 @@ from storage.errors import WeightsError
 State = Mapping[str, Tensor]
 Shape = tuple[int, ...]
 _NAMED = 3
+_STREAM = r"\[[01]\]"
 
 
 class Layout:
     """A published state dict, described name by name.
 
     Each method adds a published layer. ``ours`` is our name for it, or ``None`` for weights that the published code
-    builds and never uses.
+    builds and never uses. A twin layer (:mod:`pipeline.models.twin`) is added once a stream, its name followed by
+    ``[0]`` for audio and ``[1]`` for visual: ``encoder.fusion[1].weight``.
 
     Attributes:
         shapes: every published name and its shape.
@@ -118,7 +121,17 @@ class Layout:
 
     def translate(self, state: State) -> dict[str, Tensor]:
         """Our state dict, in float32, from a published one that :meth:`check` passed."""
-        return {name: make(state).to(torch.float32) for name, make in self._recipes.items()}
+        made = {name: make(state).to(torch.float32) for name, make in self._recipes.items()}
+        twins = {re.sub(_STREAM, "", name) for name in made if re.search(_STREAM, name)}
+        single = {name: tensor for name, tensor in made.items() if not re.search(_STREAM, name)}
+        return single | {name: _twin(name, made) for name in sorted(twins)}
+
+
+def _twin(name: str, made: Mapping[str, Tensor]) -> Tensor:
+    """A twin's tensor from those of its streams; matrices as :class:`TwinLinear` has them, ``[2, in, out]``."""
+    streams = {key: tensor for key, tensor in made.items() if re.sub(_STREAM, "", key) == name}
+    pair = torch.stack([streams[key] for key in sorted(streams)])
+    return pair.transpose(1, 2) if pair.ndim == 3 else pair
 
 
 def _below(ours: str | None, leaf: str) -> str | None:

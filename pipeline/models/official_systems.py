@@ -111,26 +111,25 @@ def _mmpyr(layout: Layout, config: MMPyrConfig, dim: int) -> None:
     _template(layout, "MMP.capture", dim, hidden)
     for number in range(config.levels):
         ours, published = f"encoder.levels.{number}", f"MMP.capture.msa.{number}"
-        _query_norm_layer(layout, f"{ours}.audio_self", f"{published}.asablock.layer", dim, hidden)
-        _query_norm_layer(layout, f"{ours}.visual_self", f"{published}.vsablock.layer", dim, hidden)
-        _query_norm_layer(layout, f"{ours}.cross", f"{published}.cmablock.layer", dim, hidden)
-        layout.linears(f"{ours}.audio_gate.weights", [f"{published}.la1", f"{published}.la2"], dim, 2 * dim)
-        layout.linears(f"{ours}.visual_gate.weights", [f"{published}.lv1", f"{published}.lv2"], dim, 2 * dim)
-        _temporal_block(layout, f"{ours}.audio_temporal", f"MMP.capture.anetwork.{number}", dim)
-        _temporal_block(layout, f"{ours}.visual_temporal", f"MMP.capture.vnetwork.{number}", dim)
+        _query_norm_layer(layout, f"{ours}.across", f"{published}.cmablock.layer", dim, hidden)
+        for stream, letter in enumerate("av"):
+            _query_norm_layer(layout, f"{ours}.within[{stream}]", f"{published}.{letter}sablock.layer", dim, hidden)
+            gates = [f"{published}.l{letter}1", f"{published}.l{letter}2"]
+            layout.linears(f"{ours}.gate[{stream}].weights", gates, dim, 2 * dim)
+            _temporal_block(layout, f"{ours}.temporal[{stream}]", f"MMP.capture.{letter}network.{number}", dim)
     _template(layout, "MMP.fusion", dim, hidden)
-    for ours, letter in (("audio", "a"), ("visual", "v")):
+    for stream, letter in enumerate("av"):
         layer = f"MMP.fusion.{letter}adaptiveinteraction"
-        _query_norm_layer(layout, f"encoder.{ours}_fusion.layer", layer, dim, hidden)
-        layout.linear(f"encoder.{ours}_fusion.weight", f"MMP.fusion.{letter}selectfusion", 1, dim)
+        _query_norm_layer(layout, f"encoder.fusion[{stream}].layer", layer, dim, hidden)
+        layout.linear(f"encoder.fusion[{stream}].weight", f"MMP.fusion.{letter}selectfusion", 1, dim)
 
 
 def _leap(layout: Layout, config: LEAPConfig, dim: int) -> None:
     hidden = config.feed_forward
     layout.linear("decoder.labels.projection", "fc_l", dim, config.label_dim)
     _template(layout, "AVL", dim, hidden)
-    for ours, letter in (("audio", "a"), ("visual", "v")):
+    for stream, letter in enumerate("av"):
         for number in range(config.blocks):
             published = f"AVL.l{letter}_cma_network.{number}"
-            _query_norm_layer(layout, f"decoder.{ours}_blocks.{number}", published, dim, hidden)
-        layout.linear(f"decoder.{ours}_video", f"fc_l{letter}", 1, dim)
+            _query_norm_layer(layout, f"decoder.blocks.{number}[{stream}]", published, dim, hidden)
+        layout.linear(f"decoder.video[{stream}]", f"fc_l{letter}", 1, dim)

@@ -10,9 +10,9 @@ from typing import get_args
 
 from torch import Tensor, nn
 
-from pipeline.models.attention import start_alike
 from pipeline.models.leap import BlockNorm, BlockOutput, LabelQueries, LEAPBlock, ask_labels
 from pipeline.models.localization import Scored
+from pipeline.models.twin import start_alike
 
 
 class MLPScorer(nn.Module):

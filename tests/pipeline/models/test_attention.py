@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.models.attention import Attention, FeedForward, start_alike
+from pipeline.models.attention import Attention, FeedForward
+from pipeline.models.twin import start_alike
 
 
 def test_equals_torchs():

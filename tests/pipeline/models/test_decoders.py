@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.models.leap import LEAPDecoder
+from pipeline.models.leap import LEAPBlock, LEAPDecoder
 from pipeline.models.mmil import MMILDecoder
 from pipeline.models.predictions import Encoded, union_probability
 
@@ -47,6 +47,15 @@ def test_mmil_union_may_exceed_one():
     assert decoder(Encoded(audio, visual)).union_video.item() == pytest.approx(2, abs=1e-3)
 
 
+def one_of_twins(block, stream, *, norm="published"):
+    """A block by itself, with the weights that one stream has."""
+    alone = LEAPBlock(32, heads=4, feed_forward=16, dropout=0.2, attention_dropout=0.1, norm=norm)
+    alone.load_state_dict(
+        {name: tensor[stream].T if tensor.ndim == 3 else tensor[stream] for name, tensor in block.state_dict().items()}
+    )
+    return alone.eval()
+
+
 def plain_block(block, labels, stream, heads=4):
     """One published block in words: only the query is normalised, and the scores come from a second question."""
     attention = block.attention
@@ -71,15 +80,15 @@ def test_leap_by_its_words(streams):
     decoder = leap(blocks=2)
     labels = torch.randn(5, 6)
     out = decoder(streams, labels)
-    for blocks, stream, segment, video, head in (
-        (decoder.audio_blocks, streams.audio, out.audio_segment, out.audio_video, decoder.audio_video),
-        (decoder.visual_blocks, streams.visual, out.visual_segment, out.visual_video, decoder.visual_video),
+    for number, (stream, segment, video) in enumerate(
+        ((streams.audio, out.audio_segment, out.audio_video), (streams.visual, out.visual_segment, out.visual_video))
     ):
         features = decoder.labels.projection(labels).expand(2, -1, -1)
-        for block in blocks:
-            features, scores = plain_block(block, features, stream)
+        for block in decoder.blocks:
+            features, scores = plain_block(one_of_twins(block, number), features, stream)
         torch.testing.assert_close(segment, scores.mean(1).transpose(1, 2).sigmoid(), atol=1e-6, rtol=0)
-        torch.testing.assert_close(video, head(features).squeeze(-1).sigmoid(), atol=1e-6, rtol=0)
+        logits = features @ decoder.video.weight[number] + decoder.video.bias[number]
+        torch.testing.assert_close(video, logits.squeeze(-1).sigmoid(), atol=1e-6, rtol=0)
     hard = (out.audio_video >= 0.5) | (out.visual_video >= 0.5)
     torch.testing.assert_close(out.union_video, hard.float())
 
@@ -96,19 +105,19 @@ def test_which_block_is_read(streams):
     average = leap(blocks=3, output="average")
     out = average(streams, labels)
     features, found, scores = average.labels(labels), [], []
-    for block in average.audio_blocks:
-        features, attention = block(features, streams.audio)
+    for block in average.blocks:
+        features, attention = one_of_twins(block, 0)(features, streams.audio)
         found.append(features)
         scores.append(attention)
     torch.testing.assert_close(out.label_features.audio, torch.stack(found).mean(0))
     torch.testing.assert_close(out.attention.audio, torch.stack(scores).mean(0))
     first = leap(blocks=3, output="first")
-    assert len(first.audio_blocks) == 1  # the others would never be read
+    assert len(first.blocks) == 1  # the others would never be read
 
 
 def test_norm_as_in_the_paper(streams):
     decoder = leap(blocks=1, norm="paper")
-    block, labels = decoder.audio_blocks[0], decoder.labels(torch.randn(5, 6))
+    block, labels = one_of_twins(decoder.blocks[0], 0, norm="paper"), decoder.labels(torch.randn(5, 6))
     key, value = block.attention.project_memory(streams.audio)
     scores = block.attention.scores(labels, key)
     mixed = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
@@ -129,9 +138,9 @@ def test_learned_labels(streams):
 
 def test_start_is_one_block_copied():
     decoder = LEAPDecoder(32, heads=4, blocks=2)
-    first, second = decoder.audio_blocks[0], decoder.visual_blocks[1]
-    torch.testing.assert_close(first.attention.query.weight, second.attention.query.weight)
-    torch.testing.assert_close(first.feed_forward[3].weight, second.feed_forward[3].weight)
+    first, second = decoder.blocks[0], decoder.blocks[1]
+    torch.testing.assert_close(first.attention.query.weight[0], second.attention.query.weight[1])
+    torch.testing.assert_close(first.feed_forward[3].weight[1], second.feed_forward[3].weight[0])
 
 
 @pytest.mark.parametrize("norm", ["published", "paper"])

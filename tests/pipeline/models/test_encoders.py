@@ -176,11 +176,15 @@ def test_window_is_a_band():
 
 def test_temporal_block_is_a_dilated_convolution():
     block = TemporalBlock(6, dilation=4)
-    kernel = block.neighbours.weight.unflatten(1, (3, 6)).transpose(1, 2)
-    stream = torch.randn(2, 10, 6)
-    convolved = functional.conv1d(stream.transpose(1, 2), kernel, block.neighbours.bias, padding=4, dilation=4)
-    expected = (block.mix(convolved.relu().transpose(1, 2)) + stream).relu()
-    torch.testing.assert_close(block(stream), expected, atol=1e-6, rtol=0)
+    streams = torch.randn(2, 2, 10, 6)
+    for stream, found, weight, bias, mix, added in zip(
+        streams, block(streams), block.neighbours.weight, block.neighbours.bias, block.mix.weight, block.mix.bias,
+        strict=True,
+    ):  # fmt: skip
+        kernel = weight.T.unflatten(1, (3, 6)).transpose(1, 2)
+        convolved = functional.conv1d(stream.transpose(1, 2), kernel, bias, padding=4, dilation=4)
+        expected = (functional.linear(convolved.relu().transpose(1, 2), mix.T, added) + stream).relu()
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     conv = nn.Conv1d(6, 6, 3)
     bound = conv.weight.abs().max().item()
     assert block.neighbours.weight.abs().max().item() == pytest.approx(bound, rel=0.05)
@@ -188,12 +192,15 @@ def test_temporal_block_is_a_dilated_convolution():
 
 def test_mmpyr_layers_start_from_copies():
     encoder = MMPyrEncoder(16, heads=2, feed_forward=8)
-    first = encoder.levels[0].audio_self
-    torch.testing.assert_close(encoder.levels[3].cross.feed_forward[0].weight, first.feed_forward[0].weight)
-    torch.testing.assert_close(
-        encoder.audio_fusion.layer.attention.query.weight, encoder.visual_fusion.layer.attention.query.weight
-    )
-    assert not torch.equal(encoder.levels[1].cross.attention.query.weight, first.attention.query.weight)
+    first = encoder.levels[0].within
+    for stream in range(2):
+        torch.testing.assert_close(
+            encoder.levels[3].across.feed_forward[0].weight.T, first.feed_forward[0].weight[stream]
+        )
+    torch.testing.assert_close(*encoder.fusion.layer.attention.query.weight)
+    torch.testing.assert_close(*encoder.fusion.layer.attention.key_value.weight)
+    assert not torch.equal(encoder.levels[1].within.attention.query.weight, first.attention.query.weight)
+    assert not torch.equal(*first.attention.query.weight)
 
 
 @pytest.mark.parametrize("segments", [3, 10, 24])

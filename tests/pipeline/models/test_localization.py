@@ -16,6 +16,7 @@ from pipeline.models.localization_pooling import GatedMeanPooling, MaxPooling, T
 from pipeline.models.predictions import Encoded
 from pipeline.models.psp import PositivePropagation
 from pipeline.models.scorers import LEAPScorer
+from pipeline.models.twin import start_alike
 from storage.errors import InvalidInput
 
 SMALL = {
@@ -152,8 +153,8 @@ def test_the_scorer_is_leaps_decoder_of_one_stream():
     decoder = LEAPDecoder(16, classes=5, label_dim=7, heads=4, feed_forward=12).eval()
     scorer = LEAPScorer(16, classes=5, width=16, label_dim=7, heads=4, feed_forward=12).eval()
     scorer.labels.load_state_dict(decoder.labels.state_dict())
-    scorer.blocks.load_state_dict(decoder.audio_blocks.state_dict())
-    scorer.video.load_state_dict(decoder.audio_video.state_dict())
+    start_alike([decoder.blocks, scorer.blocks])
+    start_alike([decoder.video, scorer.video])
     stream, labels = torch.rand(2, 3, 16), torch.rand(5, 7)
     theirs, ours = decoder(Encoded(stream, stream), labels), scorer(stream, labels)
     torch.testing.assert_close(ours.segments, theirs.audio_logits)

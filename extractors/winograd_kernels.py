@@ -1,0 +1,235 @@
+"""Compiled loops of :mod:`extractors.winograd`: pictures into transformed tiles, and products back into pictures.
+
+They run in torch's own threads, through the ``GOMP_parallel`` of the OpenMP library that torch has loaded: threads
+of Python's would fight for the cores with torch's, which spin for a while after each of its products.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import cfunc, njit, types
+from numba.extending import intrinsic
+from numba.misc.special import literally
+from numba.np.numpy_support import carray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+BLOCKS = (64, 48)
+"""Channels that a thread works on at once, whichever divides their number: a tile of them stays in its first cache.
+Compiled in as constants, without which the loops are not vectorised."""
+_TWO, _FOUR, _FIVE, _ZERO = np.float32(2), np.float32(4), np.float32(5), np.float32(0)
+_NONE = np.float32(-np.inf)
+_FAST: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}}
+
+
+def _pointer(typing_context: Any, address: Any) -> Any:
+    """A pointer to float32 from an address."""
+    pointer = types.CPointer(types.float32)
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+
+    return pointer(address), lower
+
+
+def _call(typing_context: Any, address: Any) -> Any:
+    """What the C function ``int f(void)`` at an address returns."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        from llvmlite import ir
+
+        function = ir.FunctionType(ir.IntType(32), [])
+        return builder.call(builder.inttoptr(arguments[0], function.as_pointer()), [])
+
+    return types.int32(address), lower
+
+
+_floats_at: Any = intrinsic(_pointer)
+_int_of_call: Any = intrinsic(_call)
+
+
+@njit(inline="always", **_FAST)
+def _transform_in(source: Any, base: int, step: int, target: Any, count: int) -> None:
+    """Six values, ``step`` apart, times the 6 x 6 matrix B^T of F(4, 3), for ``count`` neighbours."""
+    for at in range(base, base + count):
+        d0, d1, d2 = source[at], source[at + step], source[at + 2 * step]
+        d3, d4, d5 = source[at + 3 * step], source[at + 4 * step], source[at + 5 * step]
+        even, odd, near, far = d4 - _FOUR * d2, d3 - _FOUR * d1, d4 - d2, _TWO * (d3 - d1)
+        target[at] = _FOUR * d0 - _FIVE * d2 + d4
+        target[at + step] = even + odd
+        target[at + 2 * step] = even - odd
+        target[at + 3 * step] = near + far
+        target[at + 4 * step] = near - far
+        target[at + 5 * step] = _FOUR * d1 - _FIVE * d3 + d5
+
+
+@njit(inline="always", **_FAST)
+def _transform_out(source: Any, base: int, step: int, target: Any, onto: int, count: int) -> None:
+    """Six values, ``step`` apart, times the 4 x 6 matrix A^T of F(4, 3), for ``count`` neighbours."""
+    for at in range(count):
+        here, there = base + at, onto + at
+        m1, m2 = source[here + step], source[here + 2 * step]
+        m3, m4 = source[here + 3 * step], source[here + 4 * step]
+        sum12, less12, sum34, less34 = m1 + m2, m1 - m2, m3 + m4, _TWO * (m3 - m4)
+        target[there] = source[here] + sum12 + sum34
+        target[there + step] = less12 + less34
+        target[there + 2 * step] = sum12 + _FOUR * sum34
+        target[there + 3 * step] = less12 + _FOUR * less34 + source[here + 5 * step]
+
+
+@njit(**_FAST)
+def _pictures_to_tiles(pictures: Any, tiles: Any, first: int, last: int, rows: int, columns: int, block: int) -> None:
+    """Tiles ``first`` to ``last`` of ``[images, height, width, channels]`` into ``[36, tiles, channels]``."""
+    literally(block)
+    _, height, width, channels = pictures.shape
+    window, half = np.empty(36 * block, np.float32), np.empty(36 * block, np.float32)
+    for tile in range(first, last):
+        image, place = tile // (rows * columns), tile % (rows * columns)
+        top, left = 4 * (place // columns) - 1, 4 * (place % columns) - 1
+        for channel in range(0, channels, block):
+            for cell in range(36):
+                y, x = top + cell // 6, left + cell % 6
+                if 0 <= y < height and 0 <= x < width:
+                    part = pictures[image, y, x, channel : channel + block]
+                    for at in range(block):
+                        window[cell * block + at] = part[at]
+                else:
+                    for at in range(block):
+                        window[cell * block + at] = _ZERO
+            _transform_in(window, 0, 6 * block, half, 6 * block)
+            for row in range(6):
+                _transform_in(half, row * 6 * block, block, window, block)
+            for cell in range(36):
+                part = tiles[cell, tile, channel : channel + block]
+                for at in range(block):
+                    part[at] = window[cell * block + at]
+
+
+@njit(**_FAST)
+def _tiles_to_pictures(
+    tiles: Any, bias: Any, pictures: Any, first: int, last: int, rows: int, columns: int, lowest: float, block: int
+) -> None:
+    """Tiles ``first`` to ``last`` of ``[36, tiles, channels]`` into ``[images, height, width, channels]``."""
+    literally(block)
+    _, height, width, channels = pictures.shape
+    window, half = np.empty(36 * block, np.float32), np.empty(24 * block, np.float32)
+    done = np.empty(4 * block, np.float32)
+    for tile in range(first, last):
+        image, place = tile // (rows * columns), tile % (rows * columns)
+        top, left = 4 * (place // columns), 4 * (place % columns)
+        for channel in range(0, channels, block):
+            for cell in range(36):
+                part = tiles[cell, tile, channel : channel + block]
+                for at in range(block):
+                    window[cell * block + at] = part[at]
+            _transform_out(window, 0, 6 * block, half, 0, 6 * block)
+            added = bias[channel : channel + block]
+            for row in range(min(4, height - top)):
+                _transform_out(half, row * 6 * block, block, done, 0, block)
+                for column in range(min(4, width - left)):
+                    part = pictures[image, top + row, left + column, channel : channel + block]
+                    for at in range(block):
+                        part[at] = max(done[column * block + at] + added[at], lowest)
+
+
+def _in_part(work: Any) -> None:
+    """One thread's part of :func:`_pictures_to_tiles`; ``work`` as :func:`_run` lays it out."""
+    w = carray(work, (12,))
+    pictures = carray(_floats_at(w[0]), (w[3], w[4], w[5], w[6]))
+    count = w[3] * w[7] * w[8]
+    tiles = carray(_floats_at(w[1]), (36, count, w[6]))
+    thread = _int_of_call(w[11])
+    first, last = count * thread // w[10], count * (thread + 1) // w[10]
+    if w[6] % 64:
+        _pictures_to_tiles(pictures, tiles, first, last, w[7], w[8], 48)
+    else:
+        _pictures_to_tiles(pictures, tiles, first, last, w[7], w[8], 64)
+
+
+def _out_part(work: Any) -> None:
+    """One thread's part of :func:`_tiles_to_pictures`."""
+    w = carray(work, (12,))
+    pictures = carray(_floats_at(w[0]), (w[3], w[4], w[5], w[6]))
+    count = w[3] * w[7] * w[8]
+    tiles, bias = carray(_floats_at(w[1]), (36, count, w[6])), carray(_floats_at(w[2]), (w[6],))
+    thread = _int_of_call(w[11])
+    first, last = count * thread // w[10], count * (thread + 1) // w[10]
+    lowest = _ZERO if w[9] else _NONE
+    if w[6] % 64:
+        _tiles_to_pictures(tiles, bias, pictures, first, last, w[7], w[8], lowest, 48)
+    else:
+        _tiles_to_pictures(tiles, bias, pictures, first, last, w[7], w[8], lowest, 64)
+
+
+@cache
+def _compiled(part: Callable[[Any], None]) -> Any:
+    """As a C function, compiled once and kept on disk where that is possible."""
+    signature = types.void(types.CPointer(types.int64))
+    try:
+        return cfunc(signature, cache=True)(part)
+    except RuntimeError:  # no folder to keep it in, as in a read-only container: compiled anew in each process
+        return cfunc(signature)(part)
+
+
+@cache
+def _openmp() -> Any:
+    """The OpenMP library that torch's threads belong to; ``None`` where it is not GNU's or cannot be told."""
+    import torch
+
+    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    if len(found) != 1:
+        return None
+    library = ctypes.CDLL(str(found[0]))
+    library.GOMP_parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    library.GOMP_parallel.restype = None
+    return library
+
+
+def can_run(channels: int) -> bool:
+    """Whether the kernels can run here, on so many channels."""
+    return any(channels % block == 0 for block in BLOCKS) and _openmp() is not None
+
+
+def pictures_to_tiles(pictures: Tensor, tiles: Tensor) -> None:
+    """Cut pictures into overlapping tiles of 6 x 6 and transform them (B^T d B).
+
+    Args:
+        pictures: ``[images, height, width, channels]`` float32, contiguous; zeros are thought around them.
+        tiles: ``[36, images * rows * columns, channels]``, contiguous, written to; ``rows`` and ``columns`` are
+            a quarter of height and width, rounded up.
+    """
+    _run(_in_part, pictures, tiles, None, relu=False)
+
+
+def tiles_to_pictures(tiles: Tensor, bias: Tensor, pictures: Tensor, *, relu: bool) -> None:
+    """Transform products back (A^T m A), add the bias, and put the 4 x 4 results side by side.
+
+    Args:
+        tiles: ``[36, images * rows * columns, channels]``, contiguous.
+        bias: ``[channels]``.
+        pictures: ``[images, height, width, channels]`` float32, contiguous, written to.
+        relu: whether negative values become 0.
+    """
+    _run(_out_part, pictures, tiles, bias, relu=relu)
+
+
+def _run(part: Callable[[Any], None], pictures: Tensor, tiles: Tensor, bias: Tensor | None, *, relu: bool) -> None:
+    """Run a kernel in torch's threads; each takes an equal part of the tiles."""
+    import torch
+
+    library, threads = _openmp(), torch.get_num_threads()
+    images, height, width, channels = pictures.shape
+    whose = ctypes.cast(library.omp_get_thread_num, ctypes.c_void_p).value or 0
+    work = (ctypes.c_int64 * 12)(
+        pictures.data_ptr(), tiles.data_ptr(), 0 if bias is None else bias.data_ptr(),
+        images, height, width, channels, -(-height // 4), -(-width // 4), relu, threads, whose,
+    )  # fmt: skip
+    library.GOMP_parallel(_compiled(part).address, ctypes.addressof(work), threads, 0)

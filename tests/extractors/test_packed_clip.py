@@ -1,0 +1,42 @@
+import pytest
+import torch
+from torch import nn
+
+from extractors.packed_clip import PackedClipBlock, pack_clip
+from extractors.weights import fill_random
+
+
+def tower(quick_gelu=True, **changes):
+    from open_clip.transformer import QuickGELU, VisionTransformer
+
+    options = {"image_size": 32, "patch_size": 8, "width": 64, "layers": 3, "heads": 4, "mlp_ratio": 4.0} | changes
+    network = VisionTransformer(**options, act_layer=QuickGELU if quick_gelu else nn.GELU, output_dim=24)
+    fill_random(network, 0)
+    return network.eval().requires_grad_(False)
+
+
+def pictures(count):
+    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(count))
+
+
+def test_packing_changes_no_embedding():
+    network = tower()
+    with torch.inference_mode():
+        before = {count: network(pictures(count)) for count in (1, 5)}
+        assert pack_clip(network) == 3
+        assert sum(isinstance(part, PackedClipBlock) for part in network.modules()) == 3
+        for count, expected in before.items():
+            torch.testing.assert_close(network(pictures(count)), expected, rtol=1e-5, atol=1e-5)
+    assert pack_clip(network) == 0
+
+
+@pytest.mark.parametrize("other", [{"quick_gelu": False}, {"ls_init_value": 0.1}])
+def test_other_blocks_are_left_alone(other):
+    network = tower(**other)
+    before = [type(part) for part in network.modules()]
+    assert pack_clip(network) == 0
+    assert [type(part) for part in network.modules()] == before
+
+
+def test_towers_of_another_make_are_left_alone():
+    assert pack_clip(nn.Sequential(nn.Conv2d(3, 4, 3))) == 0

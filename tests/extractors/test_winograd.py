@@ -1,0 +1,104 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import conv2d
+
+from extractors import winograd, winograd_kernels
+from extractors.winograd import WinogradConv2d, suits
+
+pytestmark = pytest.mark.skipif(not winograd_kernels.can_run(64), reason="torch brings no GNU OpenMP library here")
+
+
+def convolution(inputs, outputs, *, bias=True, **options):
+    torch.manual_seed(inputs + outputs)
+    return nn.Conv2d(inputs, outputs, 3, **({"padding": 1} | options), bias=bias).requires_grad_(False)
+
+
+def pictures(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("side", [(1, 1), (4, 8), (7, 7), (14, 9), (3, 30)])
+@pytest.mark.parametrize(("inputs", "outputs", "bias"), [(64, 144, True), (48, 64, False), (192, 128, True)])
+def test_equals_the_direct_convolution(side, inputs, outputs, bias):
+    conv, x = convolution(inputs, outputs, bias=bias), pictures(3, inputs, *side)
+    exact = conv2d(x.double(), conv.weight.double(), None if conv.bias is None else conv.bias.double(), padding=1)
+    bound = 2e-5 * float(exact.abs().max())
+    ours = WinogradConv2d(conv)
+    before = x.clone()
+    torch.testing.assert_close(ours(x).double(), exact, rtol=0, atol=bound)
+    torch.testing.assert_close(ours(x, then="relu").double(), exact.relu(), rtol=0, atol=bound)
+    assert torch.equal(x, before)
+    assert ours(x).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_any_memory_format_goes_in():
+    conv, x = convolution(64, 64), pictures(2, 64, 9, 9)
+    ours = WinogradConv2d(conv)
+    assert torch.equal(ours(x.contiguous()), ours(x))
+
+
+def test_a_picture_gives_the_same_bits_in_any_batch_with_any_threads(monkeypatch):
+    conv, x = convolution(128, 128), pictures(7, 128, 14, 14)
+    ours = WinogradConv2d(conv)
+    whole = ours(x)
+    for size in (1, 2, 3, 5):
+        assert torch.equal(ours(x[:size]), whole[:size])
+    monkeypatch.setattr(winograd, "_TILES", 40)
+    assert torch.equal(ours(x), whole)
+    threads = torch.get_num_threads()
+    try:
+        for number in (1, 3):
+            torch.set_num_threads(number)
+            assert torch.equal(ours(x), whole)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"stride": 2}, {"padding": 0}, {"dilation": 2, "padding": 2}, {"groups": 2}, {"padding_mode": "reflect"}],
+)
+def test_other_kinds_of_convolutions_do_not_suit(other):
+    assert suits(convolution(128, 128), [16, 128, 28, 28])
+    assert not suits(convolution(128, 128, **other), [16, 128, 28, 28])
+
+
+def test_few_channels_few_tiles_or_odd_channels_do_not_suit():
+    assert not suits(convolution(64, 64), [16, 64, 56, 56])
+    assert not suits(convolution(512, 512), [4, 512, 7, 7])
+    assert not suits(convolution(128, 130), [16, 128, 28, 28])
+    assert not suits(nn.Conv2d(256, 256, 1), [16, 256, 14, 14])
+
+
+def test_without_torchs_threads_nothing_suits(monkeypatch):
+    monkeypatch.setattr(winograd_kernels, "_openmp", lambda: None)
+    assert not suits(convolution(128, 128), [16, 128, 28, 28])
+
+
+def test_values_that_are_not_finite_stay_where_they_are():
+    x = pictures(1, 64, 24, 24)
+    x[0, 0, 2, 2] = float("nan")
+    for then in ("none", "relu"):
+        out = WinogradConv2d(convolution(64, 128))(x, then=then)
+        assert out[0, :, 1:4, 1:4].isnan().all()
+        assert out[0, :, 8:, 8:].isfinite().all()
+
+
+def test_the_large_resnets_use_it():
+    from torchvision.models import resnet50
+
+    from extractors.packed_conv import pack_bottlenecks
+    from extractors.runtime import fold_batch_norms
+    from extractors.weights import fill_random
+
+    net = resnet50().eval().requires_grad_(False)
+    fill_random(net, 0)
+    fold_batch_norms(net, torch.zeros(1, 3, 64, 64))
+    net = net.to(memory_format=torch.channels_last)
+    x = pictures(16, 3, 112, 112)
+    with torch.inference_mode():
+        before = net(x)
+        assert pack_bottlenecks(net, x) == 16
+        assert sum(isinstance(part, WinogradConv2d) for part in net.modules()) >= 8
+        torch.testing.assert_close(net(x), before, rtol=1e-5, atol=1e-5 * float(before.abs().max()))
