@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from extractors.base import Extractor, Frames, Units, Waveform
+from extractors.base import MIN_SEGMENT_COVER, Extractor, Frames, Units, Waveform
 from extractors.views import FrameView
 from extractors.weights import ResolvedWeights, apply_weights
 from storage.errors import InvalidInput
@@ -142,6 +142,49 @@ class VisualNetwork(Extractor):
             got = f"{clip.pixels.dtype} {list(clip.pixels.shape)}"
             raise InvalidInput(f"{self.name}: expected frames uint8 {list(expected)}, got {got}")
         return clip
+
+
+class SecondNetwork(VisualNetwork):
+    """A network run on the frames of each second: a unit is a second's frames, and so is a step.
+
+    A second that the clip covers by at least half is run; its frames past the end repeat the last valid one.
+    """
+
+    describes: ClassVar[str] = ""
+
+    @property
+    @abstractmethod
+    def frames_per_segment(self) -> int:
+        """Frames of a second."""
+
+    @property
+    def unit_shape(self) -> tuple[int, ...]:
+        """A second's frames, ``[frames, height, width, 3]``."""
+        return (self.frames_per_segment, *super().unit_shape)
+
+    @property
+    def specs(self) -> tuple[FeatureSpec, ...]:
+        """One array, a step for each second."""
+        return (
+            FeatureSpec(
+                self.array_name,
+                steps=self.clip_seconds,
+                dim=self.dim,
+                modality="visual",
+                step_seconds=1.0,
+                description=self.describes,
+            ),
+        )
+
+    def units(self, clip: Frames | Waveform) -> Units:
+        """Stacks of the frames of each second."""
+        frames = self._pixels(clip)
+        pixels, valid = frames.pixels, frames.valid
+        if valid.any() and not valid.all():
+            last_valid = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), 0))
+            pixels = pixels[last_valid]
+        cover = valid.reshape(self.clip_seconds, self.frames_per_segment).mean(axis=1)
+        return Units(pixels.reshape(self.clip_seconds, *self.unit_shape), cover >= MIN_SEGMENT_COVER)
 
 
 class FrameNetwork(VisualNetwork):

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from extractors.base import MIN_SEGMENT_COVER, Frames, Units, Waveform
-from extractors.frame_network import Triple, VisualNetwork
+from extractors.frame_network import SecondNetwork, Triple
 from extractors.views import FrameView
 from extractors.weights import WeightsSource
-from storage.schema import FeatureSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,15 +14,14 @@ if TYPE_CHECKING:
 FRAMES_PER_SEGMENT = 8
 
 
-class R2Plus1D18(VisualNetwork):
+class R2Plus1D18(SecondNetwork):
     """Torchvision's R(2+1)D-18 with Kinetics-400 weights on stacks of 8 frames: 10 x 512 for 10 s.
-
-    A second that the clip covers by at least half is run; its frames past the end repeat the last valid one.
 
     Source: Tran et al., A closer look at spatiotemporal convolutions, CVPR 2018; preprocessing of AVVP-ECCV20,
     which squashes frames to 112 x 112, where torchvision's own transform resizes to 128 x 171 and crops.
     """
 
+    describes: ClassVar[str] = "R(2+1)D-18 (Kinetics-400) pooled features of each second, 8 frames at 8 FPS"
     cpu_batch: ClassVar[int] = 4
     gpu_batch: ClassVar[int] = 64
     dim = 512
@@ -38,29 +33,15 @@ class R2Plus1D18(VisualNetwork):
         return FrameView(FRAMES_PER_SEGMENT, 112, "squash", interpolation="bilinear")
 
     @property
-    def specs(self) -> tuple[FeatureSpec, ...]:
-        """One array, a step for each second."""
-        return (
-            FeatureSpec(
-                self.array_name,
-                steps=self.clip_seconds,
-                dim=self.dim,
-                modality="visual",
-                step_seconds=1.0,
-                description="R(2+1)D-18 (Kinetics-400) pooled features of each second, 8 frames at 8 FPS",
-            ),
-        )
+    def frames_per_segment(self) -> int:
+        """Eight."""
+        return FRAMES_PER_SEGMENT
 
     @property
     def weights_source(self) -> WeightsSource:
         """Torchvision's ``R2Plus1D_18_Weights.KINETICS400_V1``."""
         name = "r2plus1d_18-91a641e6.pth"
         return WeightsSource(f"https://download.pytorch.org/models/{name}", name, sha256="91a641e6")
-
-    @property
-    def unit_shape(self) -> tuple[int, ...]:
-        """Eight frames."""
-        return (FRAMES_PER_SEGMENT, *super().unit_shape)
 
     def build(self) -> nn.Module:
         """With its classifier, as the file has it."""
@@ -80,13 +61,3 @@ class R2Plus1D18(VisualNetwork):
         from extractors.packed_video import pack_r2plus1d
 
         pack_r2plus1d(network, example)
-
-    def units(self, clip: Frames | Waveform) -> Units:
-        """Stacks of the 8 frames of each second."""
-        frames = self._pixels(clip)
-        pixels, valid = frames.pixels, frames.valid
-        if valid.any() and not valid.all():
-            last_valid = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), 0))
-            pixels = pixels[last_valid]
-        cover = valid.reshape(self.clip_seconds, FRAMES_PER_SEGMENT).mean(axis=1)
-        return Units(pixels.reshape(self.clip_seconds, *self.unit_shape), cover >= MIN_SEGMENT_COVER)

@@ -12,6 +12,7 @@ from storage.errors import UnknownBackbone
 BACKBONES: dict[str, str] = {
     "resnet152": "extractors.resnet152:ResNet152",
     "r2plus1d_18": "extractors.r2plus1d_18:R2Plus1D18",
+    "vgg19_pool5": "extractors.vgg19_pool5:Vgg19Pool5",
     "clip_vit_l14": "extractors.clip_image:ClipVitL14",
     "clip": "extractors.clip_image:ClipImage",
     "vggish": "extractors.vggish:Vggish",

@@ -18,6 +18,9 @@ from flows.parameters import Split, Text
 from flows.train import check_folder
 from storage.errors import StoreError
 
+MAIN_SCORES = {"average": "F1", "accuracy": "accuracy"}
+"""What a task's scores come down to, and its unit: parsing's and localization's."""
+
 
 @flow(name="evaluate")
 @refuses_in_one_line
@@ -35,8 +38,9 @@ def evaluate(run: Text, annotations: Text, split: Split = "test") -> State[Any]:
     options = ["--run", run, "--annotations", annotations, "--split", split, "--json", str(file)]
     run_module("pipeline.evaluate", options, log=get_run_logger())
     scores = read_scores(file)
-    show_scores(scores, title=f"{Path(run).name} on {split}, F1 in %", run=run)
-    return Completed(message=f"{run}, {split}: average {scores['average']:.1f}")
+    main, unit = next((name, unit) for name, unit in MAIN_SCORES.items() if name in scores)
+    show_scores(scores, title=f"{Path(run).name} on {split}, {unit} in %", run=run)
+    return Completed(message=f"{run}, {split}: {main} {scores[main]:.1f}")
 
 
 def read_scores(file: Path) -> dict[str, float]:
@@ -49,6 +53,7 @@ def read_scores(file: Path) -> dict[str, float]:
         scores = {name: float(value) for name, value in json.loads(file.read_text(encoding="utf-8"))["scores"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise StoreError(f"{file}: no scores in it ({problem}). Evaluate again") from problem
-    if "average" not in scores:
-        raise StoreError(f"{file}: has {', '.join(scores) or 'nothing'}, but no average. Evaluate again")
+    if not any(name in scores for name in MAIN_SCORES):
+        wanted = " or ".join(MAIN_SCORES)
+        raise StoreError(f"{file}: has {', '.join(scores) or 'nothing'}, but no {wanted}. Evaluate again")
     return scores

@@ -17,6 +17,7 @@ from pipeline.label_commands import COMMANDS as LABEL_COMMANDS
 from pipeline.parser_cli import COMMANDS as PARSER_COMMANDS
 from pipeline.store_cli import COMMANDS
 from pipeline.up_cli import COMMANDS as UP_COMMANDS
+from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,11 +103,17 @@ def backbones() -> None:
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--features", is_flag=True, help="Features instead of clips: FOLDER/features.zarr, to try parsers on.")
 @click.option("--annotations", help="With --features: real label files, whose events are drawn on.")
-def synthetic(folder: Path, *, count: int, seed: int, features: bool, annotations: str | None) -> None:
+@click.option("--dataset", type=click.Choice(["llp", "ave"]), default="llp", show_default=True,
+              help="With --features: like LLP, for parsing, or like AVE, for event localization.")  # fmt: skip
+def synthetic(folder: Path, *, count: int, seed: int, features: bool, annotations: str | None, dataset: str) -> None:
     """Make LLP-like clips with known labels: FOLDER/clips and FOLDER/annotations."""
-    from pipeline.commands import make_synthetic, make_synthetic_features
+    from pipeline.synthetic_commands import make_synthetic, make_synthetic_events, make_synthetic_features
 
-    if features:
+    if dataset == "ave":
+        if not features or annotations:
+            raise InvalidInput("synthetic --dataset ave: makes features, of made-up events. Add --features alone")
+        make_synthetic_events(folder, count=count, seed=seed)
+    elif features:
         make_synthetic_features(folder, count=count, seed=seed, annotations=annotations)
     else:
         make_synthetic(folder, count=count, seed=seed)

@@ -281,22 +281,3 @@ def print_backbones() -> None:
     console = wide_console()
     console.print(table)
     console.print("and clip:MODEL/PRETRAINED for any open_clip model; NAME@8fps sets a per-frame backbone's frame rate")
-
-
-def make_synthetic(folder: Path, *, count: int, seed: int) -> None:
-    """``avvp synthetic``."""
-    from pipeline.build.synthetic import write_dataset
-
-    clips = write_dataset(folder, count=count, seed=seed)
-    splits = ", ".join(f"{sum(clip.split == name for clip in clips)} {name}" for name in ("train", "val", "test"))
-    wide_console().print(f"{folder}: {len(clips)} clips ({splits}), with weak and dense labels")
-
-
-def make_synthetic_features(folder: Path, *, count: int, seed: int, annotations: str | None) -> None:
-    """``avvp synthetic --features``."""
-    from pipeline.build.synthetic_features import write_features
-    from pipeline.data.llp import load_annotations
-
-    real = None if annotations is None else load_annotations(annotations)
-    store = write_features(folder, count=count, seed=seed, annotations=real)
-    wide_console().print(f"{store.url}: {store.info.clips} clips of made-up features; labels in {folder}/annotations")

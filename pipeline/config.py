@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib.resources
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
+from pipeline.recipe_tables import read_table, toml_of
 from storage.errors import InvalidInput
 
 _SHIPPED = "configs"
@@ -24,7 +23,7 @@ class FeaturesRecipe:
     Attributes:
         audio: feature array of the sound.
         visual_2d: feature array of frames.
-        visual_3d: feature array of stacks of frames.
+        visual_3d: feature array of stacks of frames; empty where the model reads none.
         labels: label embeddings ``labels/<name>``; empty where the model needs none or learns its own.
         pseudo_labels: ``pseudo_labels/<name>``; empty for training on weak labels alone.
     """
@@ -34,6 +33,11 @@ class FeaturesRecipe:
     visual_3d: str = "r2plus1d_18"
     labels: str = ""
     pseudo_labels: str = ""
+
+    def streams(self) -> dict[str, str]:
+        """Arrays by stream, those that are named."""
+        every = {"audio": self.audio, "visual_2d": self.visual_2d, "visual_3d": self.visual_3d}
+        return {stream: name for stream, name in every.items() if name}
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,23 @@ class LossRecipe:
 
 
 @dataclass(frozen=True)
+class LocalizationRecipe:
+    """Losses of event localization: weights of the terms, 0 for none. See :mod:`pipeline.training.localization`.
+
+    Attributes:
+        pooled: of the video's probabilities that are made of its segments.
+        video: of those that LEAP's label embeddings give.
+        form: ``soft_margin`` (AVE, CMBS) or binary ``cross_entropy`` (PSP), both of probabilities.
+        targets: the video's ``category`` alone, or each class's ``shares`` of its segments, which say more.
+    """
+
+    pooled: float = 1.0
+    video: float = 0.0
+    form: Literal["soft_margin", "cross_entropy"] = "soft_margin"
+    targets: Literal["category", "shares"] = "category"
+
+
+@dataclass(frozen=True)
 class TrainRecipe:
     """How it is optimised.
 
@@ -90,10 +111,12 @@ class TrainRecipe:
         betas: of Adam.
         weight_decay: of AdamW.
         clip_norm: largest norm of all gradients; 0 for no limit.
-        schedule: ``step``: times ``step_gamma`` every ``step_epochs``; ``warmup_cosine``: linear for
+        schedule: ``step``: times ``step_gamma`` every ``step_epochs``; ``milestones``: the same after each epoch of
+            ``milestones``; ``warmup_cosine``: linear for
             ``warmup_epochs``, then half a cosine down to ``lowest_learning_rate``; or ``constant``.
         step_epochs: see ``schedule``.
         step_gamma: see ``schedule``.
+        milestones: see ``schedule``.
         warmup_epochs: see ``schedule``.
         lowest_learning_rate: see ``schedule``.
         select: the score on val by which the best checkpoint is chosen.
@@ -109,9 +132,10 @@ class TrainRecipe:
     betas: tuple[float, ...] = (0.9, 0.999)
     weight_decay: float = 0.0
     clip_norm: float = 0.0
-    schedule: Literal["step", "warmup_cosine", "constant"] = "step"
+    schedule: Literal["step", "milestones", "warmup_cosine", "constant"] = "step"
     step_epochs: int = 10
     step_gamma: float = 0.1
+    milestones: tuple[int, ...] = ()
     warmup_epochs: int = 10
     lowest_learning_rate: float = 0.0
     select: str = "seg_type"
@@ -124,8 +148,9 @@ class EvaluateRecipe:
     """How predictions become decisions.
 
     Attributes:
-        mask: ``union``, ``own``, ``mmcse`` or ``none``, see :func:`pipeline.metrics.decisions.decide`.
-        threshold: a probability that equals it counts.
+        mask: ``union``, ``own``, ``mmcse`` or ``none``, see :func:`pipeline.metrics.decisions.decide`; parsing only.
+        threshold: a probability that equals it counts; in localization that of a segment's having an event, where the
+            model gives one.
     """
 
     mask: Literal["union", "own", "mmcse", "none"] = "union"
@@ -139,18 +164,22 @@ class Recipe:
     Attributes:
         name: of the recipe.
         description: one line for people: what it is, and which row of which table.
+        task: what is learned.
         model: see :func:`pipeline.models.config_tables.model_config`.
         features: arrays to read.
-        loss: terms.
+        loss: terms; parsing only.
+        localization: terms; localization only.
         train: optimisation.
         evaluate: decisions.
     """
 
     name: str
     description: str = ""
+    task: Literal["parsing", "localization"] = "parsing"
     model: Mapping[str, Any] = field(default_factory=dict)
     features: FeaturesRecipe = field(default_factory=FeaturesRecipe)
     loss: LossRecipe = field(default_factory=LossRecipe)
+    localization: LocalizationRecipe = field(default_factory=LocalizationRecipe)
     train: TrainRecipe = field(default_factory=TrainRecipe)
     evaluate: EvaluateRecipe = field(default_factory=EvaluateRecipe)
 
@@ -160,7 +189,7 @@ class Recipe:
 
     def to_toml(self) -> str:
         """TOML that :func:`load_recipe` reads back."""
-        return _toml(self.to_json())
+        return toml_of(self.to_json())
 
 
 def shipped_recipes() -> tuple[str, ...]:
@@ -179,7 +208,7 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
 
     Raises:
         InvalidInput: If there is no such recipe, a key is unknown (the nearest is named), or a value is of another
-            type.
+            type, or a table is of another task.
     """
     text, name = _text_of(name_or_file)
     try:
@@ -189,7 +218,11 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
     for change in changes:
         _apply(data, change)
     data.setdefault("name", name)
-    recipe: Recipe = _read(Recipe, data, where=str(name_or_file))
+    recipe: Recipe = read_table(Recipe, data, where=str(name_or_file))
+    if recipe.task == "localization" and recipe.loss != LossRecipe():
+        raise InvalidInput(f"{name_or_file}: [loss] is for parsing; the losses of localization are in [localization]")
+    if recipe.task == "parsing" and recipe.localization != LocalizationRecipe():
+        raise InvalidInput(f"{name_or_file}: [localization] is not read by a parsing recipe; its losses are in [loss]")
     return recipe
 
 
@@ -226,64 +259,6 @@ def _apply(data: dict[str, Any], change: str) -> None:
         if not isinstance(data, dict):
             raise InvalidInput(f"--set {change}: {table} is a value, not a table")
     data[last] = value
-
-
-def _read(kind: type[Any], table: Mapping[str, Any], *, where: str) -> Any:
-    hints = get_type_hints(kind)
-    made = {}
-    for key, value in table.items():
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise InvalidInput(f"{where}: unknown key {key!r}.{hint} Keys: {', '.join(hints)}")
-        made[key] = _value(value, hints[key], where=f"{where}: {key}")
-    return kind(**made)
-
-
-def _value(value: Any, kind: Any, *, where: str) -> Any:
-    origin = get_origin(kind)
-    if isinstance(kind, UnionType):
-        kind = next(choice for choice in get_args(kind) if choice is not NoneType)
-        origin = get_origin(kind)
-    if origin is Literal:
-        if value not in get_args(kind):
-            raise InvalidInput(f"{where}: expected one of {', '.join(map(str, get_args(kind)))}, got {value!r}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise InvalidInput(f"{where}: expected a list, got {value!r}")
-        return tuple(_value(item, get_args(kind)[0], where=where) for item in value)
-    if hasattr(kind, "__dataclass_fields__") or origin is not None:
-        if not isinstance(value, Mapping):
-            raise InvalidInput(f"{where}: expected a table, got {value!r}")
-        return dict(value) if origin is not None else _read(kind, value, where=where)
-    return _plain(value, kind, where=where)
-
-
-def _plain(value: Any, kind: type, *, where: str) -> Any:
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise InvalidInput(f"{where}: expected {kind.__name__}, got {value!r}")
-    if isinstance(value, (int, float)) and not 0 <= value < float("inf"):
-        raise InvalidInput(f"{where}: expected a number that is not negative, got {value!r}")
-    return value
-
-
-def _toml(table: Mapping[str, Any], path: str = "") -> str:
-    lines = [f"{key} = {_toml_value(value)}" for key, value in table.items() if not isinstance(value, Mapping)]
-    body = "\n".join(lines) + ("\n" if lines else "")
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            name = f"{path}.{key}" if path else key
-            body += f"\n[{name}]\n{_toml(value, name)}"
-    return body
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
 def with_model(recipe: Recipe, **changes: Any) -> Recipe:

@@ -16,9 +16,10 @@ MASK_NAMES = ("none", "union", "own", "mmcse")
 
 @click.command()
 @click.option("--run", type=click.Path(path_type=Path), help="A run's folder.")
-@click.option("--predictions", help="A .npz with id, audio_segment, visual_segment, and union_video … if there is one.")
+@click.option("--predictions", help="A .npz with id, audio_segment, visual_segment, and union_video … if there is one; "
+              "of localization: id, segment, and event if there is one.")  # fmt: skip
 @click.option("--annotations", required=True, help="The folder with the label files of the dataset.")
-@click.option("--dataset", default="llp", show_default=True, help="A dataset description: a name or a TOML file.")
+@click.option("--dataset", help="A dataset description: a name or a TOML file. Default: llp, or ave for localization.")
 @click.option("--split", default="test", show_default=True)
 @click.option("--store", "store_url", help="Instead of the store that the run was trained on.")
 @click.option("--mask", type=click.Choice(MASK_NAMES), help="Which video-level probabilities a segment needs too. "
@@ -36,7 +37,7 @@ def evaluate(**options: Any) -> None:
 
 
 def run_evaluation(
-    *, run: Path | None, predictions: str | None, annotations: str, dataset: str = "llp", split: str = "test",
+    *, run: Path | None, predictions: str | None, annotations: str, dataset: str | None = None, split: str = "test",
     store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
     thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: bool = False,
     picture: str | None = None, json_file: Path | None = None,
@@ -52,7 +53,15 @@ def run_evaluation(
 
     if (run is None) == (predictions is None):
         raise InvalidInput("evaluate: give --run RUN or --predictions FILE.npz, one of them")
-    labelled = load_annotations(annotations, dataset=dataset)
+    if _of_localization(run, predictions):
+        unused = {"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture}
+        if wrong := [option for option, value in unused.items() if value]:
+            raise InvalidInput(f"evaluate: {', '.join(wrong)} is for parsing; these are predictions of localization")
+        return _evaluate_localization(
+            run, predictions, annotations, dataset or "ave", split, store_url, threshold,
+            intervals=intervals, classes=classes, json_file=json_file,
+        )  # fmt: skip
+    labelled = load_annotations(annotations, dataset=dataset or "llp")
     if run is None:
         found, source = read_predictions(str(predictions)), str(predictions)
     else:
@@ -85,6 +94,38 @@ def run_evaluation(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(body, indent=2))
     return scores.as_dict()
+
+
+def _of_localization(run: Path | None, predictions: str | None) -> bool:
+    from pipeline.evaluation import recipe_of
+
+    if run is not None:
+        return recipe_of(run).task == "localization"
+    import numpy as np
+
+    try:
+        with np.load(str(predictions), allow_pickle=False) as archive:
+            return "segment" in archive.files
+    except (OSError, ValueError, EOFError):
+        return False  # reading it as parsing says what is wrong
+
+
+def _evaluate_localization(
+    run: Path | None, predictions: str | None, annotations: str, dataset: str, split: str, store_url: str | None,
+    threshold: float | None, **shown: Any,
+) -> dict[str, float]:  # fmt: skip
+    from pipeline.data.ave import load_events
+    from pipeline.evaluation import read_predictions, recipe_of, run_predictions
+    from pipeline.localization_report import print_localization
+
+    labels = load_events(annotations, dataset=dataset)
+    if run is None:
+        source = str(predictions)
+        found, level = read_predictions(source, needs=("id", "segment")), 0.5 if threshold is None else threshold
+    else:
+        found, source = run_predictions(run, _store_of(run, store_url), labels, split), str(run)
+        level = recipe_of(run).evaluate.threshold if threshold is None else threshold
+    return print_localization(found, labels, split, source=source, threshold=level, **shown)
 
 
 def _store_of(run: Path, store_url: str | None) -> Any:

@@ -11,13 +11,17 @@ from typing import Any, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline import localization_report
 from pipeline.config import Recipe, load_recipe
+from pipeline.data.ave import EventLabels
+from pipeline.data.clip_labels import ClipLabels
 from pipeline.data.llp import Annotations
 from pipeline.metrics.bootstrap import Interval, bootstrap_intervals
 from pipeline.metrics.classwise import class_table
 from pipeline.metrics.decisions import Mask, decide
 from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores, video_scores
 from pipeline.metrics.subsets import Overlap, overlapping
+from pipeline.score_tables import score_table
 from storage.errors import InvalidInput
 from storage.llp_names import YOUTUBE_ID_LENGTH
 
@@ -25,6 +29,8 @@ HEADINGS = {
     "seg_a": "A", "seg_v": "V", "seg_av": "AV", "seg_type": "Type@AV", "seg_event": "Event@AV",
     "ev_a": "A", "ev_v": "V", "ev_av": "AV", "ev_type": "Type@AV", "ev_event": "Event@AV", "average": "Avg",
 }  # fmt: skip
+COLUMNS = {name: f"{name.partition('_')[0]} {HEADINGS[name]}" if "_" in name else HEADINGS[name] for name in SCORES}
+"""Headings that name the level too."""
 Bools = NDArray[np.bool_]
 
 
@@ -63,8 +69,14 @@ class Decided:
         return found
 
 
-def read_predictions(path: str | Path) -> dict[str, NDArray[Any]]:
+def read_predictions(
+    path: str | Path, *, needs: Sequence[str] = ("id", "audio_segment", "visual_segment")
+) -> dict[str, NDArray[Any]]:
     """A predictions file: ``id``, ``audio_segment``, ``visual_segment``, and video-level probabilities if given.
+
+    Args:
+        path: the file.
+        needs: names that must be there.
 
     Raises:
         InvalidInput: If it is none; the message says what is missing.
@@ -74,7 +86,7 @@ def read_predictions(path: str | Path) -> dict[str, NDArray[Any]]:
             found = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError) as problem:
         raise InvalidInput(f"{path}: is no predictions file (.npz): {problem}") from problem
-    if absent := [name for name in ("id", "audio_segment", "visual_segment") if name not in found]:
+    if absent := [name for name in needs if name not in found]:
         raise InvalidInput(f"{path}: lacks {', '.join(absent)}; there are {', '.join(found)}")
     videos = len(found["id"])
     for name, array in found.items():
@@ -128,15 +140,7 @@ def _full_ids(ids: Sequence[str], truth: Annotations, split: str, source: str) -
 
 def markdown(rows: Mapping[str, ParsingScores], intervals: Mapping[str, Mapping[str, Interval]] | None = None) -> str:
     """A table as the papers print it, in percent; half widths of 95 % intervals where given."""
-    columns = [f"{name.partition('_')[0]} {HEADINGS[name]}" if "_" in name else HEADINGS[name] for name in SCORES]
-    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(SCORES) + 1) + "|"]
-    for title, scores in rows.items():
-        cells = []
-        for name, value in scores.as_dict().items():
-            found = (intervals or {}).get(title, {}).get(name)
-            cells.append(f"{value:.2f}" + (f" ±{(found.high - found.low) / 2:.1f}" if found else ""))
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return score_table({title: scores.as_dict() for title, scores in rows.items()}, COLUMNS, intervals or {})
 
 
 def chance(truth: Annotations) -> ParsingScores:
@@ -146,7 +150,7 @@ def chance(truth: Annotations) -> ParsingScores:
 
 
 def run_predictions(
-    run: Path, store: Any, annotations: Annotations, split: str, *, missing: str = "skip"
+    run: Path, store: Any, annotations: ClipLabels, split: str, *, missing: str = "skip"
 ) -> dict[str, NDArray[Any]]:
     """Predictions of a run's best checkpoint for a split.
 
@@ -164,6 +168,7 @@ def run_predictions(
     from pipeline.training.checkpoint import find_checkpoint, load_weights
     from pipeline.training.predict import predict
     from pipeline.training.setup import fresh_model, load_labels, sized_config
+    from pipeline.training.task import task_of
 
     recipe, best = recipe_of(run), find_checkpoint(run / "best")
     if best is None:
@@ -172,7 +177,7 @@ def run_predictions(
     model = fresh_model(sized_config(recipe, store, annotations.dataset, labels), recipe.train.seed)
     load_weights(best, model)
     clips = load_split(store, annotations, recipe.features, split, missing=cast("Missing", missing))
-    return {"id": np.asarray(clips.annotations.ids), **predict(model, clips, labels)}
+    return {"id": np.asarray(clips.annotations.ids), **predict(model, clips, labels, parts=task_of(recipe).parts)}
 
 
 def recipe_of(run: Path) -> Recipe:
@@ -186,31 +191,47 @@ def recipe_of(run: Path) -> Recipe:
     return load_recipe(run / "recipe.toml")
 
 
-def final_scores(run: Path, store: Any, annotations: Annotations, *, missing: str, console: Any) -> dict[str, Any]:
+def final_scores(run: Path, store: Any, labels: ClipLabels, *, missing: str, console: Any) -> dict[str, Any]:
     """Evaluate a run's best epoch on every split that has truth and clips; write predictions, scores and the table."""
     recipe, out = recipe_of(run), dict[str, Any]()
-    rows: dict[str, ParsingScores] = {}
-    intervals: dict[str, Mapping[str, Interval]] = {}
+    rows, intervals = dict[str, Mapping[str, float]](), dict[str, Mapping[str, Interval]]()
     for split in ("val", "test"):
-        if split not in annotations.splits or not annotations.split(split).has_ground_truth.any():
+        if split not in labels.splits or not labels.split(split).judged:
             continue
         try:
-            found = run_predictions(run, store, annotations, split, missing=missing)
+            found = run_predictions(run, store, labels, split, missing=missing)
         except InvalidInput as problem:
             console.print(f"{split}: not evaluated: {problem}")
             continue
         np.savez_compressed(run / f"predictions-{split}.npz", **found)
-        decided = decide_predictions(
-            found, annotations, split, mask=recipe.evaluate.mask, threshold=recipe.evaluate.threshold
-        )
-        videos = decided.scores()
-        title = f"{recipe.name}, {split}, {len(decided.ids)} videos"
-        rows[title], intervals[title] = videos.mean(), bootstrap_intervals(videos)
-        rows[f"nothing predicted, {split}"] = chance(decided.truth)
-        out[split] = rows[title].as_dict()
+        of_split, spread = _split_rows(recipe, found, labels, split)
+        own = next(iter(of_split))
+        rows, intervals[own], out[split] = rows | of_split, spread, of_split[own]
     if rows:
-        table = markdown(rows, intervals)
+        table = score_table(rows, _headings(recipe), intervals)
         (run / "table.md").write_text(table)
         (run / "scores.json").write_text(json.dumps(out, indent=2))
         console.print(table)
     return out
+
+
+def _headings(recipe: Recipe) -> dict[str, str]:
+    if recipe.task == "localization":
+        return localization_report.HEADINGS
+    return COLUMNS
+
+
+def _split_rows(
+    recipe: Recipe, found: Mapping[str, NDArray[Any]], labels: ClipLabels, split: str
+) -> tuple[dict[str, dict[str, float]], dict[str, Interval]]:
+    """A run's scores of a split first, then what others would score without looking; and the intervals of the first."""
+    if isinstance(labels, EventLabels):
+        return localization_report.split_rows(recipe, found, labels, split)
+    mask, threshold = recipe.evaluate.mask, recipe.evaluate.threshold
+    decided = decide_predictions(found, cast("Annotations", labels), split, mask=mask, threshold=threshold)
+    videos = decided.scores()
+    rows = {
+        f"{recipe.name}, {split}, {len(decided.ids)} videos": videos.mean().as_dict(),
+        f"nothing predicted, {split}": chance(decided.truth).as_dict(),
+    }
+    return rows, bootstrap_intervals(videos)

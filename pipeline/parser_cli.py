@@ -14,17 +14,21 @@ from pipeline.train import train
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--annotations", required=True, help="The folder with the label files of the dataset.")
-@click.option("--dataset", default="llp", show_default=True, help="A dataset description: a name or a TOML file.")
+@click.option("--dataset", help="A dataset description: a name or a TOML file. Default: llp, or ave for localization.")
 @click.option("--split", default="test", show_default=True)
 @click.option(
     "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap."
 )
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
-def compare(runs: tuple[Path, ...], **options: Any) -> None:
+def compare(runs: tuple[Path, ...], dataset: str | None, **options: Any) -> None:
     """Runs in one table, and their differences to the first with paired bootstrap intervals."""
     from pipeline.comparison import print_comparison
+    from pipeline.localization_comparison import is_localization, print_localization_comparison
 
-    print_comparison(runs, **options)
+    if is_localization(runs[0]):
+        print_localization_comparison(runs, dataset=dataset or "ave", **options)
+    else:
+        print_comparison(runs, dataset=dataset or "llp", **options)
 
 
 @click.command()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ RECIPE, PROVENANCE, TIMES, TABLE = "recipe.toml", "provenance.json", "times.json
 @click.option("--recipe", required=True, help=f"A TOML file, or one of: {', '.join(shipped_recipes())}")
 @click.option("--store", "store_url", required=True, help="A store with the recipe's features.")
 @click.option("--annotations", required=True, help="The folder with the label files of the dataset.")
-@click.option("--dataset", default="llp", show_default=True, help="A dataset description: a name or a TOML file.")
+@click.option("--dataset", help="A dataset description: a name or a TOML file. Default: the one of the recipe's task.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder; goes on where it is.")
 @click.option("--set", "changes", multiple=True, help="key=value, e.g. train.epochs=5 or model.decoder.blocks=4.")
 @click.option("--missing", type=click.Choice(["skip", "error"]), default="skip", show_default=True,
@@ -39,8 +40,8 @@ def train(**options: Any) -> None:
 
 
 def run_training(
-    *, recipe: str, store_url: str, annotations: str, dataset: str = "llp", out: Path, changes: tuple[str, ...] = (),
-    missing: str = "skip", device: str = "auto",
+    *, recipe: str, store_url: str, annotations: str, dataset: str | None = None, out: Path,
+    changes: tuple[str, ...] = (), missing: str = "skip", device: str = "auto",
 ) -> dict[str, Any]:  # fmt: skip
     """Train, evaluate the best epoch, write the table.
 
@@ -51,18 +52,20 @@ def run_training(
         InvalidInput: If recipe, store and annotations do not fit each other, or the loss is not finite.
     """
     from pipeline.data.dataset import Missing, check_features, load_split
-    from pipeline.data.llp import load_annotations
     from pipeline.training.loop import Trainer, make_accelerator
     from pipeline.training.setup import fresh_model, load_labels, sized_config
+    from pipeline.training.task import task_of
     from storage.store import FeatureStore
 
     chosen = load_recipe(recipe, changes)
-    store, labelled = FeatureStore.open(store_url), load_annotations(annotations, dataset=dataset)
+    task = task_of(chosen)
+    store, labelled = FeatureStore.open(store_url), task.load_labels(annotations, dataset=dataset or task.dataset)
     check_features(store, chosen.features)
     labels = load_labels(chosen, store, labelled.dataset)
     config = sized_config(chosen, store, labelled.dataset, labels)
     how = cast("Missing", missing)
-    train_set = load_split(store, labelled, chosen.features, "train", missing=how, with_pseudo=True)
+    known = task.training_labels(labelled, chosen)
+    train_set = load_split(store, known, chosen.features, "train", missing=how, with_pseudo=True)
     val_set = load_split(store, labelled, chosen.features, "val", missing=how) if _has(labelled, "val") else None
     accelerator = make_accelerator(chosen, device)
     keep_freed_memory()
@@ -76,7 +79,7 @@ def run_training(
     accelerator.wait_for_everyone()
     model = fresh_model(config, chosen.train.seed)
     trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
-    log = _Log(out, console, first=trainer.progress.epoch)
+    log = _Log(out, console, first=trainer.progress.epoch, headline=task.headline)
     if trainer.progress.epoch:
         console.print(f"{out}: goes on after epoch {trainer.progress.epoch}")
 
@@ -121,11 +124,12 @@ def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
 class _Log:
     """Epochs on the terminal, in TensorBoard, and their seconds in a file of their own."""
 
-    def __init__(self, out: Path, console: Any, *, first: int) -> None:
+    def __init__(self, out: Path, console: Any, *, first: int, headline: Callable[[dict[str, float]], str]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._out = out
         self._console = console
+        self._headline = headline
         self._began = time.monotonic()
         self._writer = SummaryWriter(str(out / "tensorboard"), purge_step=first + 1)
 
@@ -134,7 +138,7 @@ class _Log:
         entry = report.entry
         seconds, self._began = time.monotonic() - self._began, time.monotonic()
         val = entry.get("val", {})
-        shown = f"  val Type@AV {val['seg_type']:.2f}, Event@AV {val['seg_event']:.2f}" if val else ""
+        shown = f"  val {self._headline(val)}" if val else ""
         best = "  best" if report.best and val else ""
         self._console.print(f"epoch {report.epoch}: loss {entry['loss']:.4f}{shown}{best}  ({seconds:.1f} s)")
         flat = {"loss": entry["loss"], "learning_rate": entry["learning_rate"]}

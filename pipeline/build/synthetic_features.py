@@ -8,6 +8,7 @@ each other and say nothing about LLP.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def write_features(
     for name, dim, modality in _ARRAYS:
         _write_array(store, name, dim, modality, audio if modality == "audio" else visual, level, seed)
     labels = LabelStore.open(store.url)
-    labels.write_embeddings(_embeddings(seed))
+    labels.write_embeddings(made_up_embeddings(LLP_CLASSES, seed))
     known = np.ones(count, dtype=bool)
     weak = (audio | visual).any(axis=1)
     made = [pseudo_labels(truth, weak, level, random) for truth in (audio, visual)]
@@ -142,10 +143,25 @@ def _write_array(
     facts = {"noise": level.noise, "clip_noise": level.clip_noise, "strength": level.strength}
     store.ensure_feature(spec, Provenance(name, "synthetic-1", f"random:{seed}", facts, "uniform", "synthetic"))
     prototypes = np.random.default_rng([seed, dim]).standard_normal((len(LLP_CLASSES), dim)).astype(np.float32)
+
+    def values_of(span: range) -> NDArray[np.float32]:
+        random = np.random.default_rng([seed, dim, span.start // SHARD_SIZE])
+        return features(truth[span.start : span.stop], prototypes, level, random)
+
+    write_shards(store, name, values_of)
+
+
+def write_shards(store: FeatureStore, name: str, values_of: Callable[[range], NDArray[np.float32]]) -> None:
+    """Write a made-up array, whole.
+
+    Args:
+        store: with the array's spec.
+        name: of the array.
+        values_of: from rows to ``[rows, steps, dim]``.
+    """
     for shard in range(store.shards):
         span = store.shard_rows(shard)
-        random = np.random.default_rng([seed, dim, shard])
-        values = features(truth[span.start : span.stop], prototypes, level, random)
+        values = values_of(span)
         rows = [Row(store.ids[row], "ok", stored=True, clip_fingerprint=store.ids[row]) for row in span]
         with claim(store, [name], shard):
             valid = np.ones(values.shape[:2], dtype=bool)
@@ -196,10 +212,9 @@ def pseudo_labels(truth: Bools, weak: Bools, level: Difficulty, random: np.rando
     return made
 
 
-def _embeddings(seed: int) -> LabelEmbeddings:
-    vectors = np.random.default_rng([seed, LABEL_DIM]).standard_normal((len(LLP_CLASSES), LABEL_DIM)) / 3
+def made_up_embeddings(classes: tuple[str, ...], seed: int) -> LabelEmbeddings:
+    """Random vectors in place of GloVe's."""
+    vectors = np.random.default_rng([seed, LABEL_DIM]).standard_normal((len(classes), LABEL_DIM)) / 3
     spec = LabelSpec("glove", "synthetic", LABEL_DIM, "made-up vectors in place of GloVe's")
     origin = LabelProvenance("synthetic", "1", f"random:{seed}", created=now())
-    return LabelEmbeddings(
-        spec, origin, LLP_CLASSES, tuple((name,) for name in LLP_CLASSES), vectors.astype(np.float32)
-    )
+    return LabelEmbeddings(spec, origin, classes, tuple((name,) for name in classes), vectors.astype(np.float32))

@@ -67,7 +67,7 @@ def read_weak(path: Path, dataset: DatasetDescription, *, split: str) -> list[We
             rows.append(WeakRow(clip, tuple(map(dataset.class_index, names)), split, path.name, number))
         except (InvalidInput, ValueError) as problem:
             problems.append(f"line {number}: {problem}")
-    _refuse(path, problems)
+    refuse_lines(path, problems)
     return rows
 
 
@@ -81,11 +81,11 @@ def read_dense(path: Path, dataset: DatasetDescription) -> list[DenseRow]:
     for number, fields in _lines(path, DENSE_COLUMNS):
         try:
             clip, onset, offset, label = _fields(fields, DENSE_COLUMNS)
-            first, last = (_segment(text, dataset) for text in (onset, offset))
+            first, last = (segment_number(text, dataset) for text in (onset, offset))
             rows.append(DenseRow(clip, first, last, dataset.class_index(label.strip()), number))
         except (InvalidInput, ValueError) as problem:
             problems.append(f"line {number}: {problem}")
-    _refuse(path, problems)
+    refuse_lines(path, problems)
     return rows
 
 
@@ -106,8 +106,12 @@ def _fields(fields: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
     return tuple(field.strip() for field in fields)
 
 
-def _segment(text: str, dataset: DatasetDescription) -> int:
-    """A time in seconds as a number of segments. Raises ValueError where it is not on the grid."""
+def segment_number(text: str, dataset: DatasetDescription) -> int:
+    """A time in seconds as a number of segments.
+
+    Raises:
+        ValueError: If it is no time, or not on the grid.
+    """
     try:
         position = float(text) / dataset.segment_seconds
     except ValueError:
@@ -117,7 +121,8 @@ def _segment(text: str, dataset: DatasetDescription) -> int:
     return round(position)
 
 
-def _refuse(path: Path, problems: Sequence[str]) -> None:
+def refuse_lines(path: Path, problems: Sequence[str]) -> None:
+    """Raises InvalidInput if there are problems, with how many and the first few."""
     if problems:
         more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
         lines = "line is" if len(problems) == 1 else "lines are"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.config import FeaturesRecipe
-from pipeline.data.llp import Annotations
+from pipeline.data.clip_labels import ClipLabels
 from pipeline.data.memory import InMemory, load_segments
 from storage.errors import InvalidInput
 from storage.labels import LabelStore
@@ -26,7 +26,7 @@ from storage.schema import Status
 from storage.store import FeatureStore
 
 Missing = Literal["skip", "error"]
-STREAMS = ("audio", "visual_2d", "visual_3d")
+Labels = TypeVar("Labels", bound=ClipLabels)
 _SHOWN = 3
 
 
@@ -51,7 +51,7 @@ class Batch:
 
 
 @dataclass(frozen=True, eq=False)
-class ClipSet:
+class ClipSet(Generic[Labels]):
     """The clips of one split that have all features.
 
     Attributes:
@@ -62,7 +62,7 @@ class ClipSet:
         skipped: clips left out, by reason.
     """
 
-    annotations: Annotations
+    annotations: Labels
     rows: NDArray[np.intp]
     features: Mapping[str, InMemory]
     pseudo: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None
@@ -93,8 +93,7 @@ def batches(count: int, size: int, *, seed: int, epoch: int) -> Iterator[NDArray
 
 def check_features(store: FeatureStore, recipe: FeaturesRecipe) -> None:
     """Raises InvalidInput if the store lacks an array that the recipe names."""
-    for stream in STREAMS:
-        name = getattr(recipe, stream)
+    for stream, name in recipe.streams().items():
         if name not in store.features:
             there = ", ".join(store.features) or "none"
             raise InvalidInput(
@@ -105,13 +104,13 @@ def check_features(store: FeatureStore, recipe: FeaturesRecipe) -> None:
 
 def load_split(
     store: FeatureStore,
-    annotations: Annotations,
+    annotations: Labels,
     recipe: FeaturesRecipe,
     split: str,
     *,
     missing: Missing = "skip",
     with_pseudo: bool = False,
-) -> ClipSet:
+) -> ClipSet[Labels]:
     """Read a split.
 
     Args:
@@ -136,23 +135,22 @@ def load_split(
         raise InvalidInput(f"{store.url}: no clip of {split} has all features: {_said(skipped)}")
     chosen = rows[places]
     features = {
-        stream: _load(store, getattr(recipe, stream), chosen, segments=annotations.dataset.segments)
-        for stream in STREAMS
+        stream: _load(store, name, chosen, segments=annotations.dataset.segments)
+        for stream, name in recipe.streams().items()
     }
     pseudo = _pseudo(store, recipe.pseudo_labels, chosen, annotations) if with_pseudo and recipe.pseudo_labels else None
     kept = part.align([part.ids[place] for place in places], asker=split)
     return ClipSet(kept, chosen, features, pseudo, skipped)
 
 
-def _rows(store: FeatureStore, part: Annotations, recipe: FeaturesRecipe) -> tuple[NDArray[np.intp], Counter[str]]:
+def _rows(store: FeatureStore, part: ClipLabels, recipe: FeaturesRecipe) -> tuple[NDArray[np.intp], Counter[str]]:
     """Rows of annotated clips, -1 for those that cannot be used, and why."""
     row_of = {name: row for row, name in enumerate(store.ids)}
     rows = np.array([row_of.get(name, row_of.get(name[:YOUTUBE_ID_LENGTH], -1)) for name in part.ids], dtype=np.intp)
     skipped: Counter[str] = Counter()
     if absent := int((rows < 0).sum()):
         skipped["not in the store"] = absent
-    for stream in STREAMS:
-        name = getattr(recipe, stream)
+    for name in recipe.streams().values():
         usable = rows >= 0
         whole = store.valid(name, rows[usable]).all(axis=1)
         codes = store.status(name)[rows[usable]]
@@ -174,7 +172,7 @@ def _load(store: FeatureStore, name: str, rows: NDArray[np.intp], *, segments: i
 
 
 def _pseudo(
-    store: FeatureStore, teacher: str, rows: NDArray[np.intp], annotations: Annotations
+    store: FeatureStore, teacher: str, rows: NDArray[np.intp], annotations: ClipLabels
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     labels = LabelStore.open(store.url).read_pseudo_labels(teacher, classes=annotations.dataset.classes)
     unknown = rows[~labels.known[rows]]

@@ -13,7 +13,10 @@ from typing import Any
 from storage.errors import InvalidInput
 
 _SHIPPED = "descriptions"
-_KEYS = {"name", "clip_seconds", "segments", "classes", "weak_files", "dense_files", "revisions"}
+_KEYS = {
+    "name", "clip_seconds", "segments", "classes", "background", "weak_files", "dense_files", "revisions",
+    "event_files",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class DatasetDescription:
         visual_file: dense visual labels; empty where there are none.
         dense_splits: the splits that the dense files label.
         revisions: name of an older release -> row names of the dense files that only it has.
+        background: the class of a segment without an event, the last one; empty where segments may have no class.
+        event_files: split -> file of events, for localization; see :mod:`pipeline.data.ave`.
         source: where the description came from, for messages.
     """
 
@@ -42,6 +47,8 @@ class DatasetDescription:
     visual_file: str = ""
     dense_splits: tuple[str, ...] = ()
     revisions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    background: str = ""
+    event_files: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
 
     @property
@@ -122,9 +129,12 @@ def _from_toml(text: str, *, source: str) -> DatasetDescription:
     splits = _texts(dense.get("splits", []), "dense_files.splits", source)
     if strange := [split for split in splits if split not in weak]:
         raise InvalidInput(f"{source}: dense_files.splits names {strange[0]!r}, which weak_files lacks")
+    classes, background = _classes(data, source), str(data.get("background", ""))
+    if background and background != classes[-1]:
+        raise InvalidInput(f"{source}: background must be the last of classes, {classes[-1]!r}; got {background!r}")
     return DatasetDescription(
         name=str(data.get("name", "")) or Path(source).stem,
-        classes=_classes(data, source),
+        classes=classes,
         segments=_positive(data, "segments", int, source),
         clip_seconds=_positive(data, "clip_seconds", (int, float), source),
         weak_files=weak,
@@ -132,6 +142,8 @@ def _from_toml(text: str, *, source: str) -> DatasetDescription:
         visual_file=str(dense.get("visual", "")),
         dense_splits=splits,
         revisions={name: _texts(rows, "revisions", source) for name, rows in _table(data, "revisions", source).items()},
+        background=background,
+        event_files={split: str(file) for split, file in _table(data, "event_files", source).items()},
         source=source,
     )
 

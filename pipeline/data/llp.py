@@ -7,49 +7,44 @@ the published evaluation keeps them, since repairing them changes the numbers; t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.annotation_defects import Defect, count_kinds, find_defects
 from pipeline.data.annotation_files import DenseRow, WeakRow, read_dense, read_weak
+from pipeline.data.clip_labels import ClipLabels
 from pipeline.data.dataset_description import DatasetDescription, load_description
 from storage.errors import InvalidInput
 
 Bools = NDArray[np.bool_]
-_SHOWN_IDS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Annotations:
-    """Labels of clips, row by row.
+class Annotations(ClipLabels):
+    """Labels of a parsing dataset; ``weak`` is bool, what occurs somewhere in the video.
 
     Attributes:
-        dataset: classes and time grid.
-        ids: row names.
-        splits: the split of each row.
-        weak: ``[videos, classes]`` bool, what occurs somewhere in the video.
         audio: ``[videos, segments, classes]`` bool, what is heard; all false where there is no ground truth.
         visual: ``[videos, segments, classes]`` bool, what is seen; likewise.
         has_ground_truth: ``[videos]`` bool, whether ``audio`` and ``visual`` say anything of this row.
         defects: what is odd in the files.
-        source: the folder.
     """
 
-    dataset: DatasetDescription
-    ids: tuple[str, ...]
-    splits: tuple[str, ...]
-    weak: Bools
+    PER_ROW: ClassVar[tuple[str, ...]] = ("weak", "audio", "visual", "has_ground_truth")
+
     audio: Bools
     visual: Bools
     has_ground_truth: Bools
     defects: tuple[Defect, ...] = ()
-    source: str = ""
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    @property
+    def judged(self) -> bool:
+        """Whether the truth of any row is known."""
+        return bool(self.has_ground_truth.any())
 
     @property
     def audio_visual(self) -> Bools:
@@ -61,43 +56,6 @@ class Annotations:
         """Older releases of the label files that these are, by their names in the description."""
         names = {defect.clip for defect in self.defects if defect.kind == "old_revision"}
         return tuple(revision for revision, known in self.dataset.revisions.items() if names & set(known))
-
-    def split(self, name: str) -> Annotations:
-        """The rows of one split.
-
-        Raises:
-            InvalidInput: If there are none.
-        """
-        rows = [row for row, split in enumerate(self.splits) if split == name]
-        if not rows:
-            there = ", ".join(dict.fromkeys(self.splits))
-            raise InvalidInput(f"{self.source}: no clips of split {name!r}; there are {there}")
-        return self._rows(rows)
-
-    def align(self, ids: Sequence[str], *, asker: str = "the store") -> Annotations:
-        """The same annotations in the order of other row names, e.g. a store's.
-
-        Args:
-            ids: row names; each must be annotated, but not the other way round.
-            asker: who wants them, for messages.
-
-        Raises:
-            InvalidInput: If some are not annotated.
-        """
-        row_of = {name: row for row, name in enumerate(self.ids)}
-        if unknown := [name for name in ids if name not in row_of]:
-            raise InvalidInput(f"{self.source}: has no labels for {_some(unknown)} of {asker}")
-        return self._rows([row_of[name] for name in ids])
-
-    def _rows(self, rows: Sequence[int]) -> Annotations:
-        at = np.asarray(rows, dtype=np.intp)
-        names = ("weak", "audio", "visual", "has_ground_truth")
-        return replace(
-            self,
-            ids=tuple(self.ids[row] for row in rows),
-            splits=tuple(self.splits[row] for row in rows),
-            **{name: getattr(self, name)[at] for name in names},
-        )
 
     def statistics(self) -> dict[str, dict[str, int]]:
         """Counts a split: clips, clips without audio, visual and audio-visual events, and positive segments of each."""
@@ -130,6 +88,8 @@ def load_annotations(
             are defects.
     """
     known = dataset if isinstance(dataset, DatasetDescription) else load_description(dataset)
+    if known.event_files and not known.weak_files:
+        raise InvalidInput(f"{known.source}: is a dataset of event localization: it has event_files, and no weak_files")
     place = Path(folder).expanduser()
     weak = _read_weak_files(place, known)
     dense = _read_dense_files(place, known)
@@ -145,7 +105,7 @@ def load_annotations(
     judged = np.array([bool(dense) and row.split in known.dense_splits for row in weak], dtype=bool)
     audio[~judged] = visual[~judged] = False
     ids, splits = tuple(row.clip for row in weak), tuple(row.split for row in weak)
-    return Annotations(known, ids, splits, _weak(weak, shape), audio, visual, judged, defects, str(folder))
+    return Annotations(known, ids, splits, _weak(weak, shape), audio, visual, judged, defects, source=str(folder))
 
 
 def _read_weak_files(folder: Path, dataset: DatasetDescription) -> list[WeakRow]:
@@ -192,8 +152,3 @@ def _ground_truth(rows: Sequence[DenseRow], row_of: Mapping[str, int], shape: tu
         if video is not None:
             truth[video, row.first : row.last, row.label] = True
     return truth
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:_SHOWN_IDS])
-    return shown if len(names) <= _SHOWN_IDS else f"{shown} and {len(names) - _SHOWN_IDS} more"

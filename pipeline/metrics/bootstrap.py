@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +50,7 @@ def bootstrap_intervals(
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
     """
-    return _intervals(videos.values, resamples=resamples, confidence=confidence, seed=seed)
+    return mean_intervals(videos.values, SCORES, resamples=resamples, confidence=confidence, seed=seed)
 
 
 def paired_bootstrap(
@@ -63,10 +63,24 @@ def paired_bootstrap(
     """
     if len(first) != len(second):
         raise InvalidInput(f"a paired bootstrap needs the same videos: got {len(first)} and {len(second)}")
-    return _intervals(first.values - second.values, resamples=resamples, confidence=confidence, seed=seed)
+    return mean_intervals(first.values - second.values, SCORES, resamples=resamples, confidence=confidence, seed=seed)
 
 
-def _intervals(values: Floats, *, resamples: int, confidence: float, seed: int) -> dict[str, Interval]:
+def mean_intervals(
+    values: Floats, names: Sequence[str], *, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> dict[str, Interval]:
+    """Confidence intervals of any scores that are means over videos.
+
+    Args:
+        values: ``[videos, scores]``.
+        names: of the scores.
+        resamples: see :func:`bootstrap_intervals`.
+        confidence: likewise.
+        seed: likewise.
+
+    Raises:
+        InvalidInput: See :func:`bootstrap_intervals`.
+    """
     if not len(values) or resamples < 1 or not 0 < confidence < 1:
         raise InvalidInput(
             f"got {len(values)} videos, {resamples} resamples and confidence {confidence}; "
@@ -75,7 +89,7 @@ def _intervals(values: Floats, *, resamples: int, confidence: float, seed: int) 
     means = np.concatenate(list(_resampled_means(values, resamples, np.random.default_rng(seed))))
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, (tail, 1 - tail), axis=0)
-    rows = zip(SCORES, values.mean(axis=0), low, high, (means > 0).mean(axis=0), strict=True)
+    rows = zip(names, values.mean(axis=0), low, high, (means > 0).mean(axis=0), strict=True)
     return {name: Interval(*(float(number) for number in numbers)) for name, *numbers in rows}
 
 

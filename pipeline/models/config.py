@@ -8,6 +8,7 @@ from typing import Literal
 from pipeline.models.class_enhancement import Variant
 from pipeline.models.han import Norm
 from pipeline.models.leap import BlockNorm, BlockOutput
+from pipeline.models.localization_pooling import PoolingName
 from pipeline.models.predictions import UnionRule
 
 
@@ -70,8 +71,52 @@ class LEAPConfig:
     union: UnionRule = "hard"
 
 
+@dataclass(frozen=True)
+class AVEConfig:
+    """See :class:`pipeline.models.ave.AVEEncoder`."""
+
+    name: Literal["ave"] = "ave"
+    hidden: int = 128
+
+
+@dataclass(frozen=True)
+class PSPConfig:
+    """See :class:`pipeline.models.psp.PSPEncoder`."""
+
+    name: Literal["psp"] = "psp"
+    hidden: int = 128
+    threshold: float = 0.095
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class CMBSConfig:
+    """See :class:`pipeline.models.cmbs.CMBSEncoder`."""
+
+    name: Literal["cmbs"] = "cmbs"
+    dim: int = 256
+    heads: int = 4
+    encoder_feed_forward: int = 2048
+    decoder_feed_forward: int = 1024
+    dropout: float = 0.1
+    alpha: float = 0.2
+    beta: float = 0.5
+    gamma: float = 0.5
+
+
+@dataclass(frozen=True)
+class MLPConfig:
+    """See :class:`pipeline.models.scorers.MLPScorer`."""
+
+    name: Literal["mlp"] = "mlp"
+    hidden: int = 64
+    bias: bool = True
+
+
 EncoderConfig = HANConfig | MMPyrConfig | VALORConfig
 DecoderConfig = MMILConfig | LEAPConfig
+FusingEncoderConfig = AVEConfig | PSPConfig | CMBSConfig
+ScorerConfig = MLPConfig | LEAPConfig
 
 
 @dataclass(frozen=True)
@@ -91,8 +136,12 @@ class FeaturesConfig:
     audio_map: bool = False
 
 
-FEATURES = {"classic": FeaturesConfig(), "clap-clip": FeaturesConfig(audio_dim=768, visual_2d_dim=768, audio_map=True)}
-"""The two published sets: VGGish, ResNet-152, R(2+1)D; and CLAP, CLIP, R(2+1)D."""
+FEATURES = {
+    "classic": FeaturesConfig(),
+    "clap-clip": FeaturesConfig(audio_dim=768, visual_2d_dim=768, audio_map=True),
+    "ave": FeaturesConfig(visual_2d_dim=25088, visual_3d_dim=0),
+}
+"""The published sets: VGGish, ResNet-152, R(2+1)D; CLAP, CLIP, R(2+1)D; and VGGish with VGG-19's maps."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +185,43 @@ class MMCSEConfig:
     segments: int = 10
 
 
-ModelConfig = ParserConfig | MMCSEConfig
+@dataclass(frozen=True)
+class LocalizerConfig:
+    """An encoder of fused segments, a scorer, and a pooling; see :class:`pipeline.models.localization.Localizer`.
+
+    Attributes:
+        encoder: by ``name``.
+        decoder: the scorer, by ``name``.
+        pooling: see :mod:`pipeline.models.localization_pooling`.
+        features: what comes in; ``visual_2d`` is a grid, ``visual_3d`` is not read.
+        positions: of the grid.
+        width: of LEAP's blocks.
+        classes: with the background.
+        segments: of a clip.
+    """
+
+    name: Literal["localizer"] = "localizer"
+    encoder: FusingEncoderConfig = field(default_factory=AVEConfig)
+    decoder: ScorerConfig = field(default_factory=MLPConfig)
+    pooling: PoolingName = "max"
+    features: FeaturesConfig = FEATURES["ave"]
+    positions: int = 49
+    width: int = 256
+    classes: int = 29
+    segments: int = 10
+
+
+ParsingConfig = ParserConfig | MMCSEConfig
+ModelConfig = ParsingConfig | LocalizerConfig
 
 _HAN = ParserConfig()
 _MMPYR = ParserConfig(encoder=MMPyrConfig())
+_AVE = LocalizerConfig()
+_PSP = LocalizerConfig(encoder=PSPConfig(), decoder=MLPConfig(bias=False), pooling="gated_mean")
+_CMBS = LocalizerConfig(encoder=CMBSConfig(), decoder=MLPConfig(hidden=0, bias=False), pooling="top")
+_LEAP_AVEL = LEAPConfig(feed_forward=256)
 _VALOR_PLUS = ParserConfig(encoder=VALORConfig(), width=256)
-SYSTEMS: dict[str, ModelConfig] = {
+PARSERS: dict[str, ParsingConfig] = {
     "han": _HAN,
     "mmpyr": _MMPYR,
     "valor": ParserConfig(encoder=VALORConfig(layers=1)),
@@ -152,4 +232,17 @@ SYSTEMS: dict[str, ModelConfig] = {
     "mmcse": MMCSEConfig(),
     "mmcse-clap-clip": MMCSEConfig(features=FEATURES["clap-clip"]),
 }
-"""The published systems, as published."""
+"""The published systems of video parsing, as published."""
+
+LOCALIZERS: dict[str, LocalizerConfig] = {
+    "avel-ave": _AVE,
+    "avel-psp": _PSP,
+    "avel-cmbs": _CMBS,
+    "leap-avel-ave": replace(_AVE, decoder=_LEAP_AVEL),
+    "leap-avel-psp": replace(_PSP, decoder=_LEAP_AVEL),
+    "leap-avel-cmbs": replace(_CMBS, decoder=_LEAP_AVEL),
+}
+"""Those of event localization, weak; ``leap-avel-…`` are our reading, see :mod:`pipeline.models.scorers`."""
+
+SYSTEMS: dict[str, ModelConfig] = {**PARSERS, **LOCALIZERS}
+"""All of them."""

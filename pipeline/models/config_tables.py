@@ -8,7 +8,15 @@ from dataclasses import asdict, is_dataclass
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from pipeline.models.config import FEATURES, SYSTEMS, FeaturesConfig, MMCSEConfig, ModelConfig, ParserConfig
+from pipeline.models.config import (
+    FEATURES,
+    SYSTEMS,
+    FeaturesConfig,
+    LocalizerConfig,
+    MMCSEConfig,
+    ModelConfig,
+    ParserConfig,
+)
 from storage.errors import InvalidInput
 
 
@@ -25,10 +33,10 @@ def model_config(table: Mapping[str, Any]) -> ModelConfig:
     """Read a recipe's ``[model]`` table.
 
     Args:
-        table: the fields of :class:`ParserConfig` (``name = "parser"``, the default) or :class:`MMCSEConfig`
-            (``name = "mmcse"``); or ``system``, a name of :data:`SYSTEMS`, and what differs from it. ``encoder`` and
-            ``decoder`` are tables with a ``name``, or the name alone; ``features`` is a table or a name of
-            :data:`FEATURES`.
+        table: the fields of :class:`ParserConfig` (``name = "parser"``, the default), :class:`MMCSEConfig`
+            (``name = "mmcse"``) or :class:`LocalizerConfig` (``name = "localizer"``); or ``system``, a name of
+            :data:`SYSTEMS`, and what differs from it. ``encoder`` and ``decoder`` are tables with a ``name``, or the
+            name alone; ``features`` is a table or a name of :data:`FEATURES`.
 
     Raises:
         InvalidInput: If a key or a name is unknown (the nearest is named) or a value has another type.
@@ -37,8 +45,9 @@ def model_config(table: Mapping[str, Any]) -> ModelConfig:
     system = given.pop("system", None)
     if system is not None:
         given = _merged(asdict(system_config(system)), given)
-    config = _read(given, {"parser": ParserConfig, "mmcse": MMCSEConfig}, "model", default="parser")
-    if not isinstance(config, ParserConfig | MMCSEConfig):
+    kinds = {"parser": ParserConfig, "mmcse": MMCSEConfig, "localizer": LocalizerConfig}
+    config = _read(given, kinds, "model", default="parser")
+    if not isinstance(config, ParserConfig | MMCSEConfig | LocalizerConfig):
         raise TypeError(type(config))
     return config
 

@@ -4,34 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, overload
 
 from torch import nn
 
+from pipeline.models.ave import AVEEncoder
+from pipeline.models.cmbs import CMBSEncoder
 from pipeline.models.config import (
+    AVEConfig,
     DecoderConfig,
     EncoderConfig,
     FeaturesConfig,
     HANConfig,
     LEAPConfig,
+    LocalizerConfig,
     MMCSEConfig,
     MMPyrConfig,
     ModelConfig,
     ParserConfig,
+    ParsingConfig,
+    PSPConfig,
 )
 from pipeline.models.config_tables import model_config
 from pipeline.models.front_end import CLAP_GRID, FrontEnd
 from pipeline.models.han import HANEncoder
 from pipeline.models.leap import LEAPDecoder
+from pipeline.models.localization import Localizer
+from pipeline.models.localization_pooling import make_pooling
 from pipeline.models.mmcse import MMCSE
 from pipeline.models.mmil import MMILDecoder
 from pipeline.models.mmpyr import MMPyrEncoder
 from pipeline.models.parser import Parser
+from pipeline.models.psp import PSPEncoder
+from pipeline.models.scorers import LEAPScorer, MLPScorer
 from pipeline.models.valor import VALOREncoder
 from storage.errors import InvalidInput
 
 
-def build_model(config: ModelConfig | Mapping[str, Any]) -> Parser | MMCSE:
+@overload
+def build_model(config: ParsingConfig) -> Parser | MMCSE: ...
+
+
+@overload
+def build_model(config: ModelConfig | Mapping[str, Any]) -> Parser | MMCSE | Localizer: ...
+
+
+def build_model(config: ModelConfig | Mapping[str, Any]) -> Parser | MMCSE | Localizer:
     """Make a model with fresh weights, in training mode.
 
     Args:
@@ -49,7 +67,9 @@ def build_model(config: ModelConfig | Mapping[str, Any]) -> Parser | MMCSE:
         raise InvalidInput(f"model: {error}") from None
 
 
-def _build(config: ModelConfig) -> Parser | MMCSE:
+def _build(config: ModelConfig) -> Parser | MMCSE | Localizer:
+    if isinstance(config, LocalizerConfig):
+        return _localizer(config)
     front_end = _front_end(config.features, width=config.width, segments=config.segments)
     if isinstance(config, MMCSEConfig):
         return MMCSE(
@@ -91,6 +111,32 @@ def _decoder(config: DecoderConfig, model: ParserConfig) -> nn.Module:
     if isinstance(config, LEAPConfig):
         return LEAPDecoder(model.width, classes=model.classes, **_options(config))
     return MMILDecoder(model.width, classes=model.classes)
+
+
+def _localizer(config: LocalizerConfig) -> Localizer:
+    dim, positions = config.features.visual_2d_dim, config.positions
+    if not positions or dim % positions:
+        raise ValueError(f"visual_2d has {dim} values a step, which {positions} positions do not divide")
+    sizes, options = (config.features.audio_dim, dim // positions), _options(config.encoder)
+    encoder: AVEEncoder | PSPEncoder | CMBSEncoder
+    if isinstance(config.encoder, AVEConfig):
+        encoder = AVEEncoder(*sizes, positions=positions, **options)
+    elif isinstance(config.encoder, PSPConfig):
+        encoder = PSPEncoder(*sizes, positions=positions, **options)
+    else:
+        encoder = CMBSEncoder(*sizes, classes=config.classes, **options)
+    pooling = make_pooling(config.pooling, classes=config.classes)
+    channels = dim // positions
+    scorer = _scorer(config, encoder.dim)
+    return Localizer(encoder, scorer, pooling, segments=config.segments, positions=positions, channels=channels)
+
+
+def _scorer(config: LocalizerConfig, dim: int) -> MLPScorer | LEAPScorer:
+    options = _options(config.decoder)
+    if isinstance(config.decoder, LEAPConfig):
+        del options["union"]  # there is no second stream to unite with
+        return LEAPScorer(dim, classes=config.classes, width=config.width, **options)
+    return MLPScorer(dim, classes=config.classes, **options)
 
 
 def _options(config: Any) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.models.config import HANConfig, LEAPConfig, MMCSEConfig, ModelConfig
+from pipeline.models.config import HANConfig, LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig
 from pipeline.models.factory import build_model
 from pipeline.models.front_end import CLAP_GRID
+from pipeline.models.localization import Localizer
 from pipeline.models.mmcse import MMCSE
 from pipeline.models.official import official_layout
 from pipeline.models.parser import Parser
@@ -52,10 +53,10 @@ class ModelInfo:
         parameters: of our module; all of them are live.
         published_parameters: of the published code in the same configuration, dead weights included; ``None`` for
             options that no published code has.
-        multiply_adds: of matrix products, for one clip in evaluation mode.
+        multiply_adds: of matrix products, for one clip in evaluation mode; those of an LSTM are not counted.
         norm_operations: of layer norms, 5 a value; fvcore adds these to the multiply-adds.
         parts: multiply-adds of ``front_end``, ``encoder``, ``labels`` (their projection) and ``decoder`` (without
-            it); empty for MM-CSE.
+            it); empty for MM-CSE and localizers.
     """
 
     parameters: int
@@ -88,6 +89,8 @@ def model_info(config: ModelConfig) -> ModelInfo:
 
 def published_parameters(config: ModelConfig) -> int | None:
     """Parameters of the published code in this configuration, dead weights included; ``None`` where it has no such."""
+    if isinstance(config, LocalizerConfig):
+        return None
     if isinstance(config, MMCSEConfig):
         published = config.secm == config.lgsf == "published"
         return official_layout(config).parameters() if published else None
@@ -122,16 +125,17 @@ def _one_clip(config: ModelConfig) -> dict[str, Tensor | None]:
     steps = CLAP_GRID[0] * CLAP_GRID[1] if features.audio_map else segments
     decoder = None if isinstance(config, MMCSEConfig) else config.decoder
     label_dim = decoder.label_dim if isinstance(decoder, LEAPConfig) else 0
-    return {
+    clip = {
         "audio": torch.zeros(1, steps, features.audio_dim),
         "visual_2d": torch.zeros(1, segments, features.visual_2d_dim),
         "visual_3d": torch.zeros(1, segments, features.visual_3d_dim),
         "labels": torch.zeros(config.classes, label_dim) if label_dim else None,
     }
+    return {name: part for name, part in clip.items() if name != "visual_3d" or features.visual_3d_dim}
 
 
-def _parts(model: Parser | MMCSE, counter: FlopCounterMode) -> dict[str, int]:
-    if isinstance(model, MMCSE):
+def _parts(model: Parser | MMCSE | Localizer, counter: FlopCounterMode) -> dict[str, int]:
+    if not isinstance(model, Parser):
         return {}
     counts = {name: sum(by_operation.values()) // 2 for name, by_operation in counter.get_flop_counts().items()}
     labels = counts.get("Parser.decoder.labels", 0)

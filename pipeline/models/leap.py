@@ -188,7 +188,7 @@ class LEAPDecoder(nn.Module):
         """
         both = torch.stack(streams)
         queries = self.labels(labels)
-        found, scores = self._ask(queries.expand(len(both), *queries.shape), both)
+        found, scores = ask_labels(self.blocks, queries.expand(len(both), *queries.shape), both, output=self.output)
         logits = scores.mean(dim=2).transpose(2, 3)
         segment, video = logits.sigmoid(), self.video(found).squeeze(-1).sigmoid()
         return Predictions(
@@ -203,15 +203,26 @@ class LEAPDecoder(nn.Module):
             attention=Encoded(*scores.unbind()),
         )
 
-    def _ask(self, labels: Tensor, streams: Tensor) -> tuple[Tensor, Tensor]:
-        """Label embeddings and scores of the block, or blocks, that :attr:`output` names, ``[2, ...]`` each."""
-        found, scores = [], []
-        for number, block in enumerate(self.blocks, start=1):
-            read = self.output == "average" or number == len(self.blocks)
-            labels, block_scores = block(labels, streams, with_scores=read)
-            if read:
-                found.append(labels)
-                scores.append(block_scores)
-        if len(found) == 1:
-            return found[0], scores[0]
-        return torch.stack(found).mean(dim=0), torch.stack(scores).mean(dim=0)
+
+def ask_labels(blocks: nn.ModuleList, labels: Tensor, stream: Tensor, *, output: BlockOutput) -> tuple[Tensor, Tensor]:
+    """Label embeddings and scores of the block, or blocks, that ``output`` names.
+
+    Args:
+        blocks: a stack of :class:`LEAPBlock`; if they are twins, all tensors begin with ``[2, ...]``.
+        labels: ``[clips or 1, classes, dim]``.
+        stream: ``[clips, segments, dim]``.
+        output: see :class:`LEAPDecoder`.
+
+    Returns:
+        ``[clips, classes, dim]``, and scores ``[clips, heads, classes, segments]``.
+    """
+    found, scores = [], []
+    for number, block in enumerate(blocks, start=1):
+        read = output == "average" or number == len(blocks)
+        labels, block_scores = block(labels, stream, with_scores=read)
+        if read:
+            found.append(labels)
+            scores.append(block_scores)
+    if len(found) == 1:
+        return found[0], scores[0]
+    return torch.stack(found).mean(dim=0), torch.stack(scores).mean(dim=0)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.models.config import SYSTEMS, LEAPConfig, MMCSEConfig, ModelConfig, VALORConfig
+from pipeline.models.config import PARSERS, LEAPConfig, MMCSEConfig, ParsingConfig, VALORConfig
 from pipeline.models.config_tables import known
 from pipeline.models.factory import build_model
 from pipeline.models.han import Norm
@@ -34,7 +34,7 @@ def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "p
     head calls its visual outputs audio and the other way round; here they are what they are called.
 
     Args:
-        system: a name of :data:`pipeline.models.config.SYSTEMS`. ``leap-han`` was never published: its names are
+        system: a name of :data:`pipeline.models.config.PARSERS`. ``leap-han`` was never published: its names are
             those that the published LEAP would have with HAN's encoder (``hat_encoder.*``) for MM-Pyramid's.
         state_dict: tensors or arrays by published name; a ``module.`` in front of every name is cut off.
         norm: VALOR only: ``pre`` for a checkpoint trained with ``--norm_where pre_norm``, which names do not tell.
@@ -46,7 +46,7 @@ def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "p
         WeightsError: If a name is missing or unexpected, or a shape differs.
         InvalidInput: If there is no such system.
     """
-    config = SYSTEMS[known(system, SYSTEMS, "system")]
+    config = PARSERS[known(system, PARSERS, "system")]
     where = f"published {system} checkpoint"
     state = _tensors(state_dict, where)
     config = _as_found(config, state, norm)
@@ -57,7 +57,7 @@ def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "p
     return model.eval()
 
 
-def official_layout(config: ModelConfig, *, han_layers: int = 1) -> Layout:
+def official_layout(config: ParsingConfig, *, han_layers: int = 1) -> Layout:
     """Names and shapes of the published state dict of a configuration.
 
     Args:
@@ -77,7 +77,7 @@ def _tensors(state_dict: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _as_found(config: ModelConfig, state: State, norm: Norm) -> ModelConfig:
+def _as_found(config: ParsingConfig, state: State, norm: Norm) -> ParsingConfig:
     """The system's configuration with what a state dict says of its own size."""
     if isinstance(config, MMCSEConfig):
         return replace(config, reconstruct=any(name.startswith(("a_recon.", "v_recon.")) for name in state))

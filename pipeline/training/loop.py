@@ -20,18 +20,14 @@ from torch import Tensor, nn
 
 from pipeline.config import Recipe
 from pipeline.data.dataset import ClipSet, batches
-from pipeline.metrics.decisions import decide
-from pipeline.metrics.parsing import ParsingScores, parsing_scores
 from pipeline.training.checkpoint import Progress, find_checkpoint, load_progress, load_weights, save_checkpoint
-from pipeline.training.losses import Targets, compute_loss
 from pipeline.training.optim import learning_rate, make_optimizer, set_learning_rate
 from pipeline.training.predict import forward, predict
+from pipeline.training.task import task_of
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-    from pipeline.models.predictions import Predictions
 
 LAST, BEST = "last", "best"
 METRICS = "metrics.jsonl"
@@ -90,12 +86,13 @@ class Trainer:
         model: nn.Module,
         labels: Tensor | None,
         *,
-        train: ClipSet,
-        val: ClipSet | None,
+        train: ClipSet[Any],
+        val: ClipSet[Any] | None,
         out: Path,
         accelerator: Accelerator,
     ) -> None:
         self.recipe = recipe
+        self.task = task_of(recipe)
         self.train_set = train
         self.val_set = val
         self.out = out
@@ -137,7 +134,7 @@ class Trainer:
                 sums[name] += value * len(places) / len(self.train_set)
         entry: dict[str, Any] = {"epoch": epoch, "learning_rate": rate, "loss": sums.pop("loss"), "terms": dict(sums)}
         if self.val_set is not None and self.accelerator.is_main_process:
-            entry["val"] = self._scores(self.val_set).as_dict()
+            entry["val"] = self._scores(self.val_set)
         return entry
 
     def _step(self, places: NDArray[np.intp], *, where: str) -> dict[str, float]:
@@ -147,10 +144,8 @@ class Trainer:
         weight = len(share) * count / len(places)
         batch = self.train_set.batch(share if len(share) else places[:1])
         with self.accelerator.autocast():
-            predictions: Predictions = forward(self.model, batch, self.labels, self.accelerator.device)  # type: ignore[assignment]
-            found = [None if kind is None else kind.to(self.accelerator.device) for kind in (batch.audio, batch.visual)]
-            targets = Targets(batch.weak.to(self.accelerator.device), *found)
-            loss, terms = compute_loss(predictions, targets, self.recipe.loss)
+            output = forward(self.model, batch, self.labels, self.accelerator.device)
+            loss, terms = self.task.loss(output, batch, self.recipe, self.accelerator.device)
         values = self._over_processes(torch.stack([loss.detach(), *terms.values()]) * weight)
         if not np.isfinite(values).all():
             bad = [name for name, value in zip(terms, values[1:], strict=True) if not np.isfinite(value)]
@@ -170,10 +165,9 @@ class Trainer:
             values = self.accelerator.reduce(values, reduction="mean")
         return values.double().cpu().numpy()
 
-    def _scores(self, clips: ClipSet) -> ParsingScores:
-        found = predict(self.plain_model, clips, self.labels, device=self.accelerator.device)
-        decided = decide(**found, mask=self.recipe.evaluate.mask, threshold=self.recipe.evaluate.threshold)
-        return parsing_scores(*decided, clips.annotations.audio, clips.annotations.visual)
+    def _scores(self, clips: ClipSet[Any]) -> dict[str, float]:
+        found = predict(self.plain_model, clips, self.labels, parts=self.task.parts, device=self.accelerator.device)
+        return self.task.scores(found, clips.annotations, self.recipe)
 
     def _keep(self, epoch: int, entry: dict[str, Any]) -> bool:
         """Write what the epoch gave: the best checkpoint first, then the last one, which makes the epoch count."""

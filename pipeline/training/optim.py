@@ -32,6 +32,8 @@ def learning_rate(recipe: TrainRecipe, epoch: int) -> float:
         return recipe.learning_rate
     if recipe.schedule == "step":
         return recipe.learning_rate * recipe.step_gamma ** ((epoch - 1) // recipe.step_epochs)
+    if recipe.schedule == "milestones":
+        return recipe.learning_rate * recipe.step_gamma ** sum(epoch > last for last in recipe.milestones)
     if epoch <= recipe.warmup_epochs:
         return recipe.learning_rate * epoch / recipe.warmup_epochs
     share = (epoch - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1)

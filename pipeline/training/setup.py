@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Recipe
-from pipeline.data.dataset import STREAMS, label_vectors
+from pipeline.data.dataset import label_vectors
 from pipeline.data.dataset_description import DatasetDescription
-from pipeline.models.config import LEAPConfig, ModelConfig, ParserConfig
+from pipeline.models.config import LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig
 from pipeline.models.config_tables import model_config
 from pipeline.models.factory import build_model
+from pipeline.models.localization import Localizer
 from pipeline.models.mmcse import MMCSE
 from pipeline.models.parser import Parser
 from storage.errors import InvalidInput
@@ -35,22 +36,28 @@ def sized_config(
         InvalidInput: If the model needs label embeddings and the recipe names none, or it cannot take the features.
     """
     config = model_config(recipe.model)
-    dims = {stream: store.spec(getattr(recipe.features, stream)).dim for stream in STREAMS}
-    features = replace(
-        config.features,
-        audio_dim=dims["audio"], visual_2d_dim=dims["visual_2d"], visual_3d_dim=dims["visual_3d"],
-        audio_map=store.spec(recipe.features.audio).steps % dataset.segments != 0,
-    )  # fmt: skip
+    if isinstance(config, LocalizerConfig) != (recipe.task == "localization"):
+        raise InvalidInput(
+            f"{recipe.name}: task is {recipe.task}, but its model is a {config.name}. Change one of them"
+        )
+    dims = {f"{stream}_dim": store.spec(name).dim for stream, name in recipe.features.streams().items()}
+    read = ("audio", "visual_2d") if isinstance(config, LocalizerConfig) else ("audio", "visual_2d", "visual_3d")
+    if wrong := [f"features.{stream}" for stream in read if f"{stream}_dim" not in dims]:
+        raise InvalidInput(f"{recipe.name}: {', '.join(wrong)} is empty, but this model reads it. Name an array")
+    if wrong := [f"features.{stream}" for stream in recipe.features.streams() if stream not in read]:
+        raise InvalidInput(f"{recipe.name}: {', '.join(wrong)} is not read by this model. Set it to an empty text")
+    audio_map = store.spec(recipe.features.audio).steps % dataset.segments != 0
+    features = replace(config.features, **dims, audio_map=audio_map)
     sized = replace(config, features=features, classes=len(dataset.classes), segments=dataset.segments)
-    if isinstance(sized, ParserConfig) and isinstance(sized.decoder, LEAPConfig):
-        sized = replace(sized, decoder=replace(sized.decoder, label_dim=0 if labels is None else labels.shape[1]))
-    return sized
+    if isinstance(sized, MMCSEConfig) or not isinstance(sized.decoder, LEAPConfig):
+        return sized
+    return replace(sized, decoder=replace(sized.decoder, label_dim=0 if labels is None else labels.shape[1]))
 
 
 def needs_labels(recipe: Recipe) -> bool:
     """Whether the recipe's model reads label embeddings."""
     config = model_config(recipe.model)
-    return isinstance(config, ParserConfig) and isinstance(config.decoder, LEAPConfig)
+    return not isinstance(config, MMCSEConfig) and isinstance(config.decoder, LEAPConfig)
 
 
 def load_labels(recipe: Recipe, store: FeatureStore, dataset: DatasetDescription) -> Tensor | None:
@@ -70,7 +77,7 @@ def load_labels(recipe: Recipe, store: FeatureStore, dataset: DatasetDescription
     return label_vectors(store, recipe.features.labels, dataset.classes)
 
 
-def fresh_model(config: ModelConfig, seed: int) -> Parser | MMCSE:
+def fresh_model(config: ModelConfig, seed: int) -> Parser | MMCSE | Localizer:
     """A model with fresh weights that depend on the seed alone."""
     torch.manual_seed(seed)
     return build_model(config)
@@ -79,8 +86,7 @@ def fresh_model(config: ModelConfig, seed: int) -> Parser | MMCSE:
 def provenance(recipe: Recipe, store: FeatureStore) -> dict[str, Any]:
     """Where a run's numbers come from: arrays of the store, code and packages."""
     arrays = {}
-    for stream in STREAMS:
-        name = getattr(recipe.features, stream)
+    for name in recipe.features.streams().values():
         arrays[name] = {"fingerprint": store.fingerprint(name), **store.provenance(name).to_json()}
     return {
         "store": store.url,

@@ -11,7 +11,9 @@ from extractors.views import FrameView
 from extractors.weights import WeightsSource
 from storage.schema import FeatureSpec
 
-RATES = {"resnet152": "resnet152@1fps", "efficientnet_lite0": "efficientnet_lite0@2fps"}
+RATES = {
+    "resnet152": "resnet152@1fps", "efficientnet_lite0": "efficientnet_lite0@2fps", "vgg19_pool5": "vgg19_pool5@1fps",
+}  # fmt: skip
 """A few frames instead of sixteen say as much in a fraction of the time."""
 
 

@@ -19,6 +19,8 @@ def test_names_are_the_concrete_ones():
     [
         ("resnet152", "resnet152", 80, 2048),
         ("r2plus1d_18", "r2plus1d_18", 10, 512),
+        ("vgg19_pool5", "vgg19_pool5", 10, 25088),
+        ("vgg19_pool5@2fps", "vgg19_pool5_2fps", 10, 25088),
         ("clip_vit_l14", "clip_vit_l14", 10, 768),
         ("clip_vit_l14@8fps", "clip_vit_l14_8fps", 80, 768),
         ("efficientnet_lite0", "efficientnet_lite0", 80, 1280),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torchvision.models import ResNet152_Weights, resnet152
+from torchvision.models import ResNet152_Weights, VGG19_Weights, resnet152, vgg19
 from torchvision.models.video import r2plus1d_18
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
@@ -78,6 +78,24 @@ def test_r2plus1d_equals_torchvision(tmp_path):
     batch = torch.stack([official(Image.fromarray(image)) for image in images])
     batch = batch.view(2, 8, 3, 112, 112).transpose(1, 2)
     close(row["r2plus1d_18"].values, network(batch))
+
+
+def test_vgg19_pool5_is_the_mean_map_of_each_second(tmp_path):
+    network = vgg19()
+    network.classifier = nn.Linear(1, 1)  # the file has one, the features do not need it
+    network = random_network(network)
+    torch.save(network.state_dict(), tmp_path / "vgg19.pth")
+    images = pictures(2)
+    extractor = registry.load("vgg19_pool5@2fps", weights=str(tmp_path / "vgg19.pth"), clip_seconds=1)
+    (row,) = extractor.extract([frames_of(extractor, images)])
+
+    shipped = VGG19_Weights.IMAGENET1K_V1
+    assert shipped.url == extractor.weights_source.url
+    normalise = Normalize(shipped.transforms().mean, shipped.transforms().std)
+    official = Compose([Resize((224, 224)), ToTensor(), normalise])
+    maps = network.features(torch.stack([official(Image.fromarray(image)) for image in images]))
+    grids = row["vgg19_pool5_2fps"].values.reshape(1, 7, 7, 512)
+    close(grids, maps.mean(dim=0, keepdim=True).permute(0, 2, 3, 1))
 
 
 @pytest.mark.parametrize("form", ["state dict", "TorchScript in float16"])
@@ -224,7 +242,7 @@ def test_frames_of_another_view_are_refused():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize("name", ["resnet152", "r2plus1d_18", "clip_vit_l14", "efficientnet_lite0"])
+@pytest.mark.parametrize("name", ["resnet152", "r2plus1d_18", "vgg19_pool5", "clip_vit_l14", "efficientnet_lite0"])
 def test_gpu_agrees_with_the_cpu(name, precision):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")

@@ -121,6 +121,8 @@ def test_scores_are_read_or_refused(tmp_path):
     file = tmp_path / "scores.json"
     file.write_text(json.dumps({"scores": {"seg_a": 60, "average": 55.5}}))
     assert read_scores(file) == {"seg_a": 60.0, "average": 55.5}
+    file.write_text('{"scores": {"accuracy": 70}}')
+    assert read_scores(file) == {"accuracy": 70.0}
     for text in ("", "[]", "{}", '{"scores": {"seg_a": 1}}', '{"scores": {"average": "high"}}'):
         file.write_text(text)
         with pytest.raises(StoreError, match="Evaluate again"):

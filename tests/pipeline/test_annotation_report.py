@@ -42,3 +42,15 @@ def test_mistakes_are_one_line(avvp, folder, tmp_path):
     assert "AVVP_eval_visual.csv: 1 line is bad: line 2: expected 4 fields" in err
     assert avvp("annotations", "check", tmp_path / "none")[0] == 2
     assert "no such dataset description" in avvp("annotations", "check", folder, "--dataset", "x")[2]
+
+
+def test_files_of_events_are_counted(avvp, tmp_path):
+    (tmp_path / "trainSet.txt").write_text("Bark&aaaaaaaaaaa&good&2&5\nBark&aaaaaaaaaaa&good&7&9\nCat&bbb&good&0&0\n")
+    code, out, err = avvp("annotations", "check", tmp_path, "--classes", "ave")
+    assert (code, err) == (0, "")
+    assert "train: clips 3, without event 1, event segments 5, annotated again 1" in out
+    code, out, _ = avvp("annotations", "check", tmp_path, "--classes", "ave", "--json")
+    assert json.loads(out)["splits"]["train"]["clips"] == 3
+    code, _, err = avvp("annotations", "check", tmp_path, "--classes", "ave", "--strict")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "1 rows are of videos that other rows are of, too" in err

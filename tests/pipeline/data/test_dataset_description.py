@@ -7,7 +7,7 @@ from storage.llp_names import LLP_CLASSES, LLP_SPLIT_FILES
 
 def test_llp_is_shipped():
     llp = load_description("llp")
-    assert shipped_descriptions() == ("llp",)
+    assert shipped_descriptions() == ("ave", "llp")
     assert llp.classes == LLP_CLASSES
     assert {file: split for split, file in llp.weak_files.items()} == LLP_SPLIT_FILES
     assert (llp.segments, llp.clip_seconds, llp.segment_seconds) == (10, 10, 1)
@@ -37,6 +37,7 @@ def test_a_description_of_ones_own(toy):
         ("colour = 1\n", "unknown key 'colour'"),
         ('segments = 2\nclip_seconds = 2\nclasses = ["a"]\nweak_files = 3\n', "weak_files must be a table"),
         ('segments = 2\nclip_seconds = 2\nclasses = ["a"]\ndense_files.splits = ["x"]\n', "names 'x'"),
+        ('segments = 2\nclip_seconds = 2\nclasses = ["a", "b"]\nbackground = "a"\n', "must be the last of classes"),
     ],
 )
 def test_bad_descriptions_are_refused(tmp_path, text, message):
@@ -46,5 +47,5 @@ def test_bad_descriptions_are_refused(tmp_path, text, message):
 
 
 def test_no_such_description():
-    with pytest.raises(InvalidInput, match=r"nowhere.toml: no such dataset description.*one of: llp"):
+    with pytest.raises(InvalidInput, match=r"nowhere.toml: no such dataset description.*one of: ave, llp"):
         load_description("nowhere.toml")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models.config import SYSTEMS, LEAPConfig
+from pipeline.models.config import PARSERS, SYSTEMS, LEAPConfig
 from pipeline.models.official import load_official, official_layout
 from storage.errors import InvalidInput, WeightsError
 
@@ -84,7 +84,7 @@ def used_names(system, name, state):
     return layout.used
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", PARSERS)
 def test_missing_extra_or_misshaped_is_one_line(system):
     shapes = official_layout(SYSTEMS[system]).shapes
     state = {name: torch.zeros(shape) for name, shape in shapes.items()}

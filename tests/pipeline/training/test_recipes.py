@@ -6,6 +6,7 @@ from storage.errors import InvalidInput
 EXPECTED = {
     "han", "mmpyr", "valor", "valor-plus", "valor-plusplus", "leap-han", "leap-mmpyr", "leap-han-no-avss",
     "leap-mmpyr-no-avss", "mmil-han", "mmil-mmpyr", "mmcse", "mmcse-clap-clip",
+    "avel-ave", "avel-psp", "avel-cmbs", "leap-avel-ave", "leap-avel-psp", "leap-avel-cmbs",
 }  # fmt: skip
 
 
@@ -38,6 +39,8 @@ def test_changes_and_the_way_back(tmp_path):
         ("han", ("epochs",), "expected key=value"),
         ("han", ("train.betas=3",), "expected a list"),
         ("han", ("train=3",), "expected a table"),
+        ("avel-ave", ("loss.avss=1.0",), "[loss] is for parsing"),
+        ("han", ("localization.video=1.0",), "[localization] is not read by a parsing recipe"),
     ],
 )
 def test_bad_recipes_are_one_line(name, changes, words):

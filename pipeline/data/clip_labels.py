@@ -1,0 +1,86 @@
+"""What the labels of any dataset are: rows by name and by split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset_description import DatasetDescription
+from storage.errors import InvalidInput
+
+_SHOWN_IDS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class ClipLabels:
+    """Labels of clips, row by row.
+
+    Attributes:
+        dataset: classes and time grid.
+        ids: row names.
+        splits: the split of each row.
+        weak: ``[videos, classes]``, what training may know of a video.
+        source: the folder.
+    """
+
+    PER_ROW: ClassVar[tuple[str, ...]] = ("weak",)
+    """Names of the arrays that have a row a video."""
+
+    dataset: DatasetDescription
+    ids: tuple[str, ...]
+    splits: tuple[str, ...]
+    weak: NDArray[Any]
+    source: str = field(default="", kw_only=True)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the truth of any row is known, second by second."""
+        return True
+
+    def split(self, name: str) -> Self:
+        """The rows of one split.
+
+        Raises:
+            InvalidInput: If there are none.
+        """
+        rows = [row for row, split in enumerate(self.splits) if split == name]
+        if not rows:
+            there = ", ".join(dict.fromkeys(self.splits))
+            raise InvalidInput(f"{self.source}: no clips of split {name!r}; there are {there}")
+        return self._rows(rows)
+
+    def align(self, ids: Sequence[str], *, asker: str = "the store") -> Self:
+        """The same labels in the order of other row names, e.g. a store's.
+
+        Args:
+            ids: row names; each must be annotated, but not the other way round.
+            asker: who wants them, for messages.
+
+        Raises:
+            InvalidInput: If some are not annotated.
+        """
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        if unknown := [name for name in ids if name not in row_of]:
+            raise InvalidInput(f"{self.source}: has no labels for {_some(unknown)} of {asker}")
+        return self._rows([row_of[name] for name in ids])
+
+    def _rows(self, rows: Sequence[int]) -> Self:
+        at = np.asarray(rows, dtype=np.intp)
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows),
+            splits=tuple(self.splits[row] for row in rows),
+            **{name: getattr(self, name)[at] for name in self.PER_ROW},
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:_SHOWN_IDS])
+    return shown if len(names) <= _SHOWN_IDS else f"{shown} and {len(names) - _SHOWN_IDS} more"

@@ -1,0 +1,88 @@
+"""Localization runs beside each other, with paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.console import count, wide_console
+from pipeline.data.ave import EventLabels, load_events
+from pipeline.evaluation import read_predictions, recipe_of
+from pipeline.localization_report import HEADINGS, Located, baselines, locate
+from pipeline.metrics.bootstrap import Interval, mean_intervals
+from pipeline.metrics.localization import video_accuracy
+from pipeline.score_tables import score_table
+from storage.errors import InvalidInput
+
+
+def is_localization(run: Path) -> bool:
+    """Whether a run's folder is of localization; a predictions file is taken for one of parsing."""
+    return run.is_dir() and recipe_of(run).task == "localization"
+
+
+def compare_localization(
+    runs: Sequence[Path], labels: EventLabels, split: str
+) -> tuple[dict[str, Located], dict[str, Interval]]:
+    """Runs on the videos that all of them have predictions for.
+
+    Args:
+        runs: their folders.
+        labels: of the dataset.
+        split: whose predictions to read.
+
+    Returns:
+        Classes and truth by run, and the accuracy of each but the first minus the first's.
+
+    Raises:
+        InvalidInput: If a run has no predictions, two have the same name, or they share no video.
+    """
+    found = {run.name: _predictions(run, labels, split) for run in runs}
+    if len(found) < len(runs):
+        raise InvalidInput(
+            "compare: two runs have the same folder name; rename one, the table could not tell them apart"
+        )
+    first, *others = found.values()
+    shared = [name for name in first.truth.ids if all(name in set(one.truth.ids) for one in others)]
+    if not shared:
+        raise InvalidInput(f"compare: the runs have no video of {split} in common")
+    kept = {name: _on(one, shared) for name, one in found.items()}
+    accuracy = {name: video_accuracy(one.classes, one.truth.segments) for name, one in kept.items()}
+    base = next(iter(accuracy.values()))
+    differences = {
+        name: mean_intervals((values - base)[:, None], ("accuracy",))["accuracy"]
+        for name, values in list(accuracy.items())[1:]
+    }
+    return kept, differences
+
+
+def print_localization_comparison(
+    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, picture: str | None
+) -> None:
+    """``avvp compare`` for localization."""
+    if subset or picture:
+        raise InvalidInput("compare: --subset and --picture are for parsing; these are runs of localization")
+    if strange := [run for run in runs if not is_localization(run)]:
+        raise InvalidInput(f"compare: {strange[0]} is no run of localization, {runs[0]} is. Compare runs of one task")
+    kept, differences = compare_localization(runs, load_events(annotations, dataset=dataset), split)
+    truth, console = next(iter(kept.values())).truth, wide_console()
+    rows = {name: one.scores() for name, one in kept.items()} | baselines(truth, split)
+    console.print(f"{split}: {count(len(truth), 'video')}\n")
+    console.print(score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, {}))
+    for name, found in differences.items():
+        interval = f"{found.estimate:+.2f} [{found.low:+.1f}, {found.high:+.1f}]"
+        console.print(f"{name} minus {next(iter(kept))}: accuracy {interval}")
+    if differences:
+        console.print("in brackets: 95 % intervals of a paired bootstrap over videos; one that holds 0 decides nothing")
+
+
+def _predictions(run: Path, labels: EventLabels, split: str) -> Located:
+    file = run / f"predictions-{split}.npz"
+    if not file.is_file():
+        raise InvalidInput(f"{run}: has no predictions of {split} yet; train it to the end")
+    found = read_predictions(file, needs=("id", "segment"))
+    return locate(found, labels, split, threshold=recipe_of(run).evaluate.threshold, source=str(run))
+
+
+def _on(one: Located, ids: Sequence[str]) -> Located:
+    row_of = {name: row for row, name in enumerate(one.truth.ids)}
+    return Located(one.classes[[row_of[name] for name in ids]], one.truth.align(ids, asker="compare"))

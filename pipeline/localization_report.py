@@ -1,0 +1,135 @@
+"""Scores of event localization: of predictions, and of runs; tables, intervals, classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Recipe
+from pipeline.console import wide_console
+from pipeline.data.ave import EventLabels
+from pipeline.metrics.bootstrap import Interval, mean_intervals
+from pipeline.metrics.localization import (
+    Labels,
+    LocalizationScores,
+    class_accuracy,
+    localization_scores,
+    segment_classes,
+    video_accuracy,
+)
+from pipeline.score_tables import score_table
+from storage.errors import InvalidInput
+
+HEADINGS = {"accuracy": "accuracy", "foreground": "of segments with an event", "background": "of those without"}
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """Classes of segments beside the truth.
+
+    Attributes:
+        classes: ``[videos, segments]``.
+        truth: labels of the same clips.
+    """
+
+    classes: Labels
+    truth: EventLabels
+
+    def scores(self) -> LocalizationScores:
+        """Of all videos."""
+        return localization_scores(self.classes, self.truth.segments, background=self.truth.background)
+
+    def intervals(self) -> dict[str, Interval]:
+        """The 95 % interval of the accuracy, by bootstrap over videos."""
+        return mean_intervals(video_accuracy(self.classes, self.truth.segments)[:, None], ("accuracy",))
+
+
+def locate(
+    found: Mapping[str, NDArray[Any]], labels: EventLabels, split: str, *, threshold: float = 0.5, source: str
+) -> Located:
+    """Classes of anyone's predictions.
+
+    Args:
+        found: ``id [videos]``, ``segment [videos, segments, classes]``, and ``event [videos, segments]`` if there is
+            one; see :func:`pipeline.metrics.localization.segment_classes`.
+        labels: of the dataset.
+        split: the ids must lie in it.
+        threshold: of ``event``.
+        source: for messages.
+
+    Raises:
+        InvalidInput: If an id is unknown or twice, or shapes do not fit.
+    """
+    ids, truth = [str(name) for name in found["id"]], labels.split(split)
+    known = set(truth.ids)
+    if unknown := [name for name in ids if name not in known]:
+        raise InvalidInput(f"{source}: {len(unknown)} ids are not in {split}, e.g. {unknown[0]!r}")
+    if len(set(ids)) != len(ids):
+        raise InvalidInput(f"{source}: {next(name for name in ids if ids.count(name) > 1)!r} is there more than once")
+    shape = (len(ids), truth.dataset.segments, len(truth.dataset.classes))
+    for name, expected in (("segment", shape), ("event", shape[:2])):
+        if name in found and found[name].shape != expected:
+            raise InvalidInput(f"{source}: {name} is {list(found[name].shape)}, expected {list(expected)}")
+        if name in found and np.isnan(found[name]).any():
+            raise InvalidInput(f"{source}: {int(np.isnan(found[name]).sum())} values of {name} are NaN")
+    classes = segment_classes(found["segment"], found.get("event"), threshold=threshold)
+    return Located(classes, truth.align(ids, asker=source))
+
+
+def baselines(truth: EventLabels, split: str) -> dict[str, LocalizationScores]:
+    """What needs no looking: background everywhere; and the right event everywhere, which knows what but not when."""
+    nothing = np.full_like(truth.segments, truth.background)
+    event = np.broadcast_to(truth.weak.argmax(axis=1)[:, None], nothing.shape)
+    return {
+        f"background everywhere, {split}": Located(nothing, truth).scores(),
+        f"the right event everywhere, {split}": Located(event, truth).scores(),
+    }
+
+
+def split_rows(
+    recipe: Recipe, found: Mapping[str, NDArray[Any]], labels: EventLabels, split: str
+) -> tuple[dict[str, dict[str, float]], dict[str, Interval]]:
+    """A run's row of a split, then those of the baselines; and the intervals of the first."""
+    located = locate(found, labels, split, threshold=recipe.evaluate.threshold, source=recipe.name)
+    rows = {f"{recipe.name}, {split}, {len(located.truth)} videos": located.scores()}
+    rows |= baselines(located.truth, split)
+    return {title: scores.as_dict() for title, scores in rows.items()}, located.intervals()
+
+
+def print_localization(
+    found: Mapping[str, NDArray[Any]], labels: EventLabels, split: str, *, source: str, threshold: float,
+    intervals: bool, classes: bool, json_file: Path | None,
+) -> dict[str, float]:  # fmt: skip
+    """``evaluate`` for localization: print tables, write a file, give the scores in percent."""
+    located = locate(found, labels, split, threshold=threshold, source=source)
+    title = f"{Path(source).name}, {split}, {len(located.truth)} videos"
+    rows = {title: located.scores(), **baselines(located.truth, split)}
+    spread = {title: located.intervals()} if intervals else {}
+    console = wide_console()
+    if absent := len(labels.split(split)) - len(located.truth):
+        console.print(f"{absent} of {len(labels.split(split))} clips of {split} have no predictions and do not count")
+    console.print(score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, spread))
+    if classes:
+        console.print(_class_lines(located))
+    if json_file is not None:
+        body: dict[str, Any] = {"scores": rows[title].as_dict()}
+        if intervals:
+            body["intervals"] = {name: vars(part) for name, part in spread[title].items()}
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(body, indent=2))
+    return rows[title].as_dict()
+
+
+def _class_lines(located: Located) -> str:
+    names = located.truth.dataset.classes
+    counts, shares = class_accuracy(located.classes, located.truth.segments, classes=len(names))
+    lines = ["| class | segments | accuracy |", "|---|---|---|"]
+    for name, count, share in zip(names, counts, shares, strict=True):
+        lines.append(f"| {name} | {count} | {'-' if np.isnan(share) else f'{share:.2f}'} |")
+    return "\n".join(lines) + "\n"

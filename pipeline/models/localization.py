@@ -1,0 +1,115 @@
+"""Localizing audio-visual events: encoder, scorer and pooling in a row, and what passes between them.
+
+An encoder turns sound and a grid of picture features into one feature a segment; a scorer gives each segment a score
+for each class, the background included; a pooling makes of them what the weak label of the video can be held against,
+and what each segment is said to be. Encoder and pooling are a published method's own; the scorer is the method's, or
+LEAP's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from pipeline.models.front_end import segment_mean
+
+
+class Fused(NamedTuple):
+    """What an encoder of both modalities gives.
+
+    Attributes:
+        segments: ``[clips, segments, dim]``.
+        gate: ``[clips, segments]`` probability of an event in a segment; ``None`` where the method has no such.
+        class_gate: ``[clips, segments, classes]`` factors of the class scores; ``None`` likewise.
+    """
+
+    segments: Tensor
+    gate: Tensor | None = None
+    class_gate: Tensor | None = None
+
+
+class Scored(NamedTuple):
+    """What a scorer gives.
+
+    Attributes:
+        segments: ``[clips, segments, classes]``, unbounded.
+        video: ``[clips, classes]``, unbounded; LEAP only: from the label embeddings.
+        attention: LEAP: scaled scores of labels against segments, ``[clips, heads, classes, segments]``.
+        label_features: LEAP: label embeddings after the blocks, ``[clips, classes, dim]``.
+    """
+
+    segments: Tensor
+    video: Tensor | None = None
+    attention: Tensor | None = None
+    label_features: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Localized:
+    """What a model says of a batch.
+
+    Attributes:
+        segment: ``[clips, segments, classes]`` scores; a segment's class is the largest.
+        event: ``[clips, segments]`` probability of an event: below a threshold a segment is background whatever its
+            scores; ``None`` where the background competes with the classes alone.
+        pooled: ``[clips, classes]`` probabilities of the video, made of its segments; they add up to 1.
+        video: ``[clips, classes]`` probabilities of the video, made of the label embeddings; they add up to 1.
+            ``None`` where the scorer is not LEAP's.
+        attention: see :class:`Scored`.
+        label_features: see :class:`Scored`.
+    """
+
+    segment: Tensor
+    event: Tensor | None
+    pooled: Tensor
+    video: Tensor | None = None
+    attention: Tensor | None = None
+    label_features: Tensor | None = None
+
+
+class Localizer(nn.Module):
+    """Encoder, scorer and pooling in a row.
+
+    Args:
+        encoder: audio ``[clips, segments, audio_dim]`` and grids ``[clips, segments, positions, channels]`` to
+            :class:`Fused`.
+        scorer: segments and label embeddings to :class:`Scored`.
+        pooling: :class:`Scored` and :class:`Fused` to :class:`Localized`.
+        segments: of a clip.
+        positions: of a grid, e.g. 49.
+        channels: of a position, e.g. 512.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, scorer: nn.Module, pooling: nn.Module, *, segments: int, positions: int, channels: int
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.scorer = scorer
+        self.pooling = pooling
+        self.segments = segments
+        self.positions = positions
+        self.channels = channels
+
+    def forward(self, *, audio: Tensor, visual_2d: Tensor, labels: Tensor | None = None) -> Localized:
+        """Localize the events of a batch.
+
+        Args:
+            audio: ``[clips, steps, audio_dim]``, any whole number of steps a segment.
+            visual_2d: ``[clips, steps, positions * channels]``, the channels of a position together.
+            labels: text embeddings ``[classes, label_dim]``; LEAP only.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        if visual_2d.ndim != 3 or visual_2d.shape[2] != self.positions * self.channels:
+            expected = f"[clips, steps, {self.positions} * {self.channels}]"
+            raise ValueError(f"visual_2d: shape is {list(visual_2d.shape)}, expected {expected}")
+        grid = segment_mean(visual_2d, self.segments).unflatten(2, (self.positions, self.channels))
+        fused: Fused = self.encoder(segment_mean(audio, self.segments), grid)
+        scored: Scored = self.scorer(fused.segments, labels)
+        localized: Localized = self.pooling(scored.segments, fused)
+        video = None if scored.video is None else scored.video.softmax(dim=-1)
+        return replace(localized, video=video, attention=scored.attention, label_features=scored.label_features)

@@ -1,0 +1,82 @@
+"""From the scores of segments to what a weak label is held against, and to what each segment is said to be."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from pipeline.models.localization import Fused, Localized
+
+PoolingName = Literal["max", "gated_mean", "top"]
+_TOP = 4
+
+
+class MaxPooling(nn.Module):
+    """The largest score of each class over time; a segment's class is its own largest score.
+
+    Source: AVE's weakly supervised code (``W-A+V-att``).
+    """
+
+    def forward(self, scores: Tensor, fused: Fused) -> Localized:
+        """Pool ``[clips, segments, classes]``."""
+        return Localized(scores, None, scores.amax(dim=1).softmax(dim=-1))
+
+
+class GatedMeanPooling(nn.Module):
+    """The mean over time of scores that a gate, read from the scores themselves, has scaled by 1/2 to 1.
+
+    The gate scales all classes of a segment alike, so it changes what the mean listens to, and no segment's class.
+
+    Args:
+        classes: with the background.
+
+    Source: PSP's weakly supervised code, its weighting branch.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Linear(classes, 1, bias=False)
+
+    def forward(self, scores: Tensor, fused: Fused) -> Localized:
+        """Pool ``[clips, segments, classes]``."""
+        weighted = scores * self.weight(scores).relu().sigmoid()
+        return Localized(weighted, None, weighted.mean(dim=1).softmax(dim=-1))
+
+
+class TopPooling(nn.Module):
+    """The mean of each class's highest scores over time, scaled by the gate of the most eventful segment.
+
+    The class of all segments is the video's; the gate alone says in which of them it happens. The published evaluation
+    passes the gate through a sigmoid a second time, after which every segment has an event: that is a threshold of 0 on
+    ``event``; the paper's is 0.5.
+
+    Args:
+        top: how many segments count.
+
+    Source: CMBS's weakly supervised code.
+    """
+
+    def __init__(self, top: int = _TOP) -> None:
+        super().__init__()
+        self.top = top
+
+    def forward(self, scores: Tensor, fused: Fused) -> Localized:
+        """Pool ``[clips, segments, classes]``.
+
+        Raises:
+            ValueError: If the encoder gives no gates.
+        """
+        if fused.gate is None or fused.class_gate is None:
+            raise ValueError("pooling top: this encoder gives no gates. Use it with cmbs")
+        gated = fused.class_gate * scores
+        video = gated.topk(min(self.top, gated.shape[1]), dim=1).values.mean(dim=1)
+        pooled = (fused.gate[..., None] * video[:, None, :]).amax(dim=1).softmax(dim=-1)
+        return Localized(video[:, None, :].expand_as(scores), fused.gate, pooled)
+
+
+def make_pooling(name: PoolingName, *, classes: int) -> nn.Module:
+    """The pooling of a name."""
+    if name == "max":
+        return MaxPooling()
+    return GatedMeanPooling(classes) if name == "gated_mean" else TopPooling()

@@ -1,0 +1,93 @@
+"""PSP's encoder: segments of the two modalities that agree strongly pass their features on to each other."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.ave import AudioGuidedAttention, TemporalLSTMs
+from pipeline.models.dropout import Dropout
+from pipeline.models.localization import Fused
+from pipeline.models.predictions import Encoded
+
+_EPS = 1e-8
+_NORM_EPS = 1e-6
+
+
+class PositivePropagation(nn.Module):
+    """Features from those segments of the other modality whose similarity is large enough.
+
+    The weakly supervised code's form: what is left of a row after pruning is not normalised again, and no linear layer
+    follows. One layer norm serves both modalities.
+
+    Args:
+        dim: of a segment.
+        threshold: a similarity must be larger, where those of a segment add up to 1.
+        dropout: on the projected features.
+
+    Source: Zhou et al., Positive sample propagation along the audio-visual event line, CVPR 2021
+    (https://arxiv.org/abs/2104.00239), positive sample propagation; its published weakly supervised code.
+    """
+
+    def __init__(self, dim: int, *, threshold: float, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.audio_key, self.audio_value = nn.Linear(dim, dim, bias=False), nn.Linear(dim, dim, bias=False)
+        self.visual_key, self.visual_value = nn.Linear(dim, dim, bias=False), nn.Linear(dim, dim, bias=False)
+        self.dropout = Dropout(dropout)
+        self.norm = nn.LayerNorm(dim, eps=_NORM_EPS)
+        for linear in (self.audio_key, self.audio_value, self.visual_key, self.visual_value):
+            nn.init.xavier_uniform_(linear.weight)
+
+    def forward(self, streams: Encoded) -> Encoded:
+        """``[clips, segments, dim]`` a stream to the same."""
+        audio, visual = streams
+        audio_key, audio_value = (self._project(layer, audio) for layer in (self.audio_key, self.audio_value))
+        visual_key, visual_value = (self._project(layer, visual) for layer in (self.visual_key, self.visual_value))
+        similar = (visual_key @ audio_key.transpose(1, 2) / math.sqrt(visual_key.shape[-1])).relu()
+        to_visual = self.pruned(similar) @ audio_value
+        to_audio = self.pruned(similar.transpose(1, 2)) @ visual_value
+        return Encoded(self.norm(audio + to_audio), self.norm(visual + to_visual))
+
+    def pruned(self, similar: Tensor) -> Tensor:
+        """Rows ``[clips, segments, segments]`` that add up to 1, without the entries at or below the threshold."""
+        shares = similar / (similar.sum(dim=-1, keepdim=True) + _EPS)
+        return torch.where(shares > self.threshold, shares, 0.0)
+
+    def _project(self, layer: nn.Linear, stream: Tensor) -> Tensor:
+        projected: Tensor = self.dropout(layer(stream).relu())
+        return projected
+
+
+class PSPEncoder(nn.Module):
+    """Audio-guided attention, an LSTM for each modality, positive sample propagation, and the mean of the two.
+
+    Args:
+        audio_dim: of a segment; the attended picture is brought to the same width.
+        channels: of a position of the grid.
+        positions: of the grid.
+        hidden: of an LSTM in each direction; the fused segments are twice as wide.
+        threshold: of :class:`PositivePropagation`.
+        dropout: likewise.
+
+    Source: Zhou et al., CVPR 2021 (https://arxiv.org/abs/2104.00239); its published weakly supervised code.
+    """
+
+    def __init__(
+        self, audio_dim: int, channels: int, *, positions: int, hidden: int = 128, threshold: float = 0.095,
+        dropout: float = 0.1,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.dim = 2 * hidden
+        self.attention = AudioGuidedAttention(audio_dim, channels, positions=positions)
+        self.narrow = nn.Linear(channels, audio_dim)
+        self.temporal = TemporalLSTMs(audio_dim, audio_dim, hidden=hidden)
+        self.propagation = PositivePropagation(self.dim, threshold=threshold, dropout=dropout)
+
+    def forward(self, audio: Tensor, grid: Tensor) -> Fused:
+        """See :class:`pipeline.models.localization.Localizer`."""
+        visual = self.narrow(self.attention(audio, grid))
+        streams = self.propagation(self.temporal(audio, visual))
+        return Fused((streams.audio + streams.visual) / 2)

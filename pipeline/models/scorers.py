@@ -1,0 +1,105 @@
+"""From fused segments to a score for each class: the methods' own layers, and LEAP's label embeddings.
+
+No code of LEAP on audio-visual event localization is published, and its paper says no more than that its decoder takes
+the place of the methods' classifiers (Table 5). :class:`LEAPScorer` is our reading of it.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from torch import Tensor, nn
+
+from pipeline.models.leap import BlockNorm, BlockOutput, LabelQueries, LEAPBlock, ask_labels
+from pipeline.models.localization import Scored
+from pipeline.models.twin import start_alike
+
+
+class MLPScorer(nn.Module):
+    """One or two linear layers a segment, ReLU between.
+
+    Args:
+        dim: of a segment.
+        classes: with the background.
+        hidden: width of the first layer; 0 for one layer alone.
+        bias: whether the layers have one.
+
+    Source: the classifiers of AVE's ``att_Net`` (two layers), PSP (two, without bias) and CMBS (one, without bias).
+    """
+
+    def __init__(self, dim: int, *, classes: int, hidden: int = 64, bias: bool = True) -> None:
+        super().__init__()
+        layers = [nn.Linear(dim, hidden, bias=bias), nn.Linear(hidden, classes, bias=bias)] if hidden else []
+        self.layers = nn.ModuleList(layers or [nn.Linear(dim, classes, bias=bias)])
+        if hidden:
+            for layer in layers:
+                nn.init.xavier_uniform_(layer.weight)
+
+    def forward(self, segments: Tensor, labels: Tensor | None = None) -> Scored:
+        """Score ``[clips, segments, dim]``; ``labels`` are not used."""
+        for layer in self.layers[:-1]:
+            segments = layer(segments).relu()
+        return Scored(self.layers[-1](segments))
+
+
+class LEAPScorer(nn.Module):
+    """LEAP's blocks on fused segments: a label's scores against the segments are the segments' scores for its class.
+
+    Our reading, where nothing is published: one stack, because the modalities are fused already; a label for each class
+    and one for the background, so that the background competes as it does in the methods; the scores go into the
+    method's own pooling in place of its classifier's, and one linear layer on the label embeddings gives the video's
+    scores, which the method's own weak loss judges as well.
+
+    Args:
+        dim: of a fused segment; brought to ``width`` by a linear layer where it is another.
+        classes: with the background.
+        width: of the blocks.
+        label_dim: of the given text embeddings; 0 learns the embeddings instead.
+        blocks: how many.
+        heads: of the attentions.
+        feed_forward: hidden width.
+        dropout: on residual branches and inside feed-forward blocks.
+        attention_dropout: on attention weights.
+        output: see :class:`pipeline.models.leap.LEAPDecoder`.
+        norm: see :class:`pipeline.models.leap.LEAPBlock`.
+
+    Source: LEAP (Zhou et al., ECCV 2024, https://arxiv.org/abs/2407.08126), Table 5; see the module.
+    """
+
+    def __init__(
+        self, dim: int, *, classes: int, width: int = 256, label_dim: int = 300, blocks: int = 2, heads: int = 8,
+        feed_forward: int = 256, dropout: float = 0.2, attention_dropout: float = 0.1, output: BlockOutput = "last",
+        norm: BlockNorm = "published",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if blocks < 1:
+            raise ValueError(f"{blocks} blocks: expected at least 1")
+        if output not in get_args(BlockOutput):
+            raise ValueError(f"output {output!r}: expected one of {', '.join(get_args(BlockOutput))}")
+        self.output: BlockOutput = output
+        self.narrow = nn.Linear(dim, width) if dim != width else nn.Identity()
+        self.labels = LabelQueries(width, label_dim=label_dim, classes=classes)
+        self.blocks = nn.ModuleList(
+            LEAPBlock(
+                width,
+                heads=heads,
+                feed_forward=feed_forward,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                norm=norm,
+            )
+            for _ in range(1 if output == "first" else blocks)
+        )
+        start_alike(list(self.blocks))
+        self.video = nn.Linear(width, 1)
+
+    def forward(self, segments: Tensor, labels: Tensor | None = None) -> Scored:
+        """Score.
+
+        Args:
+            segments: ``[clips, segments, dim]``.
+            labels: text embeddings ``[classes, label_dim]``, or one such for each clip.
+        """
+        found, scores = ask_labels(self.blocks, self.labels(labels), self.narrow(segments), output=self.output)
+        video = self.video(found).squeeze(-1)
+        return Scored(scores.mean(dim=1).transpose(1, 2), video, attention=scores, label_features=found)

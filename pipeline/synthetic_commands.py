@@ -1,0 +1,34 @@
+"""What ``avvp synthetic`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.console import wide_console
+
+
+def make_synthetic(folder: Path, *, count: int, seed: int) -> None:
+    """``avvp synthetic``."""
+    from pipeline.build.synthetic import write_dataset
+
+    clips = write_dataset(folder, count=count, seed=seed)
+    splits = ", ".join(f"{sum(clip.split == name for clip in clips)} {name}" for name in ("train", "val", "test"))
+    wide_console().print(f"{folder}: {len(clips)} clips ({splits}), with weak and dense labels")
+
+
+def make_synthetic_features(folder: Path, *, count: int, seed: int, annotations: str | None) -> None:
+    """``avvp synthetic --features``."""
+    from pipeline.build.synthetic_features import write_features
+    from pipeline.data.llp import load_annotations
+
+    real = None if annotations is None else load_annotations(annotations)
+    store = write_features(folder, count=count, seed=seed, annotations=real)
+    wide_console().print(f"{store.url}: {store.info.clips} clips of made-up features; labels in {folder}/annotations")
+
+
+def make_synthetic_events(folder: Path, *, count: int, seed: int) -> None:
+    """``avvp synthetic --features --dataset ave``."""
+    from pipeline.build.synthetic_events import write_event_features
+
+    store = write_event_features(folder, count=count, seed=seed)
+    wide_console().print(f"{store.url}: {store.info.clips} clips of made-up features; labels in {folder}/annotations")

@@ -1,0 +1,85 @@
+"""Audio-visual event localization as a task: which event is heard and seen, second by second, from a video's label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import multilabel_soft_margin_loss
+
+from pipeline.config import LocalizationRecipe, Recipe
+from pipeline.data.ave import EventLabels, load_events
+from pipeline.data.dataset import Batch
+from pipeline.metrics.localization import SCORES, localization_scores, segment_classes
+from pipeline.models.localization import Localized
+from pipeline.training.losses import bce
+from pipeline.training.task import Found
+from storage.errors import InvalidInput
+
+
+class Localization:
+    """See :class:`pipeline.training.task.Task`."""
+
+    dataset = "ave"
+    parts: tuple[str, ...] = ("segment", "event")
+    score_names: tuple[str, ...] = SCORES
+
+    def load_labels(self, folder: str, *, dataset: str) -> EventLabels:
+        """The class of every segment, and the category of every video."""
+        return load_events(folder, dataset=dataset)
+
+    def training_labels(self, labels: EventLabels, recipe: Recipe) -> EventLabels:
+        """The category alone, or each class's share of the segments."""
+        return labels.with_shares() if recipe.localization.targets == "shares" else labels
+
+    def loss(
+        self, output: Localized, batch: Batch, recipe: Recipe, device: torch.device
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See :func:`weak_loss`."""
+        return weak_loss(output, batch.weak.to(device), recipe.localization)
+
+    def scores(self, found: Found, labels: EventLabels, recipe: Recipe) -> dict[str, float]:
+        """Segment accuracy, of all segments, of those with an event and of those without."""
+        classes = segment_classes(found["segment"], found.get("event"), threshold=recipe.evaluate.threshold)
+        return localization_scores(classes, labels.segments, background=labels.background).as_dict()
+
+    def headline(self, scores: Mapping[str, float]) -> str:
+        """The accuracy."""
+        return f"accuracy {scores['accuracy']:.2f}"
+
+
+def weak_loss(output: Localized, weak: Tensor, recipe: LocalizationRecipe) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum of a recipe's terms, each against the label of the video.
+
+    Args:
+        output: of a batch.
+        weak: ``[clips, classes]``, 1 for a video's category, or the share of each class.
+        recipe: weights and form.
+
+    Returns:
+        The sum, and each term before its weight (detached).
+
+    Raises:
+        InvalidInput: If a term needs what the model does not give, or there is no term.
+
+    Source: the published weakly supervised training of AVE and CMBS (``soft_margin``) and PSP (``cross_entropy``). That
+    LEAP's video probabilities get the method's own loss too is our reading, see :mod:`pipeline.models.scorers`.
+    """
+    form: Callable[[Tensor, Tensor], Tensor] = _soft_margin if recipe.form == "soft_margin" else bce
+    terms: dict[str, Tensor] = {}
+    if recipe.pooled:
+        terms["pooled"] = form(output.pooled, weak)
+    if recipe.video:
+        if output.video is None:
+            raise InvalidInput("localization.video: only LEAP gives probabilities of the video. Set it to 0")
+        terms["video"] = form(output.video, weak)
+    if not terms:
+        raise InvalidInput("localization: every weight is 0, there is nothing to train on")
+    total = torch.stack([getattr(recipe, name) * value for name, value in terms.items()]).sum()
+    return total, {name: value.detach() for name, value in terms.items()}
+
+
+def _soft_margin(probability: Tensor, target: Tensor) -> Tensor:
+    """Torch's multi-label soft margin, which takes a sigmoid of what is a probability already, as published."""
+    return multilabel_soft_margin_loss(probability.float(), target)

@@ -1,0 +1,77 @@
+"""What kind of problem a recipe is about: its labels, losses and scores. The loop knows no more of it than this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.config import Recipe
+from pipeline.data.clip_labels import ClipLabels
+from pipeline.data.dataset import Batch
+from storage.errors import InvalidInput
+
+Found = Mapping[str, NDArray[np.float32]]
+"""What a model says of a set of clips, by name of :attr:`Task.parts`."""
+
+
+class Task(Protocol):
+    """A kind of problem.
+
+    Attributes:
+        dataset: the description that is taken where none is named.
+        parts: names of a model's outputs that scores are made of, ``[clips, ...]`` each.
+        score_names: names of the scores.
+    """
+
+    dataset: str
+    parts: tuple[str, ...]
+    score_names: tuple[str, ...]
+
+    def load_labels(self, folder: str, *, dataset: str) -> ClipLabels:
+        """The labels of all splits.
+
+        Raises:
+            InvalidInput: If the folder holds none, or they are malformed.
+        """
+        ...
+
+    def training_labels(self, labels: Any, recipe: Recipe) -> Any:
+        """The same labels, with what a recipe lets training know of a video in ``weak``."""
+        ...
+
+    def loss(self, output: Any, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and each term before its weight (detached).
+
+        Raises:
+            InvalidInput: If a term needs what the model or the batch lacks.
+        """
+        ...
+
+    def scores(self, found: Found, labels: Any, recipe: Recipe) -> dict[str, float]:
+        """Scores in percent; the recipe's ``train.select`` is one of their names."""
+        ...
+
+    def headline(self, scores: Mapping[str, float]) -> str:
+        """The scores in a few words."""
+        ...
+
+
+def task_of(recipe: Recipe) -> Task:
+    """The task that a recipe names.
+
+    Raises:
+        InvalidInput: If the recipe chooses its best epoch by a score that the task has not.
+    """
+    from pipeline.training.localization import Localization
+    from pipeline.training.parsing import Parsing
+
+    task: Task = Localization() if recipe.task == "localization" else Parsing()
+    if recipe.train.select not in task.score_names:
+        choices = ", ".join(task.score_names)
+        raise InvalidInput(f"{recipe.name}: train.select: expected one of {choices}, got {recipe.train.select!r}")
+    return task

@@ -1,0 +1,201 @@
+"""Event localization from end to end on made-up features, and its loss by hand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.build.synthetic_events import EventDifficulty, write_event_features
+from pipeline.cli import main
+from pipeline.config import LocalizationRecipe, load_recipe, shipped_recipes
+from pipeline.data.ave import load_events
+from pipeline.evaluate import run_evaluation
+from pipeline.models.config_tables import model_config
+from pipeline.models.localization import Localized
+from pipeline.train import run_training
+from pipeline.training.localization import weak_loss
+from pipeline.training.optim import learning_rate
+from storage.errors import InvalidInput
+
+RECIPES = [name for name in shipped_recipes() if load_recipe(name).task == "localization"]
+SMALL = {
+    "ave": ("model.encoder.hidden=16",),
+    "psp": ("model.encoder.hidden=16",),
+    "cmbs": ("model.encoder.dim=16", "model.encoder.encoder_feed_forward=16", "model.encoder.decoder_feed_forward=16"),
+}
+LEAP = ("model.width=16", "model.decoder.feed_forward=16", "model.decoder.heads=2")
+
+
+@pytest.fixture(scope="module")
+def easy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ave")
+    level = EventDifficulty(noise=0.5, clip_noise=0.2, empty=0.2)
+    write_event_features(folder, count=300, seed=1, channels=4, difficulty=level)
+    return folder
+
+
+def run(made, out, recipe, *changes, **more):
+    method = recipe.rpartition("-")[2]
+    changes = (*SMALL[method], *(LEAP if recipe.startswith("leap") else ()), *changes)
+    return run_training(
+        recipe=recipe, store_url=str(made / "features.zarr"), annotations=str(made / "annotations"), out=out,
+        changes=changes, device="cpu", **more,
+    )  # fmt: skip
+
+
+def evaluate(made, **options):
+    return run_evaluation(**{"run": None, "predictions": None, "annotations": str(made / "annotations"), **options})
+
+
+@pytest.mark.parametrize("recipe", ["avel-psp", "leap-avel-psp"])
+def test_it_learns_from_the_label_of_the_video_alone(easy, tmp_path, recipe):
+    changes = ("train.epochs=8", "train.batch_size=20", "train.learning_rate=3e-3", "model.encoder.hidden=32",
+               "model.width=64", "localization.targets=category")  # fmt: skip
+    scores = run(easy, tmp_path / "run", recipe, *changes)["test"]
+    truth = load_events(easy / "annotations").split("test").segments
+    commonest = 100 * np.bincount(truth.ravel()).max() / truth.size
+    assert scores["accuracy"] > commonest + 15
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_trains_goes_on_and_is_scored(easy, tmp_path, recipe):
+    run(easy, tmp_path / "run", recipe, "train.epochs=1", "train.batch_size=100")
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names >= {"recipe.toml", "metrics.jsonl", "table.md", "scores.json", "predictions-test.npz", "best", "last"}
+    scores = json.loads((tmp_path / "run/scores.json").read_text())
+    assert set(scores["test"]) == {"accuracy", "foreground", "background"}
+    again = evaluate(easy, run=tmp_path / "run")
+    assert again == pytest.approx(scores["test"])
+    assert "background everywhere, test" in (tmp_path / "run/table.md").read_text()
+
+
+def test_the_same_seed_gives_the_same_bytes(easy, tmp_path):
+    for name in ("a", "b"):
+        run(easy, tmp_path / name, "leap-avel-ave", "train.epochs=2", "train.batch_size=100")
+    assert (tmp_path / "a/metrics.jsonl").read_bytes() == (tmp_path / "b/metrics.jsonl").read_bytes()
+
+
+def test_runs_are_compared_in_pairs(easy, tmp_path, capsys):
+    labels = load_events(easy / "annotations").split("test")
+    right, wrong = labels.one_hot * 1.0, np.roll(labels.one_hot, 1, axis=2) * 1.0
+    for name, segment in (("good", right), ("half", np.where(np.arange(10)[:, None] < 5, right, wrong))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.toml").write_text(load_recipe("avel-ave").to_toml())
+        np.savez(tmp_path / name / "predictions-test.npz", id=np.asarray(labels.ids), segment=segment)
+    runs = [str(tmp_path / name) for name in ("good", "half")]
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *runs, "--annotations", str(easy / "annotations")])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "half minus good: accuracy -50.00 [-50.0, -50.0]" in out
+    assert "| half | 50.00 |" in out
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *runs, "--annotations", str(easy / "annotations"), "--picture", "x=y.svg"])
+    assert ended.value.code == 2
+    assert "--subset and --picture are for parsing" in capsys.readouterr().err
+
+
+def test_anyones_predictions_are_scored(easy, tmp_path, capsys):
+    labels = load_events(easy / "annotations").split("test")
+    file = tmp_path / "p.npz"
+    np.savez(file, id=np.asarray(labels.ids), segment=labels.one_hot.astype(np.float32))
+    report = tmp_path / "s.json"
+    scores = evaluate(easy, predictions=str(file), intervals=True, classes=True, json_file=report)
+    assert set(scores.values()) == {100.0}
+    assert "| Background |" in capsys.readouterr().out
+    assert json.loads(report.read_text())["intervals"]["accuracy"]["low"] == 100
+    np.savez(file, id=np.asarray(labels.ids), segment=labels.one_hot * 1.0, event=np.zeros(labels.segments.shape))
+    assert evaluate(easy, predictions=str(file))["foreground"] == 0
+    assert evaluate(easy, predictions=str(file), threshold=0.0)["foreground"] == 100
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p.update(segment=p["segment"][:, :9]), "segment is [50, 9, 29], expected [50, 10, 29]"),
+        (lambda p: p.update(id=np.array(["x"] * 50)), "50 ids are not in test, e.g. 'x'"),
+        (lambda p: p.update(id=np.array([p["id"][0]] * 50)), "is there more than once"),
+        (lambda p: p.update(segment=np.full((50, 10, 29), np.nan)), "values of segment are NaN"),
+    ],
+)
+def test_bad_predictions_are_one_line(easy, tmp_path, capsys, change, words):
+    labels = load_events(easy / "annotations").split("test")
+    parts = {"id": np.asarray(labels.ids), "segment": labels.one_hot * 1.0}
+    change(parts)
+    np.savez(tmp_path / "p.npz", **parts)
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--predictions", str(tmp_path / "p.npz"), "--annotations", str(easy / "annotations")])
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_options_of_parsing_are_refused(easy, tmp_path):
+    labels = load_events(easy / "annotations").split("test")
+    np.savez(tmp_path / "p.npz", id=np.asarray(labels.ids), segment=labels.one_hot * 1.0)
+    with pytest.raises(InvalidInput, match="--mask, --overlap is for parsing"):
+        evaluate(easy, predictions=str(tmp_path / "p.npz"), mask="union", overlap=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            ("features.visual_2d=resnet152",),
+            "the recipe needs visual_2d 'resnet152', the store has vgg19_pool5, vggish",
+        ),
+        (("features.visual_2d=",), "features.visual_2d is empty, but this model reads it"),
+        (("features.visual_3d=vggish",), "features.visual_3d is not read by this model"),
+        (("train.select=seg_type",), "train.select: expected one of accuracy, foreground, background, got 'seg_type'"),
+        (("localization.video=1.0",), "only LEAP gives probabilities of the video"),
+        (("localization.pooled=0.0",), "every weight is 0"),
+        (("model.positions=48",), "which 48 positions do not divide"),
+    ],
+)
+def test_what_does_not_fit_is_said(easy, tmp_path, changes, words):
+    with pytest.raises(InvalidInput, match=words):
+        run(easy, tmp_path / "run", "avel-ave", *changes, "train.epochs=1")
+
+
+def test_a_model_of_the_other_task_is_refused(easy, tmp_path):
+    with pytest.raises(InvalidInput, match="task is localization, but its model is a parser"):
+        run_training(
+            recipe="avel-ave", store_url=str(easy / "features.zarr"), annotations=str(easy / "annotations"),
+            out=tmp_path / "run", changes=("model.system=han",), device="cpu",
+        )  # fmt: skip
+
+
+def output(**more):
+    pooled = torch.tensor([[0.7, 0.2, 0.1]], requires_grad=True)
+    return Localized(torch.zeros(1, 2, 3), None, pooled, **more)
+
+
+def test_losses_by_hand():
+    weak = torch.tensor([[1.0, 0.0, 0.0]])
+    p = [0.7, 0.2, 0.1]
+    sigmoid = [1 / (1 + math.exp(-x)) for x in p]
+    soft = -(math.log(sigmoid[0]) + math.log(1 - sigmoid[1]) + math.log(1 - sigmoid[2])) / 3
+    cross = -(math.log(0.7) + math.log(0.8) + math.log(0.9)) / 3
+    total, terms = weak_loss(output(), weak, LocalizationRecipe())
+    assert total.item() == terms["pooled"].item() == pytest.approx(soft)
+    recipe = LocalizationRecipe(pooled=2.0, video=0.5, form="cross_entropy")
+    total, terms = weak_loss(output(video=torch.tensor([[0.5, 0.25, 0.25]])), weak, recipe)
+    of_video = -(math.log(0.5) + 2 * math.log(0.75)) / 3
+    assert total.item() == pytest.approx(2 * cross + 0.5 * of_video)
+    assert terms["video"].item() == pytest.approx(of_video)
+
+
+def test_recipes_say_what_is_published():
+    psp, cmbs = (load_recipe(name).train for name in ("leap-avel-psp", "avel-cmbs"))
+    rates = [learning_rate(psp, epoch) for epoch in (1, 80, 81, 160, 161, 300)]
+    np.testing.assert_allclose(rates, [1e-3, 1e-3, 8e-4, 8e-4, 6.4e-4, 6.4e-4])
+    rates = [learning_rate(cmbs, epoch) for epoch in (1, 10, 11, 20, 21, 40, 41, 200)]
+    np.testing.assert_allclose(rates, [6e-4, 6e-4, 3e-4, 3e-4, 1.5e-4, 1.5e-4, 7.5e-5, 7.5e-5])
+    for name in RECIPES:
+        recipe = load_recipe(name)
+        assert recipe.model["system"] == name == recipe.name
+        assert bool(recipe.localization.video) == bool(recipe.features.labels) == name.startswith("leap")
+        assert model_config(recipe.model).classes == 29
