@@ -146,8 +146,9 @@ def _in_part(work: Any) -> None:
     pictures = carray(_floats_at(w[0]), (w[3], w[4], w[5], w[6]))
     count = w[3] * w[7] * w[8]
     tiles = carray(_floats_at(w[1]), (36, count, w[6]))
-    thread = _int_of_call(w[11])
-    first, last = count * thread // w[10], count * (thread + 1) // w[10]
+    # The team may be smaller than was asked for: OMP_THREAD_LIMIT, or a call from within another team.
+    thread, threads = _int_of_call(w[10]), _int_of_call(w[11])
+    first, last = count * thread // threads, count * (thread + 1) // threads
     if w[6] % 64:
         _pictures_to_tiles(pictures, tiles, first, last, w[7], w[8], 48)
     else:
@@ -160,8 +161,9 @@ def _out_part(work: Any) -> None:
     pictures = carray(_floats_at(w[0]), (w[3], w[4], w[5], w[6]))
     count = w[3] * w[7] * w[8]
     tiles, bias = carray(_floats_at(w[1]), (36, count, w[6])), carray(_floats_at(w[2]), (w[6],))
-    thread = _int_of_call(w[11])
-    first, last = count * thread // w[10], count * (thread + 1) // w[10]
+    # The team may be smaller than was asked for: OMP_THREAD_LIMIT, or a call from within another team.
+    thread, threads = _int_of_call(w[10]), _int_of_call(w[11])
+    first, last = count * thread // threads, count * (thread + 1) // threads
     lowest = _ZERO if w[9] else _NONE
     if w[6] % 64:
         _tiles_to_pictures(tiles, bias, pictures, first, last, w[7], w[8], lowest, 48)
@@ -227,9 +229,12 @@ def _run(part: Callable[[Any], None], pictures: Tensor, tiles: Tensor, bias: Ten
 
     library, threads = _openmp(), torch.get_num_threads()
     images, height, width, channels = pictures.shape
-    whose = ctypes.cast(library.omp_get_thread_num, ctypes.c_void_p).value or 0
+    which, of_how_many = (
+        ctypes.cast(function, ctypes.c_void_p).value or 0
+        for function in (library.omp_get_thread_num, library.omp_get_num_threads)
+    )
     work = (ctypes.c_int64 * 12)(
         pictures.data_ptr(), tiles.data_ptr(), 0 if bias is None else bias.data_ptr(),
-        images, height, width, channels, -(-height // 4), -(-width // 4), relu, threads, whose,
+        images, height, width, channels, -(-height // 4), -(-width // 4), relu, which, of_how_many,
     )  # fmt: skip
     library.GOMP_parallel(_compiled(part).address, ctypes.addressof(work), threads, 0)

@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+import textwrap
+
 import pytest
 import torch
 from torch import nn
@@ -102,3 +107,20 @@ def test_the_large_resnets_use_it():
         assert pack_bottlenecks(net, x) == 16
         assert sum(isinstance(part, WinogradConv2d) for part in net.modules()) >= 8
         torch.testing.assert_close(net(x), before, rtol=1e-5, atol=1e-5 * float(before.abs().max()))
+
+
+def test_a_smaller_team_than_asked_for_does_all_the_work():
+    script = """
+        import torch
+        from torch import nn
+        from extractors.winograd import WinogradConv2d
+        torch.set_num_threads(4)
+        torch.manual_seed(0)
+        conv, x = nn.Conv2d(64, 64, 3, padding=1).requires_grad_(False), torch.randn(2, 64, 9, 9)
+        print(float((WinogradConv2d(conv)(x) - conv(x)).abs().max()))
+    """
+    environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 1e-4
