@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset_description import DatasetDescription
+from pipeline.data.spans import true_runs
 
 _LEFT, _WIDTH, _BAR, _GAP, _TOP = 190, 560, 14, 3, 58
 _COLOURS = ("#222222", "#d1495b", "#00798c", "#edae49", "#5b5f97", "#66a182")
@@ -64,14 +65,8 @@ def _bars(track: Track, stream: str, label: int, number: int, y: int, dataset: D
         f"<rect x='{_LEFT + first * each:.1f}' y='{top}' width='{(last - first) * each:.1f}' height='{_BAR}' rx='2' "
         f"fill='{colour}'><title>{html.escape(track.name)}: {first * dataset.segment_seconds:g} to "
         f"{last * dataset.segment_seconds:g} s</title></rect>"
-        for first, last in _events(getattr(track, stream)[:, label])
+        for first, last in true_runs(getattr(track, stream)[:, label])
     )
-
-
-def _events(present: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Runs of true segments, ``[first, last)``."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(np.int8), [0]])))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
 def _page(clip_id: str, tracks: Sequence[Track], dataset: DatasetDescription, body: str, *, height: int) -> str:

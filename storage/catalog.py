@@ -43,13 +43,8 @@ class Catalog:
         return tuple(name for name in self.root.names("decoded") if self.attributes(f"decoded/{name}"))
 
     def attributes(self, path: str) -> Mapping[str, Any]:
-        """What we wrote into the metadata of a group or array; empty where there is none."""
-        data = self.root.read(f"{path}/zarr.json")
-        try:
-            attributes = {} if data is None else json.loads(data).get("attributes", {}).get("avvp", {})
-        except (ValueError, AttributeError) as problem:
-            raise StoreError(f"{self.url}/{path}/zarr.json: is damaged ({problem}). Run: avvp verify") from problem
-        return attributes if isinstance(attributes, dict) else {}
+        """See :func:`read_attributes`."""
+        return read_attributes(self.root, path)
 
     def _feature_attributes(self, name: str) -> Mapping[str, Any]:
         attributes = self.attributes(f"features/{name}")
@@ -82,3 +77,17 @@ class Catalog:
     def ledger(self, array: str) -> Ledger:
         """The ledger of a feature array, or of ``decoded.<name>``."""
         return Ledger(self.root, array)
+
+
+def read_attributes(root: Root, path: str) -> Mapping[str, Any]:
+    """What we wrote into the metadata of a group or array; empty where there is none.
+
+    Raises:
+        StoreError: If the metadata is damaged.
+    """
+    data = root.read(f"{path}/zarr.json")
+    try:
+        attributes = {} if data is None else json.loads(data).get("attributes", {}).get("avvp", {})
+    except (ValueError, AttributeError) as problem:
+        raise StoreError(f"{root.url}/{path}/zarr.json: is damaged ({problem}). Run: avvp verify") from problem
+    return attributes if isinstance(attributes, dict) else {}

@@ -6,7 +6,6 @@ exist, so a writer that is killed leaves nothing that reads as done. Everything 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -18,6 +17,7 @@ import zarr
 from numpy.typing import NDArray
 
 from storage.arrays import codecs, group_bytes
+from storage.catalog import read_attributes
 from storage.compare import StoreInfo, read_info
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
 from storage.files import Root
@@ -161,15 +161,10 @@ class LabelStore:
         return self._write(f"{PSEUDO_LABELS}/{labels.teacher}", arrays, attributes, rebuild=rebuild)
 
     def _groups(self, kind: str) -> tuple[str, ...]:
-        return tuple(name for name in self.root.names(kind) if self._attributes(f"{kind}/{name}"))
-
-    def _attributes(self, path: str) -> Mapping[str, Any]:
-        data = self.root.read(f"{path}/zarr.json")
-        attributes = {} if data is None else json.loads(data).get("attributes", {}).get("avvp", {})
-        return attributes if isinstance(attributes, dict) else {}
+        return tuple(name for name in self.root.names(kind) if read_attributes(self.root, f"{kind}/{name}"))
 
     def _attributes_of(self, kind: str, name: str, remedy: str) -> Mapping[str, Any]:
-        attributes = self._attributes(f"{kind}/{name}")
+        attributes = read_attributes(self.root, f"{kind}/{name}")
         if not attributes:
             there = ", ".join(self._groups(kind)) or "none yet"
             raise StoreError(f"{self.url}: no {kind} {name!r}; there are {there}. Make them: {remedy}")
@@ -195,7 +190,7 @@ class LabelStore:
             raise InvalidInput(f"{path}: a group's name has letters, digits, '.', '_' and '-' only")
         with self.root.lock(f"{path}.lock", patience_seconds=LOCK_PATIENCE_SECONDS):
             self._check_other_classes(path, arrays["classes"].tolist())
-            there = self._attributes(path)
+            there = read_attributes(self.root, path)
             if there:
                 differences = self._differences(path, there, arrays, attributes)
                 if not differences:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.build.provenance import now
 from pipeline.build.synthetic import CLIP_SECONDS, Event, SyntheticClip, annotation_files, plan_clips
 from pipeline.data.llp import Annotations
+from pipeline.data.spans import true_runs
 from storage.clips import Clip, ClipTable
 from storage.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
 from storage.labels import LabelStore
@@ -124,16 +125,11 @@ def _events(audio: Bools, visual: Bools, classes: tuple[str, ...]) -> tuple[Even
     """Runs of each class; the first of a modality goes with the first of the other."""
     events = []
     for label in np.flatnonzero(audio.any(axis=0) | visual.any(axis=0)):
-        heard, seen = _runs(audio[:, label]), _runs(visual[:, label])
+        heard, seen = true_runs(audio[:, label]), true_runs(visual[:, label])
         for number in range(max(len(heard), len(seen))):
             spans = [runs[number] if number < len(runs) else None for runs in (heard, seen)]
             events.append(Event(classes[label], spans[0], spans[1]))
     return tuple(events)
-
-
-def _runs(present: Bools) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(np.int8), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _write_array(

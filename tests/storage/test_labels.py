@@ -173,3 +173,11 @@ def test_attributes_are_strict_json(store, embeddings):
     store.write_embeddings(embeddings)
     body = json.loads((LocalRoot(store.url).path / "labels/glove/zarr.json").read_text())
     assert body["attributes"]["avvp"]["spec"] == {"name": "glove", "dataset": "toy", "dim": 3, "description": ""}
+
+
+def test_damaged_metadata_is_one_line(store, embeddings):
+    store.write_embeddings(embeddings)
+    store.root.put("labels/glove/zarr.json", b'{"attributes": ')
+    with pytest.raises(StoreError, match=r"labels/glove/zarr\.json: is damaged .*avvp verify") as caught:
+        store.read_embeddings("glove")
+    assert "\n" not in str(caught.value)
