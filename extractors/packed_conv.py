@@ -9,6 +9,7 @@ where a torch lacks them, or they give other numbers, nothing is changed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -103,6 +104,43 @@ def pack_bottlenecks(network: nn.Module, example: Tensor) -> int:
     return replace_parts(
         network, example, blocks, nn.Conv2d, lambda name, block, shapes: PackedBottleneck(block, shapes)
     )
+
+
+class PackedConvReLU(nn.Module):
+    """A convolution and the ReLU after it."""
+
+    def __init__(self, conv: nn.Conv2d, input_shape: list[int]) -> None:
+        super().__init__()
+        self.conv = packed_conv(conv, input_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, channels, height, width]``."""
+        out: Tensor = self.conv(x, then="relu")
+        return out
+
+
+def pack_sequence(layers: nn.Sequential, example: Tensor) -> int:
+    """Pack every convolution of a sequence that a ReLU follows, as in VGG.
+
+    Args:
+        layers: in eval mode, on the CPU, float32, channels last; changed in place.
+        example: a batch of the usual size.
+
+    Returns:
+        How many were packed; 0 where torch lacks the operators or they would change the output.
+    """
+    if not has_operators():
+        return 0
+    pairs = [
+        ((layers, name, part), (layers, after, relu))
+        for (name, part), (after, relu) in pairwise(layers.named_children())
+        if isinstance(part, nn.Conv2d) and isinstance(relu, nn.ReLU)
+    ]
+
+    def packed(name: str, part: nn.Module, shapes: dict[nn.Module, list[int]]) -> nn.Module:
+        return PackedConvReLU(part, shapes[part]) if isinstance(part, nn.Conv2d) else nn.Identity()
+
+    return replace_parts(layers, example, [part for pair in pairs for part in pair], nn.Conv2d, packed) // 2
 
 
 def replace_parts(

@@ -71,6 +71,12 @@ class Vgg19Pool5(SecondNetwork):
 
         return network.to(memory_format=torch.channels_last)
 
+    def speed_up_on_cpu(self, network: nn.Module, example: Tensor) -> None:
+        """Pack its convolutions."""
+        from extractors.packed_conv import pack_sequence
+
+        pack_sequence(network.features, example.transpose(1, 2).flatten(0, 1))  # type: ignore[arg-type]
+
     def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
         """See :meth:`Extractor.forward`; ``batch`` is ``[seconds, frames, height, width, 3]`` uint8."""
         from extractors import runtime

@@ -120,6 +120,13 @@ class Vggish(Extractor):
         if self.variant and published:
             network["pproc"] = read_pca(cast("Path", resolve("pretrained", PCA_WEIGHTS).path))
         self._network = network.to(self._device).eval().requires_grad_(False)
+        if self._device.type == "cpu" and precision == "float32":
+            from extractors.logmel import EXAMPLE_FRAMES, MEL_BANDS
+            from extractors.packed_conv import pack_sequence
+
+            features = cast("nn.Sequential", network["features"].to(memory_format=torch.channels_last))
+            with torch.inference_mode():
+                pack_sequence(features, torch.zeros(self.cpu_batch, 1, EXAMPLE_FRAMES, MEL_BANDS))
 
     def units(self, clip: Frames | Waveform) -> Units:
         """Cut a clip into one-second log-mel examples, ``[segments, 1, 96, 64]`` float32."""

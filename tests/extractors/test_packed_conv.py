@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import nn
 from torchvision.models import resnet50
 
-from extractors.packed_conv import PackedBottleneck, pack_bottlenecks
+from extractors.packed_conv import PackedBottleneck, pack_bottlenecks, pack_sequence
 from extractors.runtime import fold_batch_norms
 from extractors.weights import fill_random
 
@@ -45,3 +46,20 @@ def test_numbers_that_would_change_are_put_back(monkeypatch):
     blocks = [type(part) for part in net.modules()]
     assert pack_bottlenecks(net, batch(1)) == 0
     assert [type(part) for part in net.modules()] == blocks
+
+
+def test_a_sequence_is_packed_where_a_relu_follows():
+    torch.manual_seed(0)
+    layers = nn.Sequential(
+        nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Conv2d(128, 128, 3, padding=1), nn.Sigmoid(),
+    ).requires_grad_(False).to(memory_format=torch.channels_last)  # fmt: skip
+    with torch.inference_mode():
+        before = {size: layers(batch(size)) for size in (1, 4)}
+        assert pack_sequence(layers, batch(4)) == 2
+        assert [type(part).__name__ for part in layers] == [
+            "PackedConvReLU", "Identity", "PackedConvReLU", "Identity", "MaxPool2d", "Conv2d", "Sigmoid",
+        ]  # fmt: skip
+        for size, expected in before.items():
+            torch.testing.assert_close(layers(batch(size)), expected, rtol=1e-5, atol=1e-5)
+    assert pack_sequence(layers, batch(4)) == 0
