@@ -89,7 +89,8 @@ class VisualNetwork(Extractor):
             network = self.build()
         apply_weights(network, weights, prefix=self.state_prefix, ignore=self.state_ignore)
         network = self.finish(network).eval().requires_grad_(False)
-        example = torch.zeros((1, *self.unit_shape), dtype=torch.uint8)
+        noise = torch.Generator().manual_seed(0)
+        example = torch.randint(256, (1, *self.unit_shape), dtype=torch.uint8, generator=noise)
         if any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in network.modules()):
             self._set_statistics(torch.device("cpu"), len(self.unit_shape))
             runtime.fold_batch_norms(network, self._normalise(example))

@@ -125,8 +125,9 @@ class Vggish(Extractor):
             from extractors.packed_conv import pack_sequence
 
             features = cast("nn.Sequential", network["features"].to(memory_format=torch.channels_last))
+            generator = torch.Generator().manual_seed(0)
             with torch.inference_mode():
-                pack_sequence(features, torch.zeros(self.cpu_batch, 1, EXAMPLE_FRAMES, MEL_BANDS))
+                pack_sequence(features, torch.randn(self.cpu_batch, 1, EXAMPLE_FRAMES, MEL_BANDS, generator=generator))
 
     def units(self, clip: Frames | Waveform) -> Units:
         """Cut a clip into one-second log-mel examples, ``[segments, 1, 96, 64]`` float32."""

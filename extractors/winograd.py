@@ -74,19 +74,26 @@ class WinogradConv2d(nn.Module):
         self._bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().contiguous()
 
     def forward(self, x: Tensor, *, then: str = "none") -> Tensor:
-        """Convolve ``[images, channels, height, width]``; ``then`` is ``none`` or ``relu``."""
+        """Convolve ``[images, channels, height, width]``; ``then`` is ``none`` or ``relu``.
+
+        A value that is not finite spreads over the outputs of its tile.
+
+        Raises:
+            TypeError: If the pictures are not float32 on the CPU.
+        """
         from extractors.winograd_kernels import pictures_to_tiles, tiles_to_pictures
 
         pictures = x.permute(0, 2, 3, 1).contiguous()
         images, height, width, channels = pictures.shape
-        out = torch.empty(images, height, width, len(self._bias))
+        out = pictures.new_empty(images, height, width, len(self._bias))
         a_picture = _quarter(height) * _quarter(width)
         at_once = max(_TILES // a_picture, 1)
         for first in range(0, images, at_once):
             some = pictures[first : first + at_once]
-            tiles = torch.empty(36, len(some) * a_picture, channels)
+            tiles = pictures.new_empty(36, len(some) * a_picture, channels)
             pictures_to_tiles(some, tiles)
-            products = torch.bmm(tiles, self._weight)
+            with torch.autocast("cpu", enabled=False):
+                products = torch.bmm(tiles, self._weight)
             tiles_to_pictures(products, self._bias, out[first : first + at_once], relu=then == "relu")
         return out.permute(0, 3, 1, 2)
 

@@ -224,9 +224,16 @@ def tiles_to_pictures(tiles: Tensor, bias: Tensor, pictures: Tensor, *, relu: bo
 
 
 def _run(part: Callable[[Any], None], pictures: Tensor, tiles: Tensor, bias: Tensor | None, *, relu: bool) -> None:
-    """Run a kernel in torch's threads; each takes an equal part of the tiles."""
+    """Run a kernel in torch's threads; each takes an equal part of the tiles.
+
+    Raises:
+        TypeError: If a tensor is not what the kernels read and write: they get bare addresses.
+    """
     import torch
 
+    for tensor in (pictures, tiles, *(() if bias is None else (bias,))):
+        if tensor.dtype != torch.float32 or tensor.device.type != "cpu" or not tensor.is_contiguous():
+            raise TypeError(f"expected contiguous float32 on the CPU, got {tensor.dtype} on {tensor.device}")
     library, threads = _openmp(), torch.get_num_threads()
     images, height, width, channels = pictures.shape
     which, of_how_many = (

@@ -221,6 +221,8 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
     recipe: Recipe = read_table(Recipe, data, where=str(name_or_file))
     if recipe.task == "localization" and recipe.loss != LossRecipe():
         raise InvalidInput(f"{name_or_file}: [loss] is for parsing; the losses of localization are in [localization]")
+    if recipe.task == "localization" and (recipe.features.pseudo_labels or recipe.evaluate.mask != "union"):
+        raise InvalidInput(f"{name_or_file}: features.pseudo_labels and evaluate.mask are for parsing; leave them out")
     if recipe.task == "parsing" and recipe.localization != LocalizationRecipe():
         raise InvalidInput(f"{name_or_file}: [localization] is not read by a parsing recipe; its losses are in [loss]")
     return recipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,7 @@ def run_evaluation(
     if (run is None) == (predictions is None):
         raise InvalidInput("evaluate: give --run RUN or --predictions FILE.npz, one of them")
     if _of_localization(run, predictions):
-        unused = {"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture}
-        if wrong := [option for option, value in unused.items() if value]:
-            raise InvalidInput(f"evaluate: {', '.join(wrong)} is for parsing; these are predictions of localization")
+        _refuse({"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture})
         return _evaluate_localization(
             run, predictions, annotations, dataset or "ave", split, store_url, threshold,
             intervals=intervals, classes=classes, json_file=json_file,
@@ -88,26 +87,27 @@ def run_evaluation(
     if picture:
         _write_picture(picture, decided, source)
     if json_file is not None:
-        body: dict[str, Any] = {"scores": scores.as_dict()}
-        if spread:
-            body["intervals"] = {name: vars(part) for name, part in spread[title].items()}
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(body, indent=2))
+        _write_json(json_file, scores.as_dict(), spread[title] if spread else None)
     return scores.as_dict()
 
 
+def _refuse(options: Mapping[str, Any]) -> None:
+    if wrong := [option for option, value in options.items() if value]:
+        raise InvalidInput(f"evaluate: {', '.join(wrong)} is for parsing; these are predictions of localization")
+
+
+def _write_json(file: Path, scores: Mapping[str, float], intervals: Mapping[str, Any] | None) -> None:
+    body: dict[str, Any] = {"scores": scores}
+    if intervals:
+        body["intervals"] = {name: vars(part) for name, part in intervals.items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(body, indent=2))
+
+
 def _of_localization(run: Path | None, predictions: str | None) -> bool:
-    from pipeline.evaluation import recipe_of
+    from pipeline.evaluation import holds_localization, recipe_of
 
-    if run is not None:
-        return recipe_of(run).task == "localization"
-    import numpy as np
-
-    try:
-        with np.load(str(predictions), allow_pickle=False) as archive:
-            return "segment" in archive.files
-    except (OSError, ValueError, EOFError):
-        return False  # reading it as parsing says what is wrong
+    return holds_localization(str(predictions)) if run is None else recipe_of(run).task == "localization"
 
 
 def _evaluate_localization(

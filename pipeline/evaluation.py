@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,18 +82,33 @@ def read_predictions(
     Raises:
         InvalidInput: If it is none; the message says what is missing.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError) as problem:
-        raise InvalidInput(f"{path}: is no predictions file (.npz): {problem}") from problem
+    found = _archive(path)
     if absent := [name for name in needs if name not in found]:
         raise InvalidInput(f"{path}: lacks {', '.join(absent)}; there are {', '.join(found)}")
     videos = len(found["id"])
     for name, array in found.items():
         if array.shape[:1] != (videos,):
             raise InvalidInput(f"{path}: {name} has the shape {list(array.shape)}, expected {videos} videos first")
+        if name != "id" and array.dtype.kind not in "fiub":
+            raise InvalidInput(f"{path}: {name} holds {array.dtype}, expected numbers")
     return found
+
+
+def holds_localization(path: str | Path) -> bool:
+    """Whether a predictions file is one of localization.
+
+    Raises:
+        InvalidInput: If it is no predictions file.
+    """
+    return "segment" in _archive(path)
+
+
+def _archive(path: str | Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as problem:
+        raise InvalidInput(f"{path}: is no predictions file (.npz): {problem}") from problem
 
 
 def decide_predictions(

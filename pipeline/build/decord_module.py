@@ -18,7 +18,7 @@ def decord_module() -> Any:
     """
     try:
         decord = _import_without("nvidia")
-    except (OSError, RuntimeError):
+    except (ImportError, OSError, RuntimeError):
         decord = importlib.import_module("decord")
     decord.logging.set_level(decord.logging.QUIET)
     return decord

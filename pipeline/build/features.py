@@ -267,9 +267,8 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     run.reporter.loading(item.extractor.name, item.weights.identity)
     item.extractor.load(item.weights, device=device, precision=run.options.precision)
     give_back_freed_memory()  # weights as the file has them, before they are laid out for the processor
-    loaded = LoadedBackbone(
-        item.extractor, BatchRunner(item.extractor, device=device, compiled=run.options.compile_networks)
-    )
+    runner = BatchRunner(item.extractor, device=device, compiled=run.options.compile_networks)
+    loaded = LoadedBackbone(item.extractor, runner)
     run.networks[item.extractor.name] = loaded
     return loaded
 

@@ -125,6 +125,8 @@ def _localizer(config: LocalizerConfig) -> Localizer:
         encoder = PSPEncoder(*sizes, positions=positions, **options)
     else:
         encoder = CMBSEncoder(*sizes, classes=config.classes, **options)
+    if config.pooling == "top" and isinstance(config.encoder, AVEConfig | PSPConfig):
+        raise ValueError(f"pooling top needs the gates of cmbs; {config.encoder.name} has none")
     pooling = make_pooling(config.pooling, classes=config.classes)
     channels = dim // positions
     scorer = _scorer(config, encoder.dim)

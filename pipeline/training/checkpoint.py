@@ -19,6 +19,8 @@ from storage.errors import InvalidInput, WeightsError
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.pt"
 PROGRESS = "progress.json"
+_SHOWN = 200
+"""Letters of torch's list of names that do not fit."""
 
 
 @dataclass
@@ -88,8 +90,11 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     try:
         model.load_state_dict(state)
     except RuntimeError as problem:
-        first = str(problem).splitlines()[1:2]
-        raise WeightsError(f"{folder / WEIGHTS}: is of another model: {' '.join(first).strip()}") from problem
+        first = "".join(str(problem).splitlines()[1:2]).strip()
+        shown = first if len(first) <= _SHOWN else f"{first[:_SHOWN]} …"
+        raise WeightsError(
+            f"{folder / WEIGHTS}: is of another model or an older version: {shown} Train it again, in another --out"
+        ) from problem
 
 
 def load_progress(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:

@@ -46,12 +46,23 @@ def sized_config(
         raise InvalidInput(f"{recipe.name}: {', '.join(wrong)} is empty, but this model reads it. Name an array")
     if wrong := [f"features.{stream}" for stream in recipe.features.streams() if stream not in read]:
         raise InvalidInput(f"{recipe.name}: {', '.join(wrong)} is not read by this model. Set it to an empty text")
+    if isinstance(config, LocalizerConfig):
+        _check_steps(recipe, store, dataset.segments)
     audio_map = store.spec(recipe.features.audio).steps % dataset.segments != 0
     features = replace(config.features, **dims, audio_map=audio_map)
     sized = replace(config, features=features, classes=len(dataset.classes), segments=dataset.segments)
     if isinstance(sized, MMCSEConfig) or not isinstance(sized.decoder, LEAPConfig):
         return sized
     return replace(sized, decoder=replace(sized.decoder, label_dim=0 if labels is None else labels.shape[1]))
+
+
+def _check_steps(recipe: Recipe, store: FeatureStore, segments: int) -> None:
+    """A localizer averages whatever it is given over segments."""
+    for stream, name in recipe.features.streams().items():
+        if (steps := store.spec(name).steps) % segments:
+            raise InvalidInput(
+                f"features.{stream}: {name} has {steps} steps, which do not fill {segments} segments. Name another"
+            )
 
 
 def needs_labels(recipe: Recipe) -> bool:

@@ -124,3 +124,10 @@ def test_a_smaller_team_than_asked_for_does_all_the_work():
         [sys.executable, "-c", textwrap.dedent(script)], env=environment, capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 1e-4
+
+
+def test_only_float32_on_the_cpu_is_taken():
+    layer = WinogradConv2d(convolution(64, 64))
+    for kind in (torch.float64, torch.bfloat16):
+        with pytest.raises(TypeError, match=f"expected contiguous float32 on the CPU, got {kind}"):
+            layer(pictures(1, 64, 8, 8).to(kind))

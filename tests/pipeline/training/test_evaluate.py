@@ -76,6 +76,22 @@ def test_everything_that_can_be_printed(made, tmp_path, capsys):
     assert "intervals" in json.loads((tmp_path / "s.json").read_text())
 
 
+@pytest.mark.parametrize("content", [b"PK\x03\x04 but no archive", b"", b"\x93NUMPY\x01\x00", None])
+def test_a_file_that_holds_no_predictions_is_one_line(made, tmp_path, capsys, content):
+    path = tmp_path / "p.npz"
+    if content is None:
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--predictions", str(path), "--annotations", str(made / "annotations")])
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert "is no predictions file (.npz)" in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

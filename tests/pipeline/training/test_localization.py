@@ -18,6 +18,8 @@ from pipeline.train import run_training
 from pipeline.training.localization import weak_loss
 from pipeline.training.optim import learning_rate
 from storage.errors import InvalidInput
+from storage.schema import FeatureSpec, Provenance
+from storage.store import FeatureStore
 
 RECIPES = [name for name in shipped_recipes() if load_recipe(name).task == "localization"]
 SMALL = {
@@ -33,6 +35,10 @@ def easy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ave")
     level = EventDifficulty(noise=0.5, clip_noise=0.2, empty=0.2)
     write_event_features(folder, count=300, seed=1, channels=4, difficulty=level)
+    odd = FeatureSpec("odd", 64, 4, "audio")
+    FeatureStore.open(folder / "features.zarr").ensure_feature(
+        odd, Provenance("odd", "1", "none", {}, "uniform", "none")
+    )
     return folder
 
 
@@ -118,6 +124,7 @@ def test_anyones_predictions_are_scored(easy, tmp_path, capsys):
         (lambda p: p.update(id=np.array(["x"] * 50)), "50 ids are not in test, e.g. 'x'"),
         (lambda p: p.update(id=np.array([p["id"][0]] * 50)), "is there more than once"),
         (lambda p: p.update(segment=np.full((50, 10, 29), np.nan)), "values of segment are NaN"),
+        (lambda p: p.update(segment=np.full((50, 10, 29), "x")), "segment holds <U1, expected numbers"),
     ],
 )
 def test_bad_predictions_are_one_line(easy, tmp_path, capsys, change, words):
@@ -145,7 +152,7 @@ def test_options_of_parsing_are_refused(easy, tmp_path):
     [
         (
             ("features.visual_2d=resnet152",),
-            "the recipe needs visual_2d 'resnet152', the store has vgg19_pool5, vggish",
+            "the recipe needs visual_2d 'resnet152', the store has odd, vgg19_pool5, vggish",
         ),
         (("features.visual_2d=",), "features.visual_2d is empty, but this model reads it"),
         (("features.visual_3d=vggish",), "features.visual_3d is not read by this model"),
@@ -153,6 +160,9 @@ def test_options_of_parsing_are_refused(easy, tmp_path):
         (("localization.video=1.0",), "only LEAP gives probabilities of the video"),
         (("localization.pooled=0.0",), "every weight is 0"),
         (("model.positions=48",), "which 48 positions do not divide"),
+        (("model.pooling=top",), "pooling top needs the gates of cmbs; ave has none"),
+        (("features.pseudo_labels=valor",), "features.pseudo_labels and evaluate.mask are for parsing"),
+        (("features.audio=odd",), "features.audio: odd has 64 steps, which do not fill 10 segments"),
     ],
 )
 def test_what_does_not_fit_is_said(easy, tmp_path, changes, words):
