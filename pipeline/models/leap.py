@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -156,27 +156,15 @@ class LEAPDecoder(nn.Module):
         union: UnionRule = "hard",
     ) -> None:
         super().__init__()
-        if blocks < 1:
-            raise ValueError(f"{blocks} blocks: expected at least 1")
-        for name, value, choices in (("output", output, BlockOutput), ("union", union, UnionRule)):
-            if value not in get_args(choices):
-                raise ValueError(f"{name} {value!r}: expected one of {', '.join(get_args(choices))}")
+        if union not in get_args(UnionRule):
+            raise ValueError(f"union {union!r}: expected one of {', '.join(get_args(UnionRule))}")
         self.output: BlockOutput = output
         self.union: UnionRule = union
         self.labels = LabelQueries(dim, label_dim=label_dim, classes=classes)
-        self.blocks = nn.ModuleList(
-            LEAPBlock(
-                dim,
-                heads=heads,
-                feed_forward=feed_forward,
-                dropout=dropout,
-                attention_dropout=attention_dropout,
-                norm=norm,
-                twin=True,
-            )
-            for _ in range(1 if output == "first" else blocks)
-        )
-        start_alike(list(self.blocks))
+        self.blocks = leap_blocks(
+            blocks, output=output, dim=dim, heads=heads, feed_forward=feed_forward, dropout=dropout,
+            attention_dropout=attention_dropout, norm=norm, twin=True,
+        )  # fmt: skip
         self.video = TwinLinear(dim, 1)
 
     def forward(self, streams: Encoded, labels: Tensor | None = None) -> Predictions:
@@ -202,6 +190,26 @@ class LEAPDecoder(nn.Module):
             label_features=Encoded(*found.unbind()),
             attention=Encoded(*scores.unbind()),
         )
+
+
+def leap_blocks(count: int, *, output: BlockOutput, **options: Any) -> nn.ModuleList:
+    """A stack of :class:`LEAPBlock` that start alike, no longer than ``output`` has use for.
+
+    Args:
+        count: how many blocks.
+        output: see :class:`LEAPDecoder`.
+        options: of each block.
+
+    Raises:
+        ValueError: If there are none, or ``output`` is unknown.
+    """
+    if count < 1:
+        raise ValueError(f"{count} blocks: expected at least 1")
+    if output not in get_args(BlockOutput):
+        raise ValueError(f"output {output!r}: expected one of {', '.join(get_args(BlockOutput))}")
+    blocks = nn.ModuleList(LEAPBlock(**options) for _ in range(1 if output == "first" else count))
+    start_alike(list(blocks))
+    return blocks
 
 
 def ask_labels(blocks: nn.ModuleList, labels: Tensor, stream: Tensor, *, output: BlockOutput) -> tuple[Tensor, Tensor]:

@@ -6,13 +6,10 @@ the place of the methods' classifiers (Table 5). :class:`LEAPScorer` is our read
 
 from __future__ import annotations
 
-from typing import get_args
-
 from torch import Tensor, nn
 
-from pipeline.models.leap import BlockNorm, BlockOutput, LabelQueries, LEAPBlock, ask_labels
+from pipeline.models.leap import BlockNorm, BlockOutput, LabelQueries, ask_labels, leap_blocks
 from pipeline.models.localization import Scored
-from pipeline.models.twin import start_alike
 
 
 class MLPScorer(nn.Module):
@@ -72,25 +69,13 @@ class LEAPScorer(nn.Module):
         norm: BlockNorm = "published",
     ) -> None:  # fmt: skip
         super().__init__()
-        if blocks < 1:
-            raise ValueError(f"{blocks} blocks: expected at least 1")
-        if output not in get_args(BlockOutput):
-            raise ValueError(f"output {output!r}: expected one of {', '.join(get_args(BlockOutput))}")
         self.output: BlockOutput = output
         self.narrow = nn.Linear(dim, width) if dim != width else nn.Identity()
         self.labels = LabelQueries(width, label_dim=label_dim, classes=classes)
-        self.blocks = nn.ModuleList(
-            LEAPBlock(
-                width,
-                heads=heads,
-                feed_forward=feed_forward,
-                dropout=dropout,
-                attention_dropout=attention_dropout,
-                norm=norm,
-            )
-            for _ in range(1 if output == "first" else blocks)
-        )
-        start_alike(list(self.blocks))
+        self.blocks = leap_blocks(
+            blocks, output=output, dim=width, heads=heads, feed_forward=feed_forward, dropout=dropout,
+            attention_dropout=attention_dropout, norm=norm,
+        )  # fmt: skip
         self.video = nn.Linear(width, 1)
 
     def forward(self, segments: Tensor, labels: Tensor | None = None) -> Scored:
