@@ -114,16 +114,16 @@ def commit_rows(
     return _commit(store, name, shard, write_all(), rows, fingerprint=store.fingerprint(name))
 
 
-def _swept(store: FeatureStore, path: str, shard: int) -> DirectArray:
-    """An array, what killed writes of this shard left swept away."""
+def _swept(store: FeatureStore, path: str, part: int) -> DirectArray:
+    """An array, what killed writes of a shard, or of a clip of an intermediate, left swept away."""
     array = store.direct(path)
-    store.root.sweep(array.key(shard))
+    store.root.sweep(array.key(part))
     return array
 
 
 def write_decoded(store: FeatureStore, spec: DecodedSpec, row: int, data: NDArray[Any]) -> None:
     """Write one clip of a kept intermediate, which has a file of its own. It counts after :func:`commit_decoded`."""
-    store.direct(f"decoded/{spec.name}").write(row, data[None], threads=store.threads)
+    _swept(store, f"decoded/{spec.name}", row).write(row, data[None], threads=store.threads)
 
 
 def commit_decoded(
@@ -140,7 +140,12 @@ def commit_decoded(
         for key, block in companions.items()
     )
     array = store.direct(f"decoded/{spec.name}")
-    written = [array.key(row) for row, entry in zip(store.shard_rows(shard), rows, strict=True) if entry.stored]
+    written = []
+    for row, entry in zip(store.shard_rows(shard), rows, strict=True):
+        if entry.stored:
+            written.append(array.key(row))
+        else:
+            store.root.sweep(array.key(row))
     return _commit(store, spec.ledger_name, shard, writes, rows, fingerprint="", already_written=written)
 
 

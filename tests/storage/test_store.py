@@ -270,6 +270,23 @@ def test_leftovers_of_killed_writes_are_swept_and_those_of_other_shards_are_not(
     assert all(path.exists() for path in theirs)
 
 
+def test_leftovers_of_kept_intermediates_are_swept_clip_by_clip(tmp_path, table):
+    store = FeatureStore.create(tmp_path / "s.zarr", table, shard_size=2)
+    spec = DecodedSpec("frames", (2, 3, 3, 3), "uint8")
+    store.ensure_decoded(spec)
+    array = store.direct("decoded/frames")
+    stored, missing, of_another_shard = (
+        tmp_path / "s.zarr" / f"{array.key(row)}.ab.partial" for row in (0, 1, store.shard_rows(1).start)
+    )
+    for path in (stored, missing, of_another_shard):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    with claim(store, [spec.ledger_name], 0):
+        write_decoded(store, spec, 0, np.zeros(spec.shape, np.uint8))
+        commit_decoded(store, spec, 0, companions={}, rows=[Row("clip 0", "ok", stored=True), Row("clip 1", "missing")])
+    assert [path.exists() for path in (stored, missing, of_another_shard)] == [False, False, True]
+
+
 def test_an_array_at_work_is_not_replaced(tmp_path, table):
     store = FeatureStore.create(tmp_path / "s.zarr", table, shard_size=2)
     store.ensure_feature(SPEC, ORIGIN)
