@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores
 from pipeline.metrics.subsets import Overlap, overlapping
 from pipeline.timeline_picture import Track, write_timeline
 from storage.errors import InvalidInput
+
+Loaded = TypeVar("Loaded")
+PAIRED = "in brackets: 95 % intervals of a paired bootstrap over videos; one that holds 0 decides nothing"
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,8 @@ def compare_runs(
     Raises:
         InvalidInput: If a run has no predictions, the runs share no video, or the subset is unknown or empty.
     """
-    found = {run.name: _decided(run, annotations, split) for run in runs}
-    if len(found) < len(runs):
-        raise InvalidInput(
-            "compare: two runs have the same folder name; rename one, the table could not tell them apart"
-        )
-    shared = [name for name in next(iter(found.values())).ids if all(name in set(one.ids) for one in found.values())]
-    if not shared:
-        raise InvalidInput(f"compare: the runs have no video of {split} in common")
+    found = by_name(runs, lambda run: _decided(run, annotations, split))
+    shared = shared_ids([one.ids for one in found.values()], split)
     truth = annotations.align(shared, asker="compare")
     chosen = np.flatnonzero(_subset(truth, subset))
     videos = {name: _on(one, shared).select(chosen) for name, one in found.items()}
@@ -66,12 +63,53 @@ def compare_runs(
     return {name: one.mean() for name, one in videos.items()}, others, kept
 
 
+def by_name(runs: Sequence[Path], load: Callable[[Path], Loaded]) -> dict[str, Loaded]:
+    """What ``load`` gives of each run, by the name of its folder.
+
+    Raises:
+        InvalidInput: If two have the same name.
+    """
+    found = {run.name: load(run) for run in runs}
+    if len(found) < len(runs):
+        raise InvalidInput(
+            "compare: two runs have the same folder name; rename one, the table could not tell them apart"
+        )
+    return found
+
+
+def shared_ids(ids: Sequence[Sequence[str]], split: str) -> list[str]:
+    """Names that are in all lists, in the order of the first.
+
+    Raises:
+        InvalidInput: If there are none.
+    """
+    common = set(ids[0]).intersection(*ids[1:])
+    if not common:
+        raise InvalidInput(f"compare: the runs have no video of {split} in common")
+    return [name for name in ids[0] if name in common]
+
+
+def predictions_of(run: Path, split: str) -> Path:
+    """The predictions file of a run's folder.
+
+    Raises:
+        InvalidInput: If there is none yet.
+    """
+    file = run / f"predictions-{split}.npz"
+    if not file.is_file():
+        raise InvalidInput(f"{run}: has no predictions of {split} yet; train it to the end")
+    return file
+
+
+def interval_cell(found: Interval) -> str:
+    """A difference and its interval."""
+    return f"{found.estimate:+.2f} [{found.low:+.1f}, {found.high:+.1f}]"
+
+
 def _decided(run: Path, annotations: Annotations, split: str) -> Decided:
     if run.is_file():
         return decide_predictions(read_predictions(run), annotations, split, source=str(run))
-    recipe, file = recipe_of(run), run / f"predictions-{split}.npz"
-    if not file.is_file():
-        raise InvalidInput(f"{run}: has no predictions of {split} yet; train it to the end")
+    recipe, file = recipe_of(run), predictions_of(run, split)
     mask, threshold = recipe.evaluate.mask, recipe.evaluate.threshold
     return decide_predictions(
         read_predictions(file), annotations, split, mask=mask, threshold=threshold, source=str(run)
@@ -104,7 +142,7 @@ def difference_table(first: str, differences: Sequence[Difference]) -> str:
     columns = [f"{name.partition('_')[0]} {HEADINGS[name]}" if "_" in name else HEADINGS[name] for name in SCORES]
     lines = [f"| minus {first} | {' | '.join(columns)} |", "|---" * (len(SCORES) + 1) + "|"]
     for one in differences:
-        cells = [f"{i.estimate:+.2f} [{i.low:+.1f}, {i.high:+.1f}]" for i in one.intervals.values()]
+        cells = [interval_cell(found) for found in one.intervals.values()]
         lines.append(f"| {one.name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -120,7 +158,7 @@ def print_comparison(
     console.print(markdown({**scores, "nothing predicted": chance(truth)}))
     if differences:
         console.print(difference_table(next(iter(scores)), differences))
-        console.print("in brackets: 95 % intervals of a paired bootstrap over videos; one that holds 0 decides nothing")
+        console.print(PAIRED)
     if picture:
         _draw(picture, runs, labelled, split)
         console.print(f"the timeline: {picture.partition('=')[2]}")

@@ -51,6 +51,7 @@ def run_evaluation(
     from pipeline.data.llp import load_annotations
     from pipeline.evaluation import chance, decide_predictions, markdown, read_predictions, recipe_of, run_predictions
     from pipeline.metrics.bootstrap import bootstrap_intervals
+    from pipeline.score_tables import absent_line, write_scores
 
     if (run is None) == (predictions is None):
         raise InvalidInput("evaluate: give --run RUN or --predictions FILE.npz, one of them")
@@ -75,9 +76,7 @@ def run_evaluation(
     videos = decided.scores()
     title, scores = f"{Path(source).name}, {split}, {len(videos)} videos", videos.mean()
     console = wide_console()
-    absent = len(labelled.split(split)) - len(videos)
-    if absent:
-        console.print(f"{absent} of {len(labelled.split(split))} clips of {split} have no predictions and do not count")
+    console.print(absent_line(len(labelled.split(split)), len(videos), split), end="")
     spread = {title: bootstrap_intervals(videos)} if intervals else None
     console.print(markdown({title: scores, "nothing predicted": chance(decided.truth)}, spread))
     if overlap:
@@ -87,21 +86,13 @@ def run_evaluation(
     if picture:
         _write_picture(picture, decided, source)
     if json_file is not None:
-        _write_json(json_file, scores.as_dict(), spread[title] if spread else None)
+        write_scores(json_file, scores.as_dict(), spread[title] if spread else None)
     return scores.as_dict()
 
 
 def _refuse(options: Mapping[str, Any]) -> None:
     if wrong := [option for option, value in options.items() if value]:
         raise InvalidInput(f"evaluate: {', '.join(wrong)} is for parsing; these are predictions of localization")
-
-
-def _write_json(file: Path, scores: Mapping[str, float], intervals: Mapping[str, Any] | None) -> None:
-    body: dict[str, Any] = {"scores": scores}
-    if intervals:
-        body["intervals"] = {name: vars(part) for name, part in intervals.items()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(body, indent=2))
 
 
 def _of_localization(run: Path | None, predictions: str | None) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline import localization_report
 from pipeline.config import Recipe, load_recipe
 from pipeline.data.ave import EventLabels
-from pipeline.data.clip_labels import ClipLabels
+from pipeline.data.clip_labels import ClipLabels, named_once
 from pipeline.data.llp import Annotations
 from pipeline.metrics.bootstrap import Interval, bootstrap_intervals
 from pipeline.metrics.classwise import class_table
@@ -82,7 +83,8 @@ def read_predictions(
     Raises:
         InvalidInput: If it is none; the message says what is missing.
     """
-    found = _archive(path)
+    with _archive(path) as archive:
+        found = {name: archive[name] for name in archive.files}
     if absent := [name for name in needs if name not in found]:
         raise InvalidInput(f"{path}: lacks {', '.join(absent)}; there are {', '.join(found)}")
     videos = len(found["id"])
@@ -100,13 +102,15 @@ def holds_localization(path: str | Path) -> bool:
     Raises:
         InvalidInput: If it is no predictions file.
     """
-    return "segment" in _archive(path)
+    with _archive(path) as archive:
+        return "segment" in archive.files
 
 
-def _archive(path: str | Path) -> dict[str, NDArray[Any]]:
+@contextlib.contextmanager
+def _archive(path: str | Path) -> Iterator[Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            yield archive
     except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as problem:
         raise InvalidInput(f"{path}: is no predictions file (.npz): {problem}") from problem
 
@@ -145,13 +149,7 @@ def decide_predictions(
 def _full_ids(ids: Sequence[str], truth: Annotations, split: str, source: str) -> list[str]:
     """Row names of the annotations; 11-character names are taken for the clip that begins so."""
     known = {name: name for name in truth.ids} | {name[:YOUTUBE_ID_LENGTH]: name for name in truth.ids}
-    if unknown := [name for name in ids if name not in known]:
-        raise InvalidInput(f"{source}: {len(unknown)} ids are not in {split}, e.g. {unknown[0]!r}")
-    full = [known[name] for name in ids]
-    if len(set(full)) != len(full):
-        twice = next(name for name in full if full.count(name) > 1)
-        raise InvalidInput(f"{source}: {twice!r} is there more than once")
-    return full
+    return named_once(ids, known, split=split, source=source)
 
 
 def markdown(rows: Mapping[str, ParsingScores], intervals: Mapping[str, Mapping[str, Interval]] | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.comparison import PAIRED, by_name, interval_cell, predictions_of, shared_ids
 from pipeline.console import count, wide_console
 from pipeline.data.ave import EventLabels, load_events
 from pipeline.evaluation import read_predictions, recipe_of
@@ -36,15 +37,8 @@ def compare_localization(
     Raises:
         InvalidInput: If a run has no predictions, two have the same name, or they share no video.
     """
-    found = {run.name: _predictions(run, labels, split) for run in runs}
-    if len(found) < len(runs):
-        raise InvalidInput(
-            "compare: two runs have the same folder name; rename one, the table could not tell them apart"
-        )
-    first, *others = found.values()
-    shared = [name for name in first.truth.ids if all(name in set(one.truth.ids) for one in others)]
-    if not shared:
-        raise InvalidInput(f"compare: the runs have no video of {split} in common")
+    found = by_name(runs, lambda run: _predictions(run, labels, split))
+    shared = shared_ids([one.truth.ids for one in found.values()], split)
     kept = {name: _on(one, shared) for name, one in found.items()}
     accuracy = {name: video_accuracy(one.classes, one.truth.segments) for name, one in kept.items()}
     base = next(iter(accuracy.values()))
@@ -69,17 +63,13 @@ def print_localization_comparison(
     console.print(f"{split}: {count(len(truth), 'video')}\n")
     console.print(score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, {}))
     for name, found in differences.items():
-        interval = f"{found.estimate:+.2f} [{found.low:+.1f}, {found.high:+.1f}]"
-        console.print(f"{name} minus {next(iter(kept))}: accuracy {interval}")
+        console.print(f"{name} minus {next(iter(kept))}: accuracy {interval_cell(found)}")
     if differences:
-        console.print("in brackets: 95 % intervals of a paired bootstrap over videos; one that holds 0 decides nothing")
+        console.print(PAIRED)
 
 
 def _predictions(run: Path, labels: EventLabels, split: str) -> Located:
-    file = run / f"predictions-{split}.npz"
-    if not file.is_file():
-        raise InvalidInput(f"{run}: has no predictions of {split} yet; train it to the end")
-    found = read_predictions(file, needs=("id", "segment"))
+    found = read_predictions(predictions_of(run, split), needs=("id", "segment"))
     return locate(found, labels, split, threshold=recipe_of(run).evaluate.threshold, source=str(run))
 
 

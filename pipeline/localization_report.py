@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.config import Recipe
 from pipeline.console import wide_console
 from pipeline.data.ave import EventLabels
+from pipeline.data.clip_labels import named_once
 from pipeline.metrics.bootstrap import Interval, mean_intervals
 from pipeline.metrics.localization import (
     Labels,
@@ -23,7 +23,7 @@ from pipeline.metrics.localization import (
     segment_classes,
     video_accuracy,
 )
-from pipeline.score_tables import score_table
+from pipeline.score_tables import absent_line, score_table, write_scores
 from storage.errors import InvalidInput
 
 HEADINGS = {"accuracy": "accuracy", "foreground": "of segments with an event", "background": "of those without"}
@@ -66,12 +66,9 @@ def locate(
     Raises:
         InvalidInput: If an id is unknown or twice, or shapes do not fit.
     """
-    ids, truth = [str(name) for name in found["id"]], labels.split(split)
-    known = set(truth.ids)
-    if unknown := [name for name in ids if name not in known]:
-        raise InvalidInput(f"{source}: {len(unknown)} ids are not in {split}, e.g. {unknown[0]!r}")
-    if len(set(ids)) != len(ids):
-        raise InvalidInput(f"{source}: {next(name for name in ids if ids.count(name) > 1)!r} is there more than once")
+    truth = labels.split(split)
+    known = {name: name for name in truth.ids}
+    ids = named_once([str(name) for name in found["id"]], known, split=split, source=source)
     shape = (len(ids), truth.dataset.segments, len(truth.dataset.classes))
     for name, expected in (("segment", shape), ("event", shape[:2])):
         if name in found and found[name].shape != expected:
@@ -112,17 +109,12 @@ def print_localization(
     rows = {title: located.scores(), **baselines(located.truth, split)}
     spread = {title: located.intervals()} if intervals else {}
     console = wide_console()
-    if absent := len(labels.split(split)) - len(located.truth):
-        console.print(f"{absent} of {len(labels.split(split))} clips of {split} have no predictions and do not count")
+    console.print(absent_line(len(labels.split(split)), len(located.truth), split), end="")
     console.print(score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, spread))
     if classes:
         console.print(_class_lines(located))
     if json_file is not None:
-        body: dict[str, Any] = {"scores": rows[title].as_dict()}
-        if intervals:
-            body["intervals"] = {name: vars(part) for name, part in spread[title].items()}
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(body, indent=2))
+        write_scores(json_file, rows[title].as_dict(), spread.get(title))
     return rows[title].as_dict()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from pipeline.metrics.bootstrap import Interval
 
@@ -27,3 +30,18 @@ def score_table(
             cells.append(f"{scores[name]:.2f}" + (f" ±{(found.high - found.low) / 2:.1f}" if found else ""))
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def absent_line(clips: int, videos: int, split: str) -> str:
+    """A line that says how many clips of a split have no predictions; empty where all have."""
+    absent = clips - videos
+    return f"{absent} of {clips} clips of {split} have no predictions and do not count\n" if absent else ""
+
+
+def write_scores(file: Path, scores: Mapping[str, float], intervals: Mapping[str, Interval] | None) -> None:
+    """What ``evaluate --json`` writes: ``{"scores": …}`` in percent, and ``intervals`` where they were asked for."""
+    body: dict[str, Any] = {"scores": scores}
+    if intervals:
+        body["intervals"] = {name: vars(part) for name, part in intervals.items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(body, indent=2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -79,6 +79,27 @@ class ClipLabels:
             splits=tuple(self.splits[row] for row in rows),
             **{name: getattr(self, name)[at] for name in self.PER_ROW},
         )
+
+
+def named_once(ids: Sequence[str], known: Mapping[str, str], *, split: str, source: str) -> list[str]:
+    """Row names of the labels for the names in a predictions file.
+
+    Args:
+        ids: as the file has them.
+        known: the row name for each that may be asked for.
+        split: for messages.
+        source: the file, for messages.
+
+    Raises:
+        InvalidInput: If one is unknown, or there more than once.
+    """
+    if unknown := [name for name in ids if name not in known]:
+        raise InvalidInput(f"{source}: {len(unknown)} ids are not in {split}, e.g. {unknown[0]!r}")
+    full = [known[name] for name in ids]
+    if len(set(full)) != len(full):
+        twice = next(name for name in full if full.count(name) > 1)
+        raise InvalidInput(f"{source}: {twice!r} is there more than once")
+    return full
 
 
 def _some(names: Sequence[str]) -> str:
