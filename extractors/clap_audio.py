@@ -129,7 +129,7 @@ class Clap(Extractor):
         import torch
 
         from extractors import runtime
-        from extractors.window_attention import fuse_window_attention
+        from extractors.fused_attention import fuse_window_attention
 
         self._device = torch.device(runtime.pick_device(device))
         self._precision = runtime.check_precision(precision, self._device.type)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.functional import linear, scaled_dot_product_attention, silu
+from torch.nn.functional import linear, silu
+
+from extractors.fused_attention import fused_attention
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,11 +42,8 @@ class PackedClipBlock(nn.Module):
         return x + self.narrow(silu(self.wide(after(x)), inplace=True))  # type: ignore[no-any-return]
 
     def _attend(self, x: Tensor) -> Tensor:
-        pictures, tokens, width = x.shape
         together = linear(x, self.attention.in_proj_weight, self.attention.in_proj_bias)
-        q, k, v = together.view(pictures, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(pictures, tokens, width)
-        return self.attention.out_proj(mixed)  # type: ignore[no-any-return]
+        return self.attention.out_proj(fused_attention(together, heads=self.heads))  # type: ignore[no-any-return]
 
 
 def pack_clip(network: Any) -> int:

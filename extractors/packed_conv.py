@@ -93,12 +93,7 @@ def pack_bottlenecks(network: nn.Module, example: Tensor) -> int:
     """
     from torchvision.models.resnet import Bottleneck
 
-    blocks = [
-        (parent, name, child)
-        for parent in network.modules()
-        for name, child in parent.named_children()
-        if isinstance(child, Bottleneck) and isinstance(child.bn1, nn.Identity)
-    ]
+    blocks = [place for place in parts_of(network, Bottleneck) if isinstance(place[2].bn1, nn.Identity)]
     if not blocks or not has_operators():
         return 0
     return replace_parts(
@@ -141,6 +136,16 @@ def pack_sequence(layers: nn.Sequential, example: Tensor) -> int:
         return PackedConvReLU(part, shapes[part]) if isinstance(part, nn.Conv2d) else nn.Identity()
 
     return replace_parts(layers, example, [part for pair in pairs for part in pair], nn.Conv2d, packed) // 2
+
+
+def parts_of(network: nn.Module, kind: type[nn.Module]) -> list[tuple[Any, str, Any]]:
+    """Every part of a kind: its parent, its name there, and itself."""
+    return [
+        (parent, name, child)
+        for parent in network.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, kind)
+    ]
 
 
 def replace_parts(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from extractors.packed_conv import has_operators, packed_conv, replace_parts
+from extractors.packed_conv import has_operators, packed_conv, parts_of, replace_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,17 +114,10 @@ def pack_r2plus1d(network: Any, example: Tensor) -> int:
 
     if not has_operators() or any(isinstance(part, nn.BatchNorm3d) for part in network.modules()):
         return 0
-    found: list[tuple[Any, str, nn.Module]] = [(network, "stem", network.stem)]
-    found += [
-        (parent, name, child)
-        for parent in network.modules()
-        for name, child in parent.named_children()
-        if isinstance(child, BasicBlock)
-    ]
     return replace_parts(
         network,
         example,
-        found,
+        [(network, "stem", network.stem), *parts_of(network, BasicBlock)],
         nn.Conv3d,
         lambda name, part, shapes: (PackedStem if name == "stem" else PackedBlock)(part, shapes),
     )

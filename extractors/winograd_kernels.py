@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-BLOCKS = (64, 48)
+_WIDE, _NARROW = 64, 48
 """Channels that a thread works on at once, whichever divides their number: a tile of them stays in its first cache.
 Compiled in as constants, without which the loops are not vectorised."""
 _TWO, _FOUR, _FIVE, _ZERO = np.float32(2), np.float32(4), np.float32(5), np.float32(0)
 _NONE = np.float32(-np.inf)
+_WORDS = 10
+"""Numbers that a thread is given, see :func:`_run`."""
 _FAST: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}}
 
 
@@ -86,10 +88,11 @@ def _transform_out(source: Any, base: int, step: int, target: Any, onto: int, co
 
 
 @njit(**_FAST)
-def _pictures_to_tiles(pictures: Any, tiles: Any, first: int, last: int, rows: int, columns: int, block: int) -> None:
+def _pictures_to_tiles(pictures: Any, tiles: Any, first: int, last: int, block: int) -> None:
     """Tiles ``first`` to ``last`` of ``[images, height, width, channels]`` into ``[36, tiles, channels]``."""
     literally(block)
     _, height, width, channels = pictures.shape
+    rows, columns = (height + 3) // 4, (width + 3) // 4
     window, half = np.empty(36 * block, np.float32), np.empty(36 * block, np.float32)
     for tile in range(first, last):
         image, place = tile // (rows * columns), tile % (rows * columns)
@@ -114,12 +117,11 @@ def _pictures_to_tiles(pictures: Any, tiles: Any, first: int, last: int, rows: i
 
 
 @njit(**_FAST)
-def _tiles_to_pictures(
-    tiles: Any, bias: Any, pictures: Any, first: int, last: int, rows: int, columns: int, lowest: float, block: int
-) -> None:
+def _tiles_to_pictures(tiles: Any, bias: Any, pictures: Any, first: int, last: int, lowest: float, block: int) -> None:
     """Tiles ``first`` to ``last`` of ``[36, tiles, channels]`` into ``[images, height, width, channels]``."""
     literally(block)
     _, height, width, channels = pictures.shape
+    rows, columns = (height + 3) // 4, (width + 3) // 4
     window, half = np.empty(36 * block, np.float32), np.empty(24 * block, np.float32)
     done = np.empty(4 * block, np.float32)
     for tile in range(first, last):
@@ -140,35 +142,36 @@ def _tiles_to_pictures(
                         part[at] = max(done[column * block + at] + added[at], lowest)
 
 
-def _in_part(work: Any) -> None:
-    """One thread's part of :func:`_pictures_to_tiles`; ``work`` as :func:`_run` lays it out."""
-    w = carray(work, (12,))
-    pictures = carray(_floats_at(w[0]), (w[3], w[4], w[5], w[6]))
-    count = w[3] * w[7] * w[8]
-    tiles = carray(_floats_at(w[1]), (36, count, w[6]))
+@njit(**_FAST)
+def _opened(work: Any) -> Any:
+    """Pictures, tiles, and the first and last tile of this thread's part; ``work`` as :func:`_run` lays it out."""
+    images, height, width, channels = work[3], work[4], work[5], work[6]
+    count = images * ((height + 3) // 4) * ((width + 3) // 4)
     # The team may be smaller than was asked for: OMP_THREAD_LIMIT, or a call from within another team.
-    thread, threads = _int_of_call(w[10]), _int_of_call(w[11])
-    first, last = count * thread // threads, count * (thread + 1) // threads
-    if w[6] % 64:
-        _pictures_to_tiles(pictures, tiles, first, last, w[7], w[8], 48)
+    thread, threads = _int_of_call(work[8]), _int_of_call(work[9])
+    pictures = carray(_floats_at(work[0]), (images, height, width, channels))
+    tiles = carray(_floats_at(work[1]), (36, count, channels))
+    return pictures, tiles, count * thread // threads, count * (thread + 1) // threads
+
+
+def _in_part(address: Any) -> None:
+    """One thread's part of :func:`_pictures_to_tiles`."""
+    pictures, tiles, first, last = _opened(carray(address, (_WORDS,)))
+    if pictures.shape[3] % _WIDE == 0:
+        _pictures_to_tiles(pictures, tiles, first, last, _WIDE)
     else:
-        _pictures_to_tiles(pictures, tiles, first, last, w[7], w[8], 64)
+        _pictures_to_tiles(pictures, tiles, first, last, _NARROW)
 
 
-def _out_part(work: Any) -> None:
+def _out_part(address: Any) -> None:
     """One thread's part of :func:`_tiles_to_pictures`."""
-    w = carray(work, (12,))
-    pictures = carray(_floats_at(w[0]), (w[3], w[4], w[5], w[6]))
-    count = w[3] * w[7] * w[8]
-    tiles, bias = carray(_floats_at(w[1]), (36, count, w[6])), carray(_floats_at(w[2]), (w[6],))
-    # The team may be smaller than was asked for: OMP_THREAD_LIMIT, or a call from within another team.
-    thread, threads = _int_of_call(w[10]), _int_of_call(w[11])
-    first, last = count * thread // threads, count * (thread + 1) // threads
-    lowest = _ZERO if w[9] else _NONE
-    if w[6] % 64:
-        _tiles_to_pictures(tiles, bias, pictures, first, last, w[7], w[8], lowest, 48)
+    work = carray(address, (_WORDS,))
+    pictures, tiles, first, last = _opened(work)
+    bias, lowest = carray(_floats_at(work[2]), (pictures.shape[3],)), _ZERO if work[7] else _NONE
+    if pictures.shape[3] % _WIDE == 0:
+        _tiles_to_pictures(tiles, bias, pictures, first, last, lowest, _WIDE)
     else:
-        _tiles_to_pictures(tiles, bias, pictures, first, last, w[7], w[8], lowest, 64)
+        _tiles_to_pictures(tiles, bias, pictures, first, last, lowest, _NARROW)
 
 
 @cache
@@ -197,7 +200,7 @@ def _openmp() -> Any:
 
 def can_run(channels: int) -> bool:
     """Whether the kernels can run here, on so many channels."""
-    return any(channels % block == 0 for block in BLOCKS) and _openmp() is not None
+    return (channels % _WIDE == 0 or channels % _NARROW == 0) and _openmp() is not None
 
 
 def pictures_to_tiles(pictures: Tensor, tiles: Tensor) -> None:
@@ -235,13 +238,10 @@ def _run(part: Callable[[Any], None], pictures: Tensor, tiles: Tensor, bias: Ten
         if tensor.dtype != torch.float32 or tensor.device.type != "cpu" or not tensor.is_contiguous():
             raise TypeError(f"expected contiguous float32 on the CPU, got {tensor.dtype} on {tensor.device}")
     library, threads = _openmp(), torch.get_num_threads()
-    images, height, width, channels = pictures.shape
     which, of_how_many = (
         ctypes.cast(function, ctypes.c_void_p).value or 0
         for function in (library.omp_get_thread_num, library.omp_get_num_threads)
     )
-    work = (ctypes.c_int64 * 12)(
-        pictures.data_ptr(), tiles.data_ptr(), 0 if bias is None else bias.data_ptr(),
-        images, height, width, channels, -(-height // 4), -(-width // 4), relu, which, of_how_many,
-    )  # fmt: skip
+    addresses = (pictures.data_ptr(), tiles.data_ptr(), 0 if bias is None else bias.data_ptr())
+    work = (ctypes.c_int64 * _WORDS)(*addresses, *pictures.shape, relu, which, of_how_many)
     library.GOMP_parallel(_compiled(part).address, ctypes.addressof(work), threads, 0)

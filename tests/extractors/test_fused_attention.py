@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from extractors.clap_audio import build_audio_tower
+from extractors.fused_attention import FusedWindowAttention, fuse_window_attention
 from extractors.weights import fill_random
-from extractors.window_attention import FusedWindowAttention, fuse_window_attention
 
 
 @pytest.fixture(scope="module")
