@@ -131,7 +131,6 @@ def write_dataset(
     clips = plan_clips(count, seed=seed, classes=classes)
     target = Path(folder)
     (target / "clips").mkdir(parents=True, exist_ok=True)
-    (target / "annotations").mkdir(exist_ok=True)
     with ThreadPoolExecutor(workers) as pool:
         jobs = [
             pool.submit(_write_clip, target / "clips" / f"{clip.name[:11]}.mp4", clip, seed=(seed, number))
@@ -139,9 +138,15 @@ def write_dataset(
         ]
         for job in jobs:
             job.result()
-    for name, text in annotation_files(clips).items():
-        (target / "annotations" / name).write_text(text, encoding="utf-8")
+    write_label_files(target, annotation_files(clips))
     return clips
+
+
+def write_label_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write label files, text by name, into ``folder/annotations``, made if absent."""
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / "annotations" / name).write_text(text, encoding="utf-8")
 
 
 def annotation_files(clips: Sequence[SyntheticClip]) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.build.synthetic import write_label_files
 from pipeline.build.synthetic_features import SHARD_SIZE, made_up_embeddings, write_shards
 from pipeline.data.ave import COLUMNS, EVERYTHING
 from pipeline.data.dataset_description import DatasetDescription, load_description
@@ -87,9 +88,7 @@ def write_event_features(
     """
     level, place, ave = difficulty or EventDifficulty(), Path(folder), load_description("ave")
     clips = plan_events(count, seed=seed, level=level, dataset=ave)
-    (place / "annotations").mkdir(parents=True, exist_ok=True)
-    for name, text in event_files(clips, ave).items():
-        (place / "annotations" / name).write_text(text, encoding="utf-8")
+    write_label_files(place, event_files(clips, ave))
     seconds = ave.segments * ave.segment_seconds
     table = ClipTable([Clip(clip.name, "", 0.0, seconds, clip.split, (ave.classes[clip.label],)) for clip in clips],
                       dataset="synthetic")  # fmt: skip

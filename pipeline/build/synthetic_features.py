@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.build.provenance import now
-from pipeline.build.synthetic import CLIP_SECONDS, Event, SyntheticClip, annotation_files, plan_clips
+from pipeline.build.synthetic import CLIP_SECONDS, Event, SyntheticClip, annotation_files, plan_clips, write_label_files
 from pipeline.data.llp import Annotations
 from pipeline.data.spans import true_runs
 from storage.clips import Clip, ClipTable
@@ -75,9 +75,7 @@ def write_features(
     clips = (
         plan_clips(count, seed=seed, classes=LLP_CLASSES) if annotations is None else _drawn(annotations, count, seed)
     )
-    (place / "annotations").mkdir(parents=True, exist_ok=True)
-    for name, text in annotation_files(clips).items():
-        (place / "annotations" / name).write_text(text, encoding="utf-8")
+    write_label_files(place, annotation_files(clips))
     audio, visual = truth_of(clips)
     table = ClipTable([Clip(clip.name, "", 0.0, CLIP_SECONDS, clip.split, clip.weak_labels) for clip in clips],
                       dataset="synthetic")  # fmt: skip
