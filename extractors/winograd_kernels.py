@@ -1,21 +1,19 @@
 """Compiled loops of :mod:`extractors.winograd`: pictures into transformed tiles, and products back into pictures.
 
-They run in torch's own threads, through the ``GOMP_parallel`` of the OpenMP library that torch has loaded: threads
-of Python's would fight for the cores with torch's, which spin for a while after each of its products.
+They run in torch's own threads (:mod:`extractors.openmp`).
 """
 
 from __future__ import annotations
 
-import ctypes
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import cfunc, njit, types
-from numba.extending import intrinsic
+from numba import njit
 from numba.misc.special import literally
 from numba.np.numpy_support import carray
+
+from extractors import openmp
+from extractors.openmp import FAST, FIRST_WORD, floats_at, team
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,38 +25,11 @@ _WIDE, _NARROW = 64, 48
 Compiled in as constants, without which the loops are not vectorised."""
 _TWO, _FOUR, _FIVE, _ZERO = np.float32(2), np.float32(4), np.float32(5), np.float32(0)
 _NONE = np.float32(-np.inf)
-_WORDS = 10
+_WORDS = FIRST_WORD + 8
 """Numbers that a thread is given, see :func:`_run`."""
-_FAST: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}}
 
 
-def _pointer(typing_context: Any, address: Any) -> Any:
-    """A pointer to float32 from an address."""
-    pointer = types.CPointer(types.float32)
-
-    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
-
-    return pointer(address), lower
-
-
-def _call(typing_context: Any, address: Any) -> Any:
-    """What the C function ``int f(void)`` at an address returns."""
-
-    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        from llvmlite import ir
-
-        function = ir.FunctionType(ir.IntType(32), [])
-        return builder.call(builder.inttoptr(arguments[0], function.as_pointer()), [])
-
-    return types.int32(address), lower
-
-
-_floats_at: Any = intrinsic(_pointer)
-_int_of_call: Any = intrinsic(_call)
-
-
-@njit(inline="always", **_FAST)
+@njit(inline="always", **FAST)
 def _transform_in(source: Any, base: int, step: int, target: Any, count: int) -> None:
     """Six values, ``step`` apart, times the 6 x 6 matrix B^T of F(4, 3), for ``count`` neighbours."""
     for at in range(base, base + count):
@@ -73,7 +44,7 @@ def _transform_in(source: Any, base: int, step: int, target: Any, count: int) ->
         target[at + 5 * step] = _FOUR * d1 - _FIVE * d3 + d5
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always", **FAST)
 def _transform_out(source: Any, base: int, step: int, target: Any, onto: int, count: int) -> None:
     """Six values, ``step`` apart, times the 4 x 6 matrix A^T of F(4, 3), for ``count`` neighbours."""
     for at in range(count):
@@ -87,7 +58,7 @@ def _transform_out(source: Any, base: int, step: int, target: Any, onto: int, co
         target[there + 3 * step] = less12 + _FOUR * less34 + source[here + 5 * step]
 
 
-@njit(**_FAST)
+@njit(**FAST)
 def _pictures_to_tiles(pictures: Any, tiles: Any, first: int, last: int, block: int) -> None:
     """Tiles ``first`` to ``last`` of ``[images, height, width, channels]`` into ``[36, tiles, channels]``."""
     literally(block)
@@ -116,7 +87,7 @@ def _pictures_to_tiles(pictures: Any, tiles: Any, first: int, last: int, block: 
                     part[at] = window[cell * block + at]
 
 
-@njit(**_FAST)
+@njit(**FAST)
 def _tiles_to_pictures(tiles: Any, bias: Any, pictures: Any, first: int, last: int, lowest: float, block: int) -> None:
     """Tiles ``first`` to ``last`` of ``[36, tiles, channels]`` into ``[images, height, width, channels]``."""
     literally(block)
@@ -142,21 +113,22 @@ def _tiles_to_pictures(tiles: Any, bias: Any, pictures: Any, first: int, last: i
                         part[at] = max(done[column * block + at] + added[at], lowest)
 
 
-@njit(**_FAST)
+@njit(**FAST)
 def _opened(work: Any) -> Any:
-    """Pictures, tiles, and the first and last tile of this thread's part; ``work`` as :func:`_run` lays it out."""
-    images, height, width, channels = work[3], work[4], work[5], work[6]
+    """Pictures, tiles, bias, the first and last tile of this thread's part, and the least value; see :func:`_run`."""
+    images, height, width, channels = work[5], work[6], work[7], work[8]
     count = images * ((height + 3) // 4) * ((width + 3) // 4)
-    # The team may be smaller than was asked for: OMP_THREAD_LIMIT, or a call from within another team.
-    thread, threads = _int_of_call(work[8]), _int_of_call(work[9])
-    pictures = carray(_floats_at(work[0]), (images, height, width, channels))
-    tiles = carray(_floats_at(work[1]), (36, count, channels))
-    return pictures, tiles, count * thread // threads, count * (thread + 1) // threads
+    thread, threads = team(work)
+    pictures = carray(floats_at(work[2]), (images, height, width, channels))
+    tiles = carray(floats_at(work[3]), (36, count, channels))
+    bias = carray(floats_at(work[4]), (channels,))
+    lowest = _ZERO if work[9] else _NONE
+    return pictures, tiles, bias, count * thread // threads, count * (thread + 1) // threads, lowest
 
 
 def _in_part(address: Any) -> None:
     """One thread's part of :func:`_pictures_to_tiles`."""
-    pictures, tiles, first, last = _opened(carray(address, (_WORDS,)))
+    pictures, tiles, _, first, last, _ = _opened(carray(address, (_WORDS,)))
     if pictures.shape[3] % _WIDE == 0:
         _pictures_to_tiles(pictures, tiles, first, last, _WIDE)
     else:
@@ -165,42 +137,16 @@ def _in_part(address: Any) -> None:
 
 def _out_part(address: Any) -> None:
     """One thread's part of :func:`_tiles_to_pictures`."""
-    work = carray(address, (_WORDS,))
-    pictures, tiles, first, last = _opened(work)
-    bias, lowest = carray(_floats_at(work[2]), (pictures.shape[3],)), _ZERO if work[7] else _NONE
+    pictures, tiles, bias, first, last, lowest = _opened(carray(address, (_WORDS,)))
     if pictures.shape[3] % _WIDE == 0:
         _tiles_to_pictures(tiles, bias, pictures, first, last, lowest, _WIDE)
     else:
         _tiles_to_pictures(tiles, bias, pictures, first, last, lowest, _NARROW)
 
 
-@cache
-def _compiled(part: Callable[[Any], None]) -> Any:
-    """As a C function, compiled once and kept on disk where that is possible."""
-    signature = types.void(types.CPointer(types.int64))
-    try:
-        return cfunc(signature, cache=True)(part)
-    except RuntimeError:  # no folder to keep it in, as in a read-only container: compiled anew in each process
-        return cfunc(signature)(part)
-
-
-@cache
-def _openmp() -> Any:
-    """The OpenMP library that torch's threads belong to; ``None`` where it is not GNU's or cannot be told."""
-    import torch
-
-    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-    if len(found) != 1:
-        return None
-    library = ctypes.CDLL(str(found[0]))
-    library.GOMP_parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-    library.GOMP_parallel.restype = None
-    return library
-
-
 def can_run(channels: int) -> bool:
     """Whether the kernels can run here, on so many channels."""
-    return (channels % _WIDE == 0 or channels % _NARROW == 0) and _openmp() is not None
+    return (channels % _WIDE == 0 or channels % _NARROW == 0) and openmp.library() is not None
 
 
 def pictures_to_tiles(pictures: Tensor, tiles: Tensor) -> None:
@@ -227,21 +173,6 @@ def tiles_to_pictures(tiles: Tensor, bias: Tensor, pictures: Tensor, *, relu: bo
 
 
 def _run(part: Callable[[Any], None], pictures: Tensor, tiles: Tensor, bias: Tensor | None, *, relu: bool) -> None:
-    """Run a kernel in torch's threads; each takes an equal part of the tiles.
-
-    Raises:
-        TypeError: If a tensor is not what the kernels read and write: they get bare addresses.
-    """
-    import torch
-
-    for tensor in (pictures, tiles, *(() if bias is None else (bias,))):
-        if tensor.dtype != torch.float32 or tensor.device.type != "cpu" or not tensor.is_contiguous():
-            raise TypeError(f"expected contiguous float32 on the CPU, got {tensor.dtype} on {tensor.device}")
-    library, threads = _openmp(), torch.get_num_threads()
-    which, of_how_many = (
-        ctypes.cast(function, ctypes.c_void_p).value or 0
-        for function in (library.omp_get_thread_num, library.omp_get_num_threads)
-    )
-    addresses = (pictures.data_ptr(), tiles.data_ptr(), 0 if bias is None else bias.data_ptr())
-    work = (ctypes.c_int64 * _WORDS)(*addresses, *pictures.shape, relu, which, of_how_many)
-    library.GOMP_parallel(_compiled(part).address, ctypes.addressof(work), threads, 0)
+    """Run a kernel; each thread takes an equal part of the tiles."""
+    addresses = [openmp.address_of(tensor) for tensor in (pictures, tiles, bias)]
+    openmp.run(part, *addresses, *pictures.shape, relu)

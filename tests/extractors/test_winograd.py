@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
-from extractors import winograd, winograd_kernels
+from extractors import openmp, winograd, winograd_kernels
 from extractors.winograd import WinogradConv2d, suits
 
 pytestmark = pytest.mark.skipif(not winograd_kernels.can_run(64), reason="torch brings no GNU OpenMP library here")
@@ -77,7 +77,7 @@ def test_few_channels_few_tiles_or_odd_channels_do_not_suit():
 
 
 def test_without_torchs_threads_nothing_suits(monkeypatch):
-    monkeypatch.setattr(winograd_kernels, "_openmp", lambda: None)
+    monkeypatch.setattr(openmp, "library", lambda: None)
     assert not suits(convolution(128, 128), [16, 128, 28, 28])
 
 

@@ -1,0 +1,117 @@
+"""Compiled loops in torch's own threads, through the ``GOMP_parallel`` of the OpenMP library that torch has loaded.
+
+Threads of Python's would fight for the cores with torch's, which spin for a while after each of its products.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numba import cfunc, njit, types
+from numba.extending import intrinsic
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FAST: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}}
+"""How loops are compiled: sums keep their order, so that results have the same bits whoever computes them."""
+
+FIRST_WORD = 2
+"""Numbers that :func:`run` puts before the caller's: where to ask for the thread's number, and for that of threads."""
+
+
+def _pointer_to(kind: Any) -> Any:
+    """An intrinsic that makes a pointer to a kind of numbers from an address."""
+    pointer = types.CPointer(kind)
+
+    def at(typing_context: Any, address: Any) -> Any:
+        def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+
+        return pointer(address), lower
+
+    return intrinsic(at)
+
+
+def _call(typing_context: Any, address: Any) -> Any:
+    """What the C function ``int f(void)`` at an address returns."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        from llvmlite import ir
+
+        function = ir.FunctionType(ir.IntType(32), [])
+        return builder.call(builder.inttoptr(arguments[0], function.as_pointer()), [])
+
+    return types.int32(address), lower
+
+
+floats_at: Any = _pointer_to(types.float32)
+_int_of_call: Any = intrinsic(_call)
+
+
+@njit(**FAST)
+def team(work: Any) -> Any:
+    """The number of this thread and how many there are: maybe fewer than asked for (``OMP_THREAD_LIMIT``, nesting)."""
+    return _int_of_call(work[0]), _int_of_call(work[1])
+
+
+@cache
+def _compiled(part: Callable[[Any], None]) -> Any:
+    """As a C function, compiled once and kept on disk where that is possible."""
+    signature = types.void(types.CPointer(types.int64))
+    try:
+        return cfunc(signature, cache=True)(part)
+    except RuntimeError:  # no folder to keep it in, as in a read-only container: compiled anew in each process
+        return cfunc(signature)(part)
+
+
+@cache
+def library() -> Any:
+    """The OpenMP library that torch's threads belong to; ``None`` where it is not GNU's or cannot be told."""
+    import torch
+
+    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    if len(found) != 1:
+        return None
+    gomp = ctypes.CDLL(str(found[0]))
+    gomp.GOMP_parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    gomp.GOMP_parallel.restype = None
+    return gomp
+
+
+def address_of(tensor: Tensor | None) -> int:
+    """Where a tensor's numbers lie; 0 for none.
+
+    Raises:
+        TypeError: If it is not what compiled loops read and write: they get bare addresses.
+    """
+    import torch
+
+    if tensor is None:
+        return 0
+    if tensor.dtype != torch.float32 or tensor.device.type != "cpu" or not tensor.is_contiguous():
+        raise TypeError(f"expected contiguous float32 on the CPU, got {tensor.dtype} on {tensor.device}")
+    return tensor.data_ptr()
+
+
+def run(part: Callable[[Any], None], *numbers: int) -> None:
+    """Run a loop in every thread of torch's.
+
+    Args:
+        part: one thread's share. It is given a pointer to :data:`FIRST_WORD` numbers for :func:`team`, then to
+            these ones.
+        numbers: addresses and sizes.
+    """
+    import torch
+
+    gomp = library()
+    which, of_how_many = (
+        ctypes.cast(function, ctypes.c_void_p).value or 0
+        for function in (gomp.omp_get_thread_num, gomp.omp_get_num_threads)
+    )
+    work = (ctypes.c_int64 * (FIRST_WORD + len(numbers)))(which, of_how_many, *numbers)
+    gomp.GOMP_parallel(_compiled(part).address, ctypes.addressof(work), torch.get_num_threads(), 0)
