@@ -19,7 +19,7 @@ import types
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,7 @@ class Clap(Extractor):
 
         from extractors import runtime
         from extractors.fused_attention import fuse_window_attention
+        from extractors.packed_product import pack_linears
 
         self._device = torch.device(runtime.pick_device(device))
         self._precision = runtime.check_precision(precision, self._device.type)
@@ -146,6 +147,8 @@ class Clap(Extractor):
                 self.logit_scale = math.exp(float(state["logit_scale_a"]))
         fuse_window_attention(network)
         network = network.eval().requires_grad_(False).to(self._device)
+        if self._device.type == "cpu" and precision == "float32":
+            pack_linears(cast("nn.Module", network["audio_branch"].layers), rows=self.cpu_batch * MAP_STEPS)
         self._branch: Any = network["audio_branch"]
         self._projection: Any = network["audio_projection"]
 

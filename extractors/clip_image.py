@@ -134,7 +134,7 @@ class ClipImage(FrameNetwork):
         """Pack the blocks of a vision transformer."""
         from extractors.packed_clip import pack_clip
 
-        pack_clip(network)
+        pack_clip(network, example)
 
     def head(self, output: Any) -> Tensor:
         """L2-normalise, in float32."""

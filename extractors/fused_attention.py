@@ -15,23 +15,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def fused_attention(together: Tensor, *, heads: int, bias: Tensor | None = None, scale: float | None = None) -> Tensor:
-    """Self-attention of some heads, no scores written to memory.
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, *, heads: int, bias: Tensor | None = None, scale: float | None = None
+) -> Tensor:
+    """Attention of some heads, no scores written to memory.
 
     Args:
-        together: queries, keys and values side by side, ``[batch, tokens, 3 * channels]``.
+        query: ``[batch, queries, channels]``.
+        key: ``[batch, tokens, channels]``.
+        value: likewise.
         heads: that share the channels.
-        bias: added to the scores, ``[batch or 1, heads, tokens, tokens]``.
+        bias: added to the scores, ``[batch or 1, heads, queries, tokens]``.
         scale: of the scores; one over the square root of a head's channels if not given.
 
     Returns:
-        ``[batch, tokens, channels]``.
+        ``[batch, queries, channels]``.
     """
-    batch, tokens, _ = together.shape
-    q, k, v = together.view(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+    q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (query, key, value))
     mask = None if bias is None else bias.to(q.dtype)
     mixed: Tensor = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
-    return mixed.transpose(1, 2).reshape(batch, tokens, -1)
+    return mixed.transpose(1, 2).flatten(2)
 
 
 class FusedWindowAttention(nn.Module):
@@ -66,7 +69,7 @@ class FusedWindowAttention(nn.Module):
         bias = self.bias
         if len(bias) > 1:
             bias = bias.expand(len(x) // len(bias), *bias.shape).flatten(0, 1)
-        return self.proj(fused_attention(self.qkv(x), heads=self.heads, bias=bias, scale=self.scale)), None
+        return self.proj(attend(*self.qkv(x).chunk(3, dim=-1), heads=self.heads, bias=bias, scale=self.scale)), None
 
 
 def fuse_window_attention(network: nn.Module) -> int:

@@ -23,20 +23,32 @@ def test_packing_changes_no_embedding():
     network = tower()
     with torch.inference_mode():
         before = {count: network(pictures(count)) for count in (1, 5)}
-        assert pack_clip(network) == 3
+        assert pack_clip(network, pictures(5)) == 3
         assert sum(isinstance(part, PackedClipBlock) for part in network.modules()) == 3
         for count, expected in before.items():
             torch.testing.assert_close(network(pictures(count)), expected, rtol=1e-5, atol=1e-5)
-    assert pack_clip(network) == 0
+    assert pack_clip(network, pictures(1)) == 0
 
 
 @pytest.mark.parametrize("other", [{"quick_gelu": False}, {"ls_init_value": 0.1}])
 def test_other_blocks_are_left_alone(other):
     network = tower(**other)
     before = [type(part) for part in network.modules()]
-    assert pack_clip(network) == 0
+    assert pack_clip(network, pictures(1)) == 0
     assert [type(part) for part in network.modules()] == before
 
 
 def test_towers_of_another_make_are_left_alone():
-    assert pack_clip(nn.Sequential(nn.Conv2d(3, 4, 3))) == 0
+    assert pack_clip(nn.Sequential(nn.Conv2d(3, 4, 3)), pictures(1)) == 0
+
+
+def test_the_last_block_answers_for_the_first_token_alone_where_only_that_is_read():
+    network, whole = tower(), tower(pool_type="avg")
+    example = pictures(3)
+    with torch.inference_mode():
+        expected = whole(example)
+        assert pack_clip(network, example) == pack_clip(whole, example) == 3
+        tokens = torch.randn(3, 17, 64)
+        assert [block(tokens.clone()).shape[1] for block in network.transformer.resblocks] == [17, 17, 1]
+        assert [block(tokens.clone()).shape[1] for block in whole.transformer.resblocks] == [17, 17, 17]
+        torch.testing.assert_close(whole(example), expected, rtol=1e-5, atol=1e-5)

@@ -76,7 +76,7 @@ def test_official_checkpoint_gives_the_ports_numbers(official_state, official_fi
     (row,) = extractor.extract([clip])
     expected = by_hand(official_state, second_examples(torch.from_numpy(clip.samples))[:, None]).numpy()
     assert expected.max() > 0.1
-    np.testing.assert_allclose(row["vggish"].values, expected, atol=1e-5)
+    np.testing.assert_allclose(row["vggish"].values, expected, atol=3e-6 * expected.max())
     assert row["vggish"].values.min() == 0.0, "the last ReLU is part of it"
 
 
@@ -143,7 +143,7 @@ def test_pretrained_pca_comes_from_its_own_file(official_file, pca_file, pca_arr
     raw = by_hand(official_state, second_examples(torch.from_numpy(clip.samples))[:, None]).numpy()
     expected = (raw - pca_arrays["pca_means"]) @ pca_arrays["pca_eigen_vectors"].T
     (row,) = extractor.extract([clip])
-    np.testing.assert_allclose(row["vggish_pca"].values, expected, atol=1e-4)
+    np.testing.assert_allclose(row["vggish_pca"].values, expected, atol=3e-6 * np.abs(expected).max())
 
 
 def test_pca_file_is_read_and_others_are_refused(pca_file, pca_arrays, tmp_path):

@@ -145,7 +145,7 @@ def save_like_openai(network, path):
 
 def test_only_the_visual_tower_is_kept():
     extractor = registry.load("clip:ViT-B-32/openai", weights="random:0", clip_seconds=1)
-    count = sum(p.numel() for p in extractor._network.parameters())
+    count = sum(p.numel() for p in extractor.build().parameters())
     assert count == 87_849_216
     assert type(extractor._network).__name__ == "VisionTransformer"
 

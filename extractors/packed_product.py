@@ -1,0 +1,194 @@
+"""Matrix products on a CPU with weights laid out once; bias, sum and ReLU are done while results are in registers.
+
+Torch's products are as quick where they are large and the CPU is Intel's. On others its library holds back, and small
+products, of which Winograd's convolutions have 36 at a time, lose time to one another everywhere. A row's bits depend
+neither on the rows beside it nor on the number of threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn.functional import linear, silu
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_AFTER: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "relu": torch.relu_,
+    "silu": lambda x: silu(x, inplace=True),
+}
+_LEAST_INPUTS = 64
+LEAST_ROWS = 64
+"""With fewer, laying out rows and calling compiled code take as long as the products."""
+
+_of_thread = threading.local()
+
+
+def suits(*, inputs: int, outputs: int, rows: int) -> bool:
+    """Whether a product can run this way here, and at least as fast as torch's.
+
+    Args:
+        inputs: numbers of a row.
+        outputs: columns of the result.
+        rows: in the batches to come.
+    """
+    from extractors import openmp
+    from extractors.product_microkernel import DEPTH, LANES
+
+    return (
+        LANES > 0
+        and inputs % DEPTH == 0
+        and outputs % LANES == 0
+        and inputs >= _LEAST_INPUTS
+        and rows >= LEAST_ROWS
+        and openmp.library() is not None
+    )
+
+
+class PackedMatrix:
+    """Weights of one or more products, laid out for :mod:`extractors.product_kernels`.
+
+    Args:
+        weight: ``[outputs, inputs]``, or ``[products, outputs, inputs]``; of sizes that :func:`suits`.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        weights = weight.detach().float().reshape(-1, *weight.shape[-2:])
+        self.products, self.outputs, self.inputs = weights.shape
+        self.columns = _as_columns(weights)
+        """For each product, panels of columns side by side: for each input, two vectors; the last may have one."""
+
+    def times(self, x: Tensor, *, bias: Tensor | None = None, onto: Tensor | None = None, relu: bool = False) -> Tensor:
+        """``x @ weight.T``.
+
+        Args:
+            x: ``[..., inputs]``, float32 on the CPU; ``[products, rows, inputs]`` where there are several.
+            bias: ``[outputs]``, added.
+            onto: ``[..., outputs]``, contiguous; the result is added to it in place.
+            relu: whether negative sums become 0.
+
+        Returns:
+            ``[..., outputs]``; ``onto`` itself if it was given.
+
+        Raises:
+            TypeError: If a tensor is not float32 on the CPU, or ``onto`` or ``bias`` are not contiguous.
+            ValueError: If sizes do not fit.
+        """
+        from extractors import openmp, product_kernels
+
+        x = x.contiguous()
+        out = x.new_empty(*x.shape[:-1], self.outputs) if onto is None else onto
+        self._check(x, out, bias)
+        if not x.numel():
+            return out
+        scratch = _scratch(torch.get_num_threads() * product_kernels.SCRATCH_BYTES)
+        openmp.run(
+            product_kernels.multiply_part,
+            openmp.address_of(x),
+            self.columns.data_ptr(),
+            openmp.address_of(bias),
+            openmp.address_of(out),
+            scratch.data_ptr(),
+            self.products,
+            x.numel() // (self.inputs * self.products),
+            self.inputs,
+            self.outputs,
+            onto is not None,
+            relu,
+        )
+        return out
+
+    def _check(self, x: Tensor, out: Tensor, bias: Tensor | None) -> None:
+        """Compiled code is given bare addresses: whatever does not fit must end here."""
+        if x.shape[-1] != self.inputs or (self.products > 1 and (x.ndim != 3 or len(x) != self.products)):
+            raise ValueError(f"x: {list(x.shape)}, expected [..., {self.inputs}] for {self.products} products")
+        if out.shape != (*x.shape[:-1], self.outputs) or (bias is not None and bias.shape != (self.outputs,)):
+            given = None if bias is None else list(bias.shape)
+            raise ValueError(f"onto {list(out.shape)}, bias {given}: expected {self.outputs} columns, as x has rows")
+
+
+class PackedLinear(nn.Module):
+    """A linear layer, packed.
+
+    Args:
+        weight: ``[outputs, inputs]``.
+        bias: ``[outputs]``.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self._matrix = PackedMatrix(weight)
+        self._bias = None if bias is None else bias.detach().float().contiguous()
+
+    def forward(self, x: Tensor, *, onto: Tensor | None = None, then: str = "none") -> Tensor:
+        """``x @ weight.T + bias``, added in place to ``onto`` if given; ``then`` is ``none``, ``relu`` or ``silu``."""
+        out = self._matrix.times(x, bias=self._bias, onto=onto, relu=then == "relu")
+        return out if then == "relu" else _AFTER[then](out)
+
+
+class PlainLinear(nn.Module):
+    """The same by torch."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
+
+    def forward(self, x: Tensor, *, onto: Tensor | None = None, then: str = "none") -> Tensor:
+        """As :meth:`PackedLinear.forward`."""
+        out = linear(x, self._weight, self._bias)
+        return _AFTER[then](out if onto is None else onto.add_(out))
+
+
+def quick_linear(weight: Tensor, bias: Tensor | None, *, rows: int) -> PackedLinear | PlainLinear:
+    """The quickest form of a linear layer.
+
+    Args:
+        weight: ``[outputs, inputs]``.
+        bias: ``[outputs]``.
+        rows: in the batches to come.
+    """
+    outputs, inputs = weight.shape
+    return (PackedLinear if suits(inputs=inputs, outputs=outputs, rows=rows) else PlainLinear)(weight, bias)
+
+
+def pack_linears(network: nn.Module, *, rows: int) -> int:
+    """Replace every linear layer of a network that is quicker packed, in place.
+
+    Args:
+        network: in eval mode, on the CPU, float32.
+        rows: in the batches to come, of the layer that sees the fewest.
+
+    Returns:
+        How many were replaced.
+    """
+    count = 0
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Linear and suits(inputs=child.in_features, outputs=child.out_features, rows=rows):
+                setattr(parent, name, PackedLinear(child.weight, child.bias))
+                count += 1
+    return count
+
+
+def _as_columns(weights: Tensor) -> Tensor:
+    """``[products, outputs, inputs]`` as :class:`PackedMatrix` holds them."""
+    from extractors.product_microkernel import LANES
+
+    products, outputs, inputs = weights.shape
+    whole = outputs // (2 * LANES) * 2 * LANES
+    panels = weights[:, :whole].reshape(products, -1, 2 * LANES, inputs).transpose(2, 3).flatten(1)
+    return torch.cat([panels, weights[:, whole:].transpose(1, 2).flatten(1)], dim=1)
+
+
+def _scratch(size: int) -> Tensor:
+    """This Python thread's own memory for its products; zeros to begin with."""
+    held: Tensor | None = getattr(_of_thread, "scratch", None)
+    if held is None or len(held) < size:
+        held = _of_thread.scratch = torch.zeros(size, dtype=torch.uint8)
+    return held

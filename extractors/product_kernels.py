@@ -1,0 +1,184 @@
+"""Compiled loops of :mod:`extractors.packed_product`: rows times packed columns, in torch's own threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numba.np.numpy_support import carray
+
+from extractors.openmp import FAST, FIRST_WORD, floats_at, team
+from extractors.product_microkernel import (
+    DEPTH,
+    HEIGHTS,
+    LANES,
+    group_row,
+    multiply_high_1,
+    multiply_high_2,
+    multiply_low_1,
+    multiply_low_2,
+    multiply_middle_1,
+    multiply_middle_2,
+)
+
+MOST_INPUTS = 1024
+"""Inputs that are multiplied before their sums are added to the result."""
+ROWS_BYTES = 12 * HEIGHTS[-1] * MOST_INPUTS * 4
+"""Rows that a thread holds at once: they stay in its second cache."""
+TILE_BYTES = HEIGHTS[-1] * 2 * max(LANES, 4) * 4
+SCRATCH_BYTES = ROWS_BYTES + 2 * TILE_BYTES
+"""What a thread needs: rows in groups, a spare tile, and zeros."""
+WORDS = FIRST_WORD + 11
+"""Numbers that a thread is given, see :func:`multiply_part`."""
+
+_LOW, _MIDDLE, _HIGH = HEIGHTS
+_WIDE, _NARROW = 2 * LANES, LANES
+_ZERO, _NONE = np.float32(0), np.float32(-np.inf)
+
+
+@njit(**FAST)
+def _height(rows: int) -> int:
+    """The lowest tile that holds so many rows."""
+    if rows > _MIDDLE:
+        return _HIGH
+    return _MIDDLE if rows > _LOW else _LOW
+
+
+@njit(**FAST)
+def _group_rows(x: int, width: int, first: int, last: int, start: int, stop: int, target: int) -> None:
+    """Rows ``first`` to ``last``, numbers ``start`` to ``stop``, tile by tile; the last row fills its tile."""
+    count = stop - start
+    for top in range(first, last, _HIGH):
+        high = _height(last - top)
+        for row in range(high):
+            source = x + 4 * (min(top + row, last - 1) * width + start)
+            tile = target + 4 * (top - first) * count
+            group_row(source, tile + 4 * DEPTH * row, count // DEPTH, 4 * DEPTH * high)
+
+
+@njit(**FAST)
+def _multiply_tile(
+    rows: int,
+    columns: int,
+    high: int,
+    wide: bool,
+    groups: int,
+    bias: int,
+    out: int,
+    stride: int,
+    add: int,
+    least: float,
+) -> None:
+    """A whole tile."""
+    if wide:
+        if high == _HIGH:
+            multiply_high_2(rows, columns, groups, bias, out, stride, add, least)
+        elif high == _MIDDLE:
+            multiply_middle_2(rows, columns, groups, bias, out, stride, add, least)
+        else:
+            multiply_low_2(rows, columns, groups, bias, out, stride, add, least)
+    elif high == _HIGH:
+        multiply_high_1(rows, columns, groups, bias, out, stride, add, least)
+    elif high == _MIDDLE:
+        multiply_middle_1(rows, columns, groups, bias, out, stride, add, least)
+    else:
+        multiply_low_1(rows, columns, groups, bias, out, stride, add, least)
+
+
+@njit(**FAST)
+def _copy_tile(source: int, source_step: int, target: int, target_step: int, rows: int, width: int) -> None:
+    for row in range(rows):
+        numbers = carray(floats_at(source + row * source_step), (width,))
+        there = carray(floats_at(target + row * target_step), (width,))
+        for at in range(width):
+            there[at] = numbers[at]
+
+
+@njit(**FAST)
+def _multiply_part_of_tile(
+    rows: int, columns: int, there: int, wide: bool, groups: int, bias: int, out: int, stride: int, add: int,
+    least: float, spare: int,
+) -> None:  # fmt: skip
+    """A tile of which the result has ``there`` rows only: by way of a whole one in spare memory."""
+    width = _WIDE if wide else _NARROW
+    if add != 0:
+        _copy_tile(out, stride, spare, 4 * width, there, width)
+    _multiply_tile(rows, columns, _height(there), wide, groups, bias, spare, 4 * width, add, least)
+    _copy_tile(spare, 4 * width, out, stride, there, width)
+
+
+@njit(**FAST)
+def _multiply_rows(
+    x: int,
+    weight: int,
+    bias: int,
+    out: int,
+    inputs: int,
+    outputs: int,
+    first: int,
+    last: int,
+    scratch: int,
+    add: bool,
+    relu: bool,
+) -> None:
+    """Rows ``first`` to ``last`` of a product."""
+    spare, zeros, stride = scratch + ROWS_BYTES, scratch + ROWS_BYTES + TILE_BYTES, 4 * outputs
+    at_once = ROWS_BYTES // (4 * min(inputs, MOST_INPUTS)) // _HIGH * _HIGH
+    for top in range(first, last, at_once):
+        bottom = min(top + at_once, last)
+        for start in range(0, inputs, MOST_INPUTS):
+            stop = min(start + MOST_INPUTS, inputs)
+            count, begin = stop - start, start == 0
+            _group_rows(x, inputs, top, bottom, start, stop, scratch)
+            least = _ZERO if relu and stop == inputs else _NONE
+            onto = 1 if add or not begin else 0
+            for column in range(0, outputs, _WIDE):
+                width = min(_WIDE, outputs - column)
+                columns = weight + 4 * (column * inputs + start * width)
+                added = bias + 4 * column if begin and bias != 0 else zeros
+                for row in range(top, bottom, _HIGH):
+                    there = min(bottom - row, _HIGH)
+                    rows = scratch + 4 * (row - top) * count
+                    target = out + 4 * (row * outputs + column)
+                    if there == _height(there):
+                        _multiply_tile(
+                            rows, columns, there, width == _WIDE, count // DEPTH, added, target, stride, onto, least
+                        )
+                    else:
+                        _multiply_part_of_tile(
+                            rows, columns, there, width == _WIDE, count // DEPTH, added, target, stride, onto, least,
+                            spare,
+                        )  # fmt: skip
+
+
+def multiply_part(address: Any) -> None:
+    """One thread's part of some products: an equal number of tiles of rows.
+
+    After those of :func:`extractors.openmp.team`, the numbers are the addresses of ``x``, ``weight``, ``bias``, ``out``
+    and scratch memory; how many products, their rows, inputs and outputs; whether they are added to what is there; and
+    whether ReLU follows. A bias at 0 is none.
+    """
+    work = carray(address, (WORDS,))
+    x, weight, bias, out, scratch = work[2], work[3], work[4], work[5], work[6]
+    products, rows, inputs, outputs = work[7], work[8], work[9], work[10]
+    thread, threads = team(work)
+    tiles = (rows + _HIGH - 1) // _HIGH
+    at, last = products * tiles * thread // threads, products * tiles * (thread + 1) // threads
+    while at < last:
+        product = at // tiles
+        stop = min(last, (product + 1) * tiles)
+        _multiply_rows(
+            x + 4 * product * rows * inputs,
+            weight + 4 * product * inputs * outputs,
+            bias,
+            out + 4 * product * rows * outputs,
+            inputs,
+            outputs,
+            (at - product * tiles) * _HIGH,
+            min((stop - product * tiles) * _HIGH, rows),
+            scratch + thread * SCRATCH_BYTES,
+            work[11] != 0,
+            work[12] != 0,
+        )
+        at = stop

@@ -1,0 +1,161 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from extractors import openmp, packed_product
+from extractors.packed_product import PackedLinear, PackedMatrix, PlainLinear, pack_linears, quick_linear, suits
+
+pytestmark = pytest.mark.skipif(
+    not suits(inputs=64, outputs=64, rows=64), reason="this CPU or torch has not what compiled products need"
+)
+
+
+def numbers(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def close(ours, exact, inputs):
+    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=3e-7 * inputs)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 8, 13, 14, 15, 29, 130])
+@pytest.mark.parametrize(("inputs", "outputs"), [(16, 16), (64, 48), (80, 144), (1024, 32), (1040, 64), (2064, 80)])
+def test_equals_the_product_in_float64(rows, inputs, outputs):
+    x, weight, bias = numbers(rows, inputs), numbers(outputs, inputs, seed=1), numbers(outputs, seed=2)
+    exact = x.double() @ weight.double().T
+    matrix, before = PackedMatrix(weight), x.clone()
+    close(matrix.times(x), exact, inputs)
+    close(matrix.times(x, bias=bias), exact + bias, inputs)
+    close(matrix.times(x, bias=bias, relu=True), (exact + bias).relu(), inputs)
+    onto = numbers(rows, outputs, seed=3)
+    expected = (exact + bias + onto).relu()
+    assert matrix.times(x, bias=bias, onto=onto, relu=True) is onto
+    close(onto, expected, inputs)
+    assert torch.equal(x, before)
+
+
+def test_several_products_at_once():
+    x, weight = numbers(36, 37, 64), numbers(36, 48, 64, seed=1)
+    close(PackedMatrix(weight).times(x), torch.bmm(x.double(), weight.double().transpose(1, 2)), 64)
+
+
+def test_a_row_has_the_same_bits_in_any_batch_with_any_threads():
+    x, weight = numbers(301, 1040), numbers(80, 1040, seed=1)
+    matrix = PackedMatrix(weight)
+    whole = matrix.times(x)
+    for first, last in [(0, 1), (7, 29), (100, 301), (13, 27)]:
+        assert torch.equal(matrix.times(x[first:last]), whole[first:last])
+    threads = torch.get_num_threads()
+    try:
+        for number in (1, 3, 5):
+            torch.set_num_threads(number)
+            assert torch.equal(matrix.times(x), whole)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_what_is_not_finite_stays_in_its_row():
+    x, weight = numbers(20, 64), numbers(32, 64, seed=1)
+    x[3, 5], x[19, 0] = torch.nan, torch.inf
+    matrix = PackedMatrix(weight)
+    out = matrix.times(x, relu=True)
+    assert out[3].isnan().all()
+    assert not out[19].isfinite().all()
+    rest = [row for row in range(20) if row not in (3, 19)]
+    assert torch.equal(out[rest], matrix.times(x[rest], relu=True))
+
+
+def test_what_does_not_fit_is_refused_before_compiled_code_sees_it():
+    matrix, bias = PackedMatrix(numbers(32, 64)), torch.zeros(32)
+    with pytest.raises(TypeError, match="float32"):
+        matrix.times(numbers(4, 64).double())
+    with pytest.raises(ValueError, match=r"expected \[\.\.\., 64\]"):
+        matrix.times(numbers(4, 48))
+    with pytest.raises(ValueError, match="expected 32 columns"):
+        matrix.times(numbers(4, 64), onto=torch.zeros(5, 32))
+    with pytest.raises(ValueError, match="expected 32 columns"):
+        matrix.times(numbers(4, 64), bias=torch.zeros(31))
+    with pytest.raises(TypeError, match="contiguous"):
+        matrix.times(numbers(4, 64), onto=torch.zeros(32, 4).T)
+    with pytest.raises(ValueError, match="for 2 products"):
+        PackedMatrix(numbers(2, 32, 64)).times(numbers(4, 64))
+    assert matrix.times(numbers(0, 64), bias=bias).shape == (0, 32)
+
+
+@pytest.mark.parametrize("then", ["none", "relu", "silu"])
+def test_both_linear_layers_agree(then):
+    layer = nn.Linear(64, 48)
+    packed, plain = (kind(layer.weight, layer.bias) for kind in (PackedLinear, PlainLinear))
+    x, onto = numbers(3, 70, 64), numbers(3, 70, 48, seed=1)
+    with torch.inference_mode():
+        torch.testing.assert_close(packed(x, then=then), plain(x, then=then), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            packed(x, onto=onto.clone(), then=then), plain(x, onto=onto.clone(), then=then), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_few_rows_odd_sizes_and_foreign_threads_do_not_suit(monkeypatch):
+    assert not suits(inputs=64, outputs=64, rows=8)
+    assert not suits(inputs=70, outputs=64, rows=200)
+    assert not suits(inputs=64, outputs=50, rows=200)
+    assert type(quick_linear(numbers(64, 64), None, rows=8)) is PlainLinear
+    assert type(quick_linear(numbers(64, 64), None, rows=200)) is PackedLinear
+    monkeypatch.setattr(openmp, "library", lambda: None)
+    assert not suits(inputs=64, outputs=64, rows=200)
+
+
+def test_linear_layers_of_a_network_are_packed_where_it_pays():
+    network = nn.Sequential(nn.Linear(64, 96), nn.GELU(), nn.Sequential(nn.Linear(96, 50), nn.Linear(50, 64)))
+    network.requires_grad_(False)
+    x = numbers(5, 100, 64)
+    expected = network(x)
+    assert pack_linears(network, rows=500) == 1
+    torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-5)
+    assert pack_linears(network, rows=500) == 0
+
+
+def test_cpus_with_narrower_vectors_give_the_same_numbers(tmp_path):
+    code = """
+import sys, torch
+from llvmlite import binding
+asked, narrow = binding.get_host_cpu_features, binding.get_host_cpu_features()
+narrow["avx512f"] = False
+binding.get_host_cpu_features = lambda: narrow
+from extractors import product_microkernel
+binding.get_host_cpu_features = asked
+from extractors.packed_product import PackedMatrix
+assert product_microkernel.LANES == 8
+torch.manual_seed(0)
+for rows, inputs, outputs in [(1, 16, 8), (29, 1040, 24), (100, 64, 144)]:
+    x, weight, onto = torch.randn(rows, inputs), torch.randn(outputs, inputs), torch.randn(rows, outputs)
+    exact = (x.double() @ weight.double().T + onto).relu()
+    ours = PackedMatrix(weight).times(x, onto=onto.clone(), relu=True)
+    assert (ours - exact).abs().max() < 3e-7 * inputs, (rows, inputs, outputs)
+"""
+    if not packed_product_can_narrow():
+        pytest.skip("this CPU has no AVX2")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def packed_product_can_narrow():
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    return bool(features.get("avx2") and features.get("fma"))
+
+
+def test_a_cpu_without_vectors_leaves_products_to_torch(monkeypatch):
+    from extractors import product_microkernel
+
+    monkeypatch.setattr(product_microkernel, "LANES", 0)
+    assert not packed_product.suits(inputs=64, outputs=64, rows=200)
