@@ -39,7 +39,8 @@ def suits(*, inputs: int, outputs: int, rows: int) -> bool:
         rows: in the batches to come.
     """
     from extractors import openmp
-    from extractors.product_microkernel import DEPTH, LANES
+    from extractors.product_microkernel import DEPTH
+    from extractors.vector_code import LANES
 
     return (
         LANES > 0
@@ -178,7 +179,7 @@ def pack_linears(network: nn.Module, *, rows: int) -> int:
 
 def _as_columns(weights: Tensor) -> Tensor:
     """``[products, outputs, inputs]`` as :class:`PackedMatrix` holds them."""
-    from extractors.product_microkernel import LANES
+    from extractors.vector_code import LANES
 
     products, outputs, inputs = weights.shape
     whole = outputs // (2 * LANES) * 2 * LANES

@@ -12,7 +12,6 @@ from extractors.openmp import FAST, FIRST_WORD, floats_at, team
 from extractors.product_microkernel import (
     DEPTH,
     HEIGHTS,
-    LANES,
     group_row,
     multiply_high_1,
     multiply_high_2,
@@ -21,6 +20,7 @@ from extractors.product_microkernel import (
     multiply_middle_1,
     multiply_middle_2,
 )
+from extractors.vector_code import LANES
 
 MOST_INPUTS = 1024
 """Inputs that are multiplied before their sums are added to the result."""

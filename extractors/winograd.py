@@ -30,8 +30,9 @@ _WEIGHT_TRANSFORM = (
 )
 """G of F(4, 3), for the points 0, 1, -1, 2, -2 and infinity."""
 
-_TILES = 512
-"""Tiles that are transformed at once: their products stay in a cache, and memory stays small."""
+_CELLS = 36
+_BYTES = 10 << 20
+"""Of tiles that are transformed at once, with their products: they stay in a cache."""
 
 _LEAST_CHANNELS = 24
 """``in * out / (in + out)`` above which the products that are saved outweigh the transforms. Measured on two cores."""
@@ -92,10 +93,10 @@ class WinogradConv2d(nn.Module):
         images, height, width, channels = pictures.shape
         out = pictures.new_empty(images, height, width, len(self._bias))
         a_picture = _quarter(height) * _quarter(width)
-        at_once = max(_TILES // a_picture, 1)
+        at_once = max(_BYTES // (4 * _CELLS * (channels + len(self._bias)) * a_picture), 1)
         for first in range(0, images, at_once):
             some = pictures[first : first + at_once]
-            tiles = pictures.new_empty(36, len(some) * a_picture, channels)
+            tiles = pictures.new_empty(_CELLS, len(some) * a_picture, channels)
             pictures_to_tiles(some, tiles)
             tiles_to_pictures(self._matrix.times(tiles), self._bias, out[first : first + at_once], relu=then == "relu")
         return out.permute(0, 3, 1, 2)

@@ -9,144 +9,72 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
-from numba.misc.special import literally
 from numba.np.numpy_support import carray
 
 from extractors import openmp
-from extractors.openmp import FAST, FIRST_WORD, floats_at, team
+from extractors.openmp import FAST, FIRST_WORD, team
+from extractors.vector_code import LANES
+from extractors.winograd_microkernel import CELLS, PLACES, tile_in, tile_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-_WIDE, _NARROW = 64, 48
-"""Channels that a thread works on at once, whichever divides their number: a tile of them stays in its first cache.
-Compiled in as constants, without which the loops are not vectorised."""
-_TWO, _FOUR, _FIVE, _ZERO = np.float32(2), np.float32(4), np.float32(5), np.float32(0)
-_NONE = np.float32(-np.inf)
 _WORDS = FIRST_WORD + 8
 """Numbers that a thread is given, see :func:`_run`."""
-
-
-@njit(inline="always", **FAST)
-def _transform_in(source: Any, base: int, step: int, target: Any, count: int) -> None:
-    """Six values, ``step`` apart, times the 6 x 6 matrix B^T of F(4, 3), for ``count`` neighbours."""
-    for at in range(base, base + count):
-        d0, d1, d2 = source[at], source[at + step], source[at + 2 * step]
-        d3, d4, d5 = source[at + 3 * step], source[at + 4 * step], source[at + 5 * step]
-        even, odd, near, far = d4 - _FOUR * d2, d3 - _FOUR * d1, d4 - d2, _TWO * (d3 - d1)
-        target[at] = _FOUR * d0 - _FIVE * d2 + d4
-        target[at + step] = even + odd
-        target[at + 2 * step] = even - odd
-        target[at + 3 * step] = near + far
-        target[at + 4 * step] = near - far
-        target[at + 5 * step] = _FOUR * d1 - _FIVE * d3 + d5
-
-
-@njit(inline="always", **FAST)
-def _transform_out(source: Any, base: int, step: int, target: Any, onto: int, count: int) -> None:
-    """Six values, ``step`` apart, times the 4 x 6 matrix A^T of F(4, 3), for ``count`` neighbours."""
-    for at in range(count):
-        here, there = base + at, onto + at
-        m1, m2 = source[here + step], source[here + 2 * step]
-        m3, m4 = source[here + 3 * step], source[here + 4 * step]
-        sum12, less12, sum34, less34 = m1 + m2, m1 - m2, m3 + m4, _TWO * (m3 - m4)
-        target[there] = source[here] + sum12 + sum34
-        target[there + step] = less12 + less34
-        target[there + 2 * step] = sum12 + _FOUR * sum34
-        target[there + 3 * step] = less12 + _FOUR * less34 + source[here + 5 * step]
+_ZERO, _NONE = np.float32(0), np.float32(-np.inf)
 
 
 @njit(**FAST)
-def _pictures_to_tiles(pictures: Any, tiles: Any, first: int, last: int, block: int) -> None:
-    """Tiles ``first`` to ``last`` of ``[images, height, width, channels]`` into ``[36, tiles, channels]``."""
-    literally(block)
-    _, height, width, channels = pictures.shape
-    rows, columns = (height + 3) // 4, (width + 3) // 4
-    window, half = np.empty(36 * block, np.float32), np.empty(36 * block, np.float32)
-    for tile in range(first, last):
-        image, place = tile // (rows * columns), tile % (rows * columns)
-        top, left = 4 * (place // columns) - 1, 4 * (place % columns) - 1
-        for channel in range(0, channels, block):
-            for cell in range(36):
-                y, x = top + cell // 6, left + cell % 6
-                if 0 <= y < height and 0 <= x < width:
-                    part = pictures[image, y, x, channel : channel + block]
-                    for at in range(block):
-                        window[cell * block + at] = part[at]
-                else:
-                    for at in range(block):
-                        window[cell * block + at] = _ZERO
-            _transform_in(window, 0, 6 * block, half, 6 * block)
-            for row in range(6):
-                _transform_in(half, row * 6 * block, block, window, block)
-            for cell in range(36):
-                part = tiles[cell, tile, channel : channel + block]
-                for at in range(block):
-                    part[at] = window[cell * block + at]
+def _place(work: Any, image: int, y: int, x: int, elsewhere: int) -> int:
+    """The address of a place of a picture; ``elsewhere`` for what lies outside."""
+    height, width, channels = work[6], work[7], work[8]
+    if 0 <= y < height and 0 <= x < width:
+        elsewhere = work[2] + 4 * channels * ((image * height + y) * width + x)
+    return elsewhere
 
 
 @njit(**FAST)
-def _tiles_to_pictures(tiles: Any, bias: Any, pictures: Any, first: int, last: int, lowest: float, block: int) -> None:
-    """Tiles ``first`` to ``last`` of ``[36, tiles, channels]`` into ``[images, height, width, channels]``."""
-    literally(block)
-    _, height, width, channels = pictures.shape
-    rows, columns = (height + 3) // 4, (width + 3) // 4
-    window, half = np.empty(36 * block, np.float32), np.empty(24 * block, np.float32)
-    done = np.empty(4 * block, np.float32)
-    for tile in range(first, last):
-        image, place = tile // (rows * columns), tile % (rows * columns)
-        top, left = 4 * (place // columns), 4 * (place % columns)
-        for channel in range(0, channels, block):
-            for cell in range(36):
-                part = tiles[cell, tile, channel : channel + block]
-                for at in range(block):
-                    window[cell * block + at] = part[at]
-            _transform_out(window, 0, 6 * block, half, 0, 6 * block)
-            added = bias[channel : channel + block]
-            for row in range(min(4, height - top)):
-                _transform_out(half, row * 6 * block, block, done, 0, block)
-                for column in range(min(4, width - left)):
-                    part = pictures[image, top + row, left + column, channel : channel + block]
-                    for at in range(block):
-                        part[at] = max(done[column * block + at] + added[at], lowest)
-
-
-@njit(**FAST)
-def _opened(work: Any) -> Any:
-    """Pictures, tiles, bias, the first and last tile of this thread's part, and the least value; see :func:`_run`."""
-    images, height, width, channels = work[5], work[6], work[7], work[8]
-    count = images * ((height + 3) // 4) * ((width + 3) // 4)
+def _mine(work: Any) -> Any:
+    """Tiles in a column and a row of a picture, tiles of all pictures, and the first and last of this thread's."""
+    rows, columns = (work[6] + 3) // 4, (work[7] + 3) // 4
+    count = work[5] * rows * columns
     thread, threads = team(work)
-    pictures = carray(floats_at(work[2]), (images, height, width, channels))
-    tiles = carray(floats_at(work[3]), (36, count, channels))
-    bias = carray(floats_at(work[4]), (channels,))
-    lowest = _ZERO if work[9] else _NONE
-    return pictures, tiles, bias, count * thread // threads, count * (thread + 1) // threads, lowest
+    return rows, columns, count, count * thread // threads, count * (thread + 1) // threads
 
 
 def _in_part(address: Any) -> None:
-    """One thread's part of :func:`_pictures_to_tiles`."""
-    pictures, tiles, _, first, last, _ = _opened(carray(address, (_WORDS,)))
-    if pictures.shape[3] % _WIDE == 0:
-        _pictures_to_tiles(pictures, tiles, first, last, _WIDE)
-    else:
-        _pictures_to_tiles(pictures, tiles, first, last, _NARROW)
+    """One thread's part of :func:`pictures_to_tiles`."""
+    work = carray(address, (_WORDS,))
+    rows, columns, count, first, last = _mine(work)
+    channels, nothing, places = work[8], np.zeros(work[8], np.float32), np.empty(CELLS, np.int64)
+    for tile in range(first, last):
+        image, at = tile // (rows * columns), tile % (rows * columns)
+        top, left = 4 * (at // columns) - 1, 4 * (at % columns) - 1
+        for cell in range(CELLS):
+            places[cell] = _place(work, image, top + cell // 6, left + cell % 6, nothing.ctypes.data)
+        tile_in(places.ctypes.data, work[3] + 4 * channels * tile, 4 * channels * count, channels // LANES)
 
 
 def _out_part(address: Any) -> None:
-    """One thread's part of :func:`_tiles_to_pictures`."""
-    pictures, tiles, bias, first, last, lowest = _opened(carray(address, (_WORDS,)))
-    if pictures.shape[3] % _WIDE == 0:
-        _tiles_to_pictures(tiles, bias, pictures, first, last, lowest, _WIDE)
-    else:
-        _tiles_to_pictures(tiles, bias, pictures, first, last, lowest, _NARROW)
+    """One thread's part of :func:`tiles_to_pictures`."""
+    work = carray(address, (_WORDS,))
+    rows, columns, count, first, last = _mine(work)
+    channels, nowhere, places = work[8], np.empty(work[8], np.float32), np.empty(PLACES, np.int64)
+    least = _ZERO if work[9] != 0 else _NONE
+    for tile in range(first, last):
+        image, at = tile // (rows * columns), tile % (rows * columns)
+        top, left = 4 * (at // columns), 4 * (at % columns)
+        for cell in range(PLACES):
+            places[cell] = _place(work, image, top + cell // 4, left + cell % 4, nowhere.ctypes.data)
+        source = work[3] + 4 * channels * tile
+        tile_out(source, 4 * channels * count, work[4], least, places.ctypes.data, channels // LANES)
 
 
 def can_run(channels: int) -> bool:
     """Whether the kernels can run here, on so many channels."""
-    return (channels % _WIDE == 0 or channels % _NARROW == 0) and openmp.library() is not None
+    return LANES > 0 and channels % LANES == 0 and openmp.library() is not None
 
 
 def pictures_to_tiles(pictures: Tensor, tiles: Tensor) -> None:

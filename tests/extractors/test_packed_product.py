@@ -125,10 +125,10 @@ from llvmlite import binding
 asked, narrow = binding.get_host_cpu_features, binding.get_host_cpu_features()
 narrow["avx512f"] = False
 binding.get_host_cpu_features = lambda: narrow
-from extractors import product_microkernel
+from extractors import vector_code
 binding.get_host_cpu_features = asked
 from extractors.packed_product import PackedMatrix
-assert product_microkernel.LANES == 8
+assert vector_code.LANES == 8
 torch.manual_seed(0)
 for rows, inputs, outputs in [(1, 16, 8), (29, 1040, 24), (100, 64, 144)]:
     x, weight, onto = torch.randn(rows, inputs), torch.randn(outputs, inputs), torch.randn(rows, outputs)
@@ -155,7 +155,7 @@ def packed_product_can_narrow():
 
 
 def test_a_cpu_without_vectors_leaves_products_to_torch(monkeypatch):
-    from extractors import product_microkernel
+    from extractors import vector_code
 
-    monkeypatch.setattr(product_microkernel, "LANES", 0)
+    monkeypatch.setattr(vector_code, "LANES", 0)
     assert not packed_product.suits(inputs=64, outputs=64, rows=200)

@@ -1,0 +1,99 @@
+"""Writing loops over vectors in LLVM's own language, for what numba's loops are too slow at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import binding, ir
+
+WORD, FLOAT, FLAG = ir.IntType(64), ir.FloatType(), ir.IntType(32)
+
+
+def _lanes() -> int:
+    """Numbers in a vector of this CPU."""
+    features = binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 16
+    return 8 if features.get("avx2") and features.get("fma") else 0
+
+
+LANES = _lanes()
+"""0: this CPU has no vectors that are used here."""
+
+
+def vector(lanes: int) -> Any:
+    """The type of so many numbers together."""
+    return ir.VectorType(FLOAT, lanes)
+
+
+class Emitter:
+    """Writes instructions that take addresses.
+
+    Args:
+        builder: of the function to put them in.
+    """
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+
+    def load(self, address: Any, number: int, kind: Any) -> Any:
+        """What lies ``number`` floats after an address."""
+        return self.builder.load(self._place(address, number, kind), align=4)
+
+    def store(self, value: Any, address: Any, number: int) -> None:
+        """Put a value ``number`` floats after an address."""
+        self.builder.store(value, self._place(address, number, value.type), align=4)
+
+    def address(self, table: Any, number: int) -> Any:
+        """An address out of a table of them."""
+        return self.builder.load(self.builder.inttoptr(self.forward(table, 8 * number), ir.PointerType(WORD)), align=8)
+
+    def forward(self, address: Any, nbytes: int) -> Any:
+        """An address, moved."""
+        return self.builder.add(address, ir.Constant(WORD, nbytes))
+
+    def call(self, name: str, result: Any, *arguments: Any) -> Any:
+        """One of LLVM's own functions."""
+        module = self.builder.module
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        return self.builder.call(module.globals.get(name) or ir.Function(module, kind, name), arguments)
+
+    @contextmanager
+    def loop(self, times: Any, carried: list[Any]) -> Iterator[list[Any]]:
+        """A loop that turns at least once; what is carried is changed in place, and holds the last values after it.
+
+        Args:
+            times: how often.
+            carried: values before the first turn.
+        """
+        builder, before = self.builder, self.builder.block
+        body, after = builder.append_basic_block("turn"), builder.append_basic_block("after")
+        builder.branch(body)
+        builder.position_at_end(body)
+        first = [times, *carried]
+        phis = [builder.phi(value.type) for value in first]
+        changed = phis[1:]
+        yield changed
+        left = builder.sub(phis[0], ir.Constant(WORD, 1))
+        for phi, start, later in zip(phis, first, [left, *changed], strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(later, builder.block)
+        builder.cbranch(builder.icmp_signed(">", left, ir.Constant(WORD, 0)), body, after)
+        builder.position_at_end(after)
+
+    def _place(self, address: Any, number: int, kind: Any) -> Any:
+        return self.builder.inttoptr(self.forward(address, 4 * number), ir.PointerType(kind))
+
+    def spread(self, number: Any, lanes: int) -> Any:
+        """A number in every lane."""
+        kind = vector(lanes)
+        nothing = ir.Constant(kind, ir.Undefined)
+        alone = self.builder.insert_element(nothing, number, ir.Constant(FLAG, 0))
+        everywhere = ir.Constant(ir.VectorType(FLAG, lanes), [0] * lanes)
+        return self.builder.shuffle_vector(alone, nothing, everywhere)
+
+    def bounded(self, value: Any, floor: Any) -> Any:
+        """The greater of both; NaN stays NaN."""
+        return self.builder.select(self.builder.fcmp_ordered("<", value, floor), floor, value)
