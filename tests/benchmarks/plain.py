@@ -11,7 +11,9 @@ import sys
 import tempfile
 import time
 import wave
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -50,6 +52,17 @@ def picked(files: list[Path], count: int) -> list[Image.Image]:
     return [Image.open(files[index]).convert("RGB") for index in chosen]
 
 
+@contextmanager
+def as_published():
+    """Load audio networks as laion-clap and torchvggish build them: nothing packed or fused."""
+    with (
+        mock.patch("extractors.fused_attention.fuse_window_attention"),
+        mock.patch("extractors.packed_product.pack_linears"),
+        mock.patch("extractors.packed_conv.pack_sequence"),
+    ):
+        yield
+
+
 class Plain:
     """One backbone; ``network`` is torchvision's or open_clip's own, as they build it."""
 
@@ -65,7 +78,8 @@ class Plain:
             fill_random(self.network, SEED)
             self.network.eval()
         else:
-            self.extractor = registry.load(name, weights=f"random:{SEED}")
+            with as_published():
+                self.extractor = registry.load(name, weights=f"random:{SEED}")
 
     def _resnet(self, t):
         from torchvision.models import resnet152
@@ -122,7 +136,7 @@ class Plain:
         return self._headless(torch.stack(images))
 
     def _run_audio(self, clip: str, work: Path) -> np.ndarray:
-        """Our own networks (the scripts' are the same), a second at a time, from a wav file."""
+        """The networks that the scripts use, a second at a time, from a wav file."""
         from extractors.base import Waveform
 
         rate = self.extractor.view.sample_rate_hz
