@@ -1,4 +1,4 @@
-"""The sweeps of the papers' tables, over seeds, with the paper's numbers beside ours where there are some."""
+"""The sweeps of the papers' tables, over seeds, laid out as the papers have them."""
 
 from __future__ import annotations
 

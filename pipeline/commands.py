@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +16,9 @@ from pipeline.overview import ArrayOverview, StoreOverview, overview
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
+
+if TYPE_CHECKING:
+    from pipeline.build.reporting import ExtractReport
 
 _FAILED_EXIT = 3
 _LEAST_MEMORY_BYTES = 1_000
@@ -51,15 +54,22 @@ def run_extract(
     )
     with terminal_reporter() as reporter:
         report = extract(table, store_url, chosen, reporter=reporter)
+    return _say_what_was_done(report, store_url, asked_for=", ".join(backbones) or keep)
+
+
+def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str) -> int:
+    """A few lines, and the exit code."""
     console = wide_console()
+    failed_before = _failed_before(store_url)
     if report.changed:
         console.print(f"{len(report.changed)} clips had changed on disk and were read again")
     if not report.read:
-        console.print(f"{store_url}: nothing to do, all rows of {', '.join(backbones) or keep} are there")
-        failed = _failed_before(store_url)
-        if failed:
-            console.print(f"{failed} clips failed in earlier runs: avvp status {store_url}, and --retry-failed to redo")
-        return _FAILED_EXIT if failed else 0
+        console.print(f"{store_url}: nothing to do, all rows of {asked_for} are there")
+        if failed_before:
+            console.print(
+                f"{failed_before} clips failed in earlier runs: avvp status {store_url}, and --retry-failed to redo"
+            )
+        return _FAILED_EXIT if failed_before else 0
     console.print(
         f"{store_url}: {count(len(report.shards), 'shard')}, {count(report.read, 'clip')} read "
         f"in {report.seconds:.1f} s; "
@@ -67,7 +77,7 @@ def run_extract(
     )
     for (status, reason), number in report.reasons.most_common(_SHOWN_FAILURES):
         console.print(f"  {number} {status}: {escape(reason)}")
-    return _FAILED_EXIT if report.failed or _failed_before(store_url) else 0
+    return _FAILED_EXIT if report.failed or failed_before else 0
 
 
 def _failed_before(store_url: str) -> int:

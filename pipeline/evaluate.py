@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.console import wide_console
 from storage.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pipeline.evaluation import Decided
 
 MASK_NAMES = ("none", "union", "own", "mmcse")
 
@@ -48,11 +51,6 @@ def run_evaluation(
     Raises:
         InvalidInput: If neither or both of ``run`` and ``predictions`` are given, or they do not fit the annotations.
     """
-    from pipeline.data.llp import load_annotations
-    from pipeline.evaluation import chance, decide_predictions, markdown, read_predictions, recipe_of, run_predictions
-    from pipeline.metrics.bootstrap import bootstrap_intervals
-    from pipeline.score_tables import absent_line, write_scores
-
     if (run is None) == (predictions is None):
         raise InvalidInput("evaluate: give --run RUN or --predictions FILE.npz, one of them")
     if _of_localization(run, predictions):
@@ -61,7 +59,24 @@ def run_evaluation(
             run, predictions, annotations, dataset or "ave", split, store_url, threshold,
             intervals=intervals, classes=classes, json_file=json_file,
         )  # fmt: skip
-    labelled = load_annotations(annotations, dataset=dataset or "llp")
+    decided, source, of_videos = _decided(
+        run, predictions, annotations, dataset or "llp", split, store_url, mask, threshold, thresholds
+    )
+    return _print_parsing(
+        decided, source, split, of_videos, intervals=intervals, classes=classes, overlap=overlap, picture=picture,
+        json_file=json_file,
+    )  # fmt: skip
+
+
+def _decided(
+    run: Path | None, predictions: str | None, annotations: str, dataset: str, split: str, store_url: str | None,
+    mask: str | None, threshold: float | None, thresholds: str | None,
+) -> tuple[Decided, str, int]:  # fmt: skip
+    """What is predicted for each segment, where that comes from, and how many videos the split has."""
+    from pipeline.data.llp import load_annotations
+    from pipeline.evaluation import decide_predictions, read_predictions, recipe_of, run_predictions
+
+    labelled = load_annotations(annotations, dataset=dataset)
     if run is None:
         found, source = read_predictions(str(predictions)), str(predictions)
     else:
@@ -72,11 +87,24 @@ def run_evaluation(
     level: Any = 0.5 if threshold is None else threshold
     if thresholds:
         level = _thresholds(thresholds, labelled.dataset.classes)
-    decided = decide_predictions(found, labelled, split, mask=mask, threshold=level, source=source)  # type: ignore[arg-type]
+    chosen: Any = mask
+    decided = decide_predictions(found, labelled, split, mask=chosen, threshold=level, source=source)
+    return decided, source, len(labelled.split(split))
+
+
+def _print_parsing(
+    decided: Decided, source: str, split: str, of_videos: int, *, intervals: bool, classes: bool, overlap: bool,
+    picture: str | None, json_file: Path | None,
+) -> dict[str, float]:  # fmt: skip
+    """The tables, the picture and the file."""
+    from pipeline.evaluation import chance, markdown
+    from pipeline.metrics.bootstrap import bootstrap_intervals
+    from pipeline.score_tables import absent_line, write_scores
+
     videos = decided.scores()
     title, scores = f"{Path(source).name}, {split}, {len(videos)} videos", videos.mean()
     console = wide_console()
-    console.print(absent_line(len(labelled.split(split)), len(videos), split), end="")
+    console.print(absent_line(of_videos, len(videos), split), end="")
     spread = {title: bootstrap_intervals(videos)} if intervals else None
     console.print(markdown({title: scores, "nothing predicted": chance(decided.truth)}, spread))
     if overlap:

@@ -40,7 +40,7 @@ def compare(runs: tuple[Path, ...], dataset: str | None, **options: Any) -> None
 @click.option("--set", "changes", multiple=True, help="key=value for every run.")
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 def ablate(name: str | None, **options: object) -> None:
-    """Run the sweep of a paper's table over seeds, and print the paper's table beside ours."""
+    """Run the sweep of a paper's table over seeds: means and deviations, in the paper's layout."""
     from pipeline.ablation import run_ablation
 
     run_ablation(name, **options)  # type: ignore[arg-type]

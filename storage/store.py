@@ -17,12 +17,7 @@ import numpy as np
 import zarr
 from numpy.typing import ArrayLike, NDArray
 
-from storage.arrays import (
-    CLIP_COLUMNS,
-    clips_of,
-    create_clip_arrays,
-    create_root,
-)
+from storage.arrays import CLIP_COLUMNS, clips_of, create_clip_arrays, create_root
 from storage.catalog import Catalog
 from storage.clips import ClipTable
 from storage.compare import StoreInfo, read_info, table_difference
@@ -31,6 +26,7 @@ from storage.direct import DirectArray
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
 from storage.files import Root
 from storage.pool import Threads
+from storage.row_lookup import RowLookup
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance, Status
 
 DEFAULT_SHARD_SIZE = 64
@@ -240,40 +236,16 @@ class FeatureStore(Catalog):
         return out
 
     def row_numbers(self, rows: ArrayLike | slice | None) -> NDArray[np.intp]:
-        """Row numbers of a selection: numbers (negative ones from the end), clip ids, a slice, or ``None`` for all."""
-        every = np.arange(self.info.clips)
-        if rows is None or isinstance(rows, slice):
-            return every[rows if rows is not None else slice(None)]
-        wanted = np.atleast_1d(np.asarray(rows))
-        if wanted.dtype.kind in "UT":
-            return np.array([self.row_of(str(name)) for name in wanted], dtype=np.intp)
-        if wanted.dtype.kind == "b":
-            raise IndexError("rows must be numbers or ids, got a mask; give np.flatnonzero(mask)")
-        wanted = wanted.astype(np.intp)
-        if wanted.size and (wanted.min() < -self.info.clips or wanted.max() >= self.info.clips):
-            raise IndexError(f"rows must lie in [0, {self.info.clips}), got {wanted.min()} to {wanted.max()}")
-        chosen: NDArray[np.intp] = every[wanted]
-        return chosen
-
-    @cached_property
-    def _row_of_id(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.ids)}
+        """See :meth:`storage.row_lookup.RowLookup.numbers`."""
+        return self._rows.numbers(rows)
 
     def row_of(self, clip_id: str) -> int:
-        """The row of a clip.
+        """See :meth:`storage.row_lookup.RowLookup.of`."""
+        return self._rows.of(clip_id)
 
-        Raises:
-            InvalidInput: If the store has no such clip; near names are given.
-        """
-        row = self._row_of_id.get(clip_id)
-        if row is None:
-            import difflib
-
-            near = difflib.get_close_matches(clip_id, self.ids, n=3) or self.ids[:3]
-            raise InvalidInput(
-                f"{self.url}: no clip {clip_id!r} among {len(self.ids)}. There are, for instance: {', '.join(near)}"
-            )
-        return row
+    @cached_property
+    def _rows(self) -> RowLookup:
+        return RowLookup(self.info.clips, lambda: self.ids, url=self.url)
 
     def ensure_feature(
         self, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool = False, codec: str = "auto"
