@@ -39,31 +39,44 @@ def suits(*, inputs: int, outputs: int, rows: int) -> bool:
         rows: in the batches to come.
     """
     from extractors import openmp
-    from extractors.product_microkernel import DEPTH
-    from extractors.vector_code import LANES
 
     return (
-        LANES > 0
-        and inputs % DEPTH == 0
-        and outputs % LANES == 0
+        _whole(inputs=inputs, outputs=outputs)
         and inputs >= _LEAST_INPUTS
         and rows >= LEAST_ROWS
         and openmp.library() is not None
     )
 
 
+def _whole(*, inputs: int, outputs: int) -> bool:
+    """Whether rows and columns fill vectors, of which the kernels know no parts."""
+    from extractors.product_microkernel import DEPTH
+    from extractors.vector_code import LANES
+
+    return LANES > 0 and inputs % DEPTH == 0 and outputs % LANES == 0
+
+
 class PackedMatrix:
     """Weights of one or more products, laid out for :mod:`extractors.product_kernels`.
 
     Args:
-        weight: ``[outputs, inputs]``, or ``[products, outputs, inputs]``; of sizes that :func:`suits`.
+        weight: ``[outputs, inputs]``, or ``[products, outputs, inputs]``; of sizes that :func:`suits`, on the CPU.
+
+    Raises:
+        TypeError: If they are elsewhere.
+        ValueError: If numbers of inputs or outputs are such that the kernels would write past the result's end.
     """
 
     def __init__(self, weight: Tensor) -> None:
+        from extractors import openmp
+
         weights = weight.detach().float().reshape(-1, *weight.shape[-2:])
         self.products, self.outputs, self.inputs = weights.shape
+        if not _whole(inputs=self.inputs, outputs=self.outputs):
+            raise ValueError(f"weight: {list(weight.shape)}, expected sizes for whole vectors, see suits()")
         self.columns = _as_columns(weights)
         """For each product, panels of columns side by side: for each input, two vectors; the last may have one."""
+        openmp.address_of(self.columns)  # raises
 
     def times(self, x: Tensor, *, bias: Tensor | None = None, onto: Tensor | None = None, relu: bool = False) -> Tensor:
         """``x @ weight.T``.

@@ -85,6 +85,17 @@ def test_what_does_not_fit_is_refused_before_compiled_code_sees_it():
     assert matrix.times(numbers(0, 64), bias=bias).shape == (0, 32)
 
 
+@pytest.mark.parametrize("shape", [(50, 64), (64, 70), (3, 50, 64)])
+def test_weights_that_leave_parts_of_vectors_are_refused(shape):
+    with pytest.raises(ValueError, match="expected sizes for whole vectors"):
+        PackedMatrix(numbers(*shape))
+
+
+def test_weights_that_are_not_on_the_cpu_are_refused_before_compiled_code_sees_them():
+    with pytest.raises(TypeError, match=r"got torch\.float32 on meta"):
+        PackedMatrix(torch.empty(64, 64, device="meta"))
+
+
 @pytest.mark.parametrize("then", ["none", "relu", "silu"])
 def test_both_linear_layers_agree(then):
     layer = nn.Linear(64, 48)
