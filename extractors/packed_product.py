@@ -204,5 +204,5 @@ def _scratch(size: int) -> Tensor:
     """This Python thread's own memory for its products; zeros to begin with."""
     held: Tensor | None = getattr(_of_thread, "scratch", None)
     if held is None or len(held) < size:
-        held = _of_thread.scratch = torch.zeros(size, dtype=torch.uint8)
+        held = _of_thread.scratch = torch.zeros(size, dtype=torch.uint8, device="cpu")
     return held

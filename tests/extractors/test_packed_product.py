@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -94,6 +95,12 @@ def test_weights_that_leave_parts_of_vectors_are_refused(shape):
 def test_weights_that_are_not_on_the_cpu_are_refused_before_compiled_code_sees_them():
     with pytest.raises(TypeError, match=r"got torch\.float32 on meta"):
         PackedMatrix(torch.empty(64, 64, device="meta"))
+
+
+def test_scratch_memory_lies_on_the_cpu_whatever_the_default_device(monkeypatch):
+    monkeypatch.setattr(packed_product, "_of_thread", threading.local())
+    with torch.device("meta"):
+        assert packed_product._scratch(64).device.type == "cpu"
 
 
 @pytest.mark.parametrize("then", ["none", "relu", "silu"])
