@@ -84,7 +84,7 @@ class PackedMatrix:
         Args:
             x: ``[..., inputs]``, float32 on the CPU; ``[products, rows, inputs]`` where there are several.
             bias: ``[outputs]``, added.
-            onto: ``[..., outputs]``, contiguous; the result is added to it in place.
+            onto: ``[..., outputs]``, contiguous, apart from ``x``; the result is added to it in place.
             relu: whether negative sums become 0.
 
         Returns:
@@ -92,13 +92,15 @@ class PackedMatrix:
 
         Raises:
             TypeError: If a tensor is not float32 on the CPU, or ``onto`` or ``bias`` are not contiguous.
-            ValueError: If sizes do not fit.
+            ValueError: If sizes do not fit, or ``onto`` is not apart from ``x``.
         """
         from extractors import openmp, product_kernels
 
         x = x.contiguous()
         out = x.new_empty(*x.shape[:-1], self.outputs) if onto is None else onto
         self._check(x, out, bias)
+        if onto is not None and _share_memory(x, onto):
+            raise ValueError("onto shares memory with x, which is still read while it is written; give a copy")
         if not x.numel():
             return out
         scratch = _scratch(torch.get_num_threads() * product_kernels.SCRATCH_BYTES)
@@ -188,6 +190,12 @@ def pack_linears(network: nn.Module, *, rows: int) -> int:
                 setattr(parent, name, PackedLinear(child.weight, child.bias))
                 count += 1
     return count
+
+
+def _share_memory(one: Tensor, other: Tensor) -> bool:
+    """Whether two contiguous tensors do."""
+    first, second = one.data_ptr(), other.data_ptr()
+    return first < second + other.nbytes and second < first + one.nbytes
 
 
 def _as_columns(weights: Tensor) -> Tensor:

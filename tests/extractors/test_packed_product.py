@@ -97,6 +97,17 @@ def test_weights_that_are_not_on_the_cpu_are_refused_before_compiled_code_sees_t
         PackedMatrix(torch.empty(64, 64, device="meta"))
 
 
+def test_a_result_onto_what_is_multiplied_is_refused():
+    both = numbers(10, 64)
+    matrix, before = PackedMatrix(numbers(64, 64, seed=1)), both.clone()
+    for x, onto in [(both, both), (both[:6], both[4:])]:
+        with pytest.raises(ValueError, match="onto shares memory with x"):
+            matrix.times(x, onto=onto)
+    assert torch.equal(both, before)
+    matrix.times(both[:5], onto=both[5:])
+    close(both[5:], before[5:] + before[:5].double() @ numbers(64, 64, seed=1).double().T, 64)
+
+
 def test_scratch_memory_lies_on_the_cpu_whatever_the_default_device(monkeypatch):
     monkeypatch.setattr(packed_product, "_of_thread", threading.local())
     with torch.device("meta"):
