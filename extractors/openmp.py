@@ -72,7 +72,7 @@ def _compiled(part: Callable[[Any], None]) -> Any:
     part.__qualname__ = f"{part.__name__}_{_makings(part)}"  # of which numba makes the file's name
     try:
         return cfunc(signature, cache=True)(part)
-    except RuntimeError:  # no folder to keep it in, as in a read-only container: compiled anew in each process
+    except (RuntimeError, OSError):  # no folder to keep it in, or a full one: compiled anew in each process
         return cfunc(signature)(part)
 
 

@@ -36,11 +36,11 @@ def little(tmp_path):
     (folder / "__init__.py").touch()
     (folder / "loops.py").write_text(LOOPS)
 
-    def result(number):
+    def result(number, before="pass"):
         (folder / "constants.py").write_text(f"NUMBER = {number}\n")
         path = os.pathsep.join([str(tmp_path), *sys.path])
         environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": path}
-        command = [sys.executable, "-c", "from little.loops import main; main()"]
+        command = [sys.executable, "-c", f"from little.loops import main; {before}; main()"]
         return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
     return result
@@ -53,3 +53,8 @@ def test_code_kept_on_disk_is_not_used_when_a_module_beside_it_changed(little, t
     assert little(1) == 1
     assert set((tmp_path / "cache").rglob("*.nb*")) == kept
     assert little(2) == 2
+
+
+def test_a_full_disk_does_not_keep_loops_from_being_compiled(little):
+    no_room = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))"
+    assert little(3, before=no_room) == 3
