@@ -5,14 +5,20 @@ Threads of Python's would fight for the cores with torch's, which spin for a whi
 
 from __future__ import annotations
 
+import ast
 import ctypes
+import inspect
 from collections.abc import Callable
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llvmlite import binding
 from numba import cfunc, njit, types
 from numba.extending import intrinsic
+
+from extractors.vector_code import LANES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,10 +69,36 @@ def team(work: Any) -> Any:
 def _compiled(part: Callable[[Any], None]) -> Any:
     """As a C function, compiled once and kept on disk where that is possible."""
     signature = types.void(types.CPointer(types.int64))
+    part.__qualname__ = f"{part.__name__}_{_makings(part)}"  # of which numba makes the file's name
     try:
         return cfunc(signature, cache=True)(part)
-    except RuntimeError:  # no folder to keep it in, as in a read-only container: compiled anew in each process
+    except (RuntimeError, OSError):  # no folder to keep it in, or a full one: compiled anew in each process
         return cfunc(signature)(part)
+
+
+def _makings(part: Callable[[Any], None]) -> str:
+    """A name for what a loop is compiled from: this CPU, and all that its source imports from its own folder.
+
+    Numba looks at the loop's own file alone, and at the CPU that it is told of (``NUMBA_CPU_NAME``): it would run code
+    that was compiled with other constants, on memory that is laid out for the new ones.
+    """
+    features = binding.get_host_cpu_features().flatten()
+    digest = sha256(f"{binding.get_host_cpu_name()} {features} {LANES}".encode())
+    waiting, seen = [Path(inspect.getfile(part))], set()
+    while waiting:
+        source = waiting.pop()
+        if source not in seen and source.is_file():
+            seen.add(source)
+            digest.update(source.read_bytes())
+            waiting += [source.with_name(f"{name.rpartition('.')[2]}.py") for name in _imported(source)]
+    return digest.hexdigest()[:16]
+
+
+def _imported(source: Path) -> list[str]:
+    """Every name that may be a module's in the imports of a source."""
+    nodes = [node for node in ast.walk(ast.parse(source.read_bytes())) if isinstance(node, ast.Import | ast.ImportFrom)]
+    modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return modules + [alias.name for node in nodes for alias in node.names]
 
 
 @cache

@@ -39,31 +39,44 @@ def suits(*, inputs: int, outputs: int, rows: int) -> bool:
         rows: in the batches to come.
     """
     from extractors import openmp
-    from extractors.product_microkernel import DEPTH
-    from extractors.vector_code import LANES
 
     return (
-        LANES > 0
-        and inputs % DEPTH == 0
-        and outputs % LANES == 0
+        _whole(inputs=inputs, outputs=outputs)
         and inputs >= _LEAST_INPUTS
         and rows >= LEAST_ROWS
         and openmp.library() is not None
     )
 
 
+def _whole(*, inputs: int, outputs: int) -> bool:
+    """Whether rows and columns fill vectors, of which the kernels know no parts."""
+    from extractors.product_microkernel import DEPTH
+    from extractors.vector_code import LANES
+
+    return LANES > 0 and inputs % DEPTH == 0 and outputs % LANES == 0
+
+
 class PackedMatrix:
     """Weights of one or more products, laid out for :mod:`extractors.product_kernels`.
 
     Args:
-        weight: ``[outputs, inputs]``, or ``[products, outputs, inputs]``; of sizes that :func:`suits`.
+        weight: ``[outputs, inputs]``, or ``[products, outputs, inputs]``; of sizes that :func:`suits`, on the CPU.
+
+    Raises:
+        TypeError: If they are elsewhere.
+        ValueError: If numbers of inputs or outputs are such that the kernels would write past the result's end.
     """
 
     def __init__(self, weight: Tensor) -> None:
+        from extractors import openmp
+
         weights = weight.detach().float().reshape(-1, *weight.shape[-2:])
         self.products, self.outputs, self.inputs = weights.shape
+        if not _whole(inputs=self.inputs, outputs=self.outputs):
+            raise ValueError(f"weight: {list(weight.shape)}, expected sizes for whole vectors, see suits()")
         self.columns = _as_columns(weights)
         """For each product, panels of columns side by side: for each input, two vectors; the last may have one."""
+        openmp.address_of(self.columns)  # raises
 
     def times(self, x: Tensor, *, bias: Tensor | None = None, onto: Tensor | None = None, relu: bool = False) -> Tensor:
         """``x @ weight.T``.
@@ -71,7 +84,7 @@ class PackedMatrix:
         Args:
             x: ``[..., inputs]``, float32 on the CPU; ``[products, rows, inputs]`` where there are several.
             bias: ``[outputs]``, added.
-            onto: ``[..., outputs]``, contiguous; the result is added to it in place.
+            onto: ``[..., outputs]``, contiguous, apart from ``x``; the result is added to it in place.
             relu: whether negative sums become 0.
 
         Returns:
@@ -79,13 +92,15 @@ class PackedMatrix:
 
         Raises:
             TypeError: If a tensor is not float32 on the CPU, or ``onto`` or ``bias`` are not contiguous.
-            ValueError: If sizes do not fit.
+            ValueError: If sizes do not fit, or ``onto`` is not apart from ``x``.
         """
         from extractors import openmp, product_kernels
 
         x = x.contiguous()
         out = x.new_empty(*x.shape[:-1], self.outputs) if onto is None else onto
         self._check(x, out, bias)
+        if onto is not None and _share_memory(x, onto):
+            raise ValueError("onto shares memory with x, which is still read while it is written; give a copy")
         if not x.numel():
             return out
         scratch = _scratch(torch.get_num_threads() * product_kernels.SCRATCH_BYTES)
@@ -177,6 +192,12 @@ def pack_linears(network: nn.Module, *, rows: int) -> int:
     return count
 
 
+def _share_memory(one: Tensor, other: Tensor) -> bool:
+    """Whether two contiguous tensors do."""
+    first, second = one.data_ptr(), other.data_ptr()
+    return first < second + other.nbytes and second < first + one.nbytes
+
+
 def _as_columns(weights: Tensor) -> Tensor:
     """``[products, outputs, inputs]`` as :class:`PackedMatrix` holds them."""
     from extractors.vector_code import LANES
@@ -191,5 +212,5 @@ def _scratch(size: int) -> Tensor:
     """This Python thread's own memory for its products; zeros to begin with."""
     held: Tensor | None = getattr(_of_thread, "scratch", None)
     if held is None or len(held) < size:
-        held = _of_thread.scratch = torch.zeros(size, dtype=torch.uint8)
+        held = _of_thread.scratch = torch.zeros(size, dtype=torch.uint8, device="cpu")
     return held

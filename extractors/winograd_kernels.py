@@ -84,6 +84,9 @@ def pictures_to_tiles(pictures: Tensor, tiles: Tensor) -> None:
         pictures: ``[images, height, width, channels]`` float32, contiguous; zeros are thought around them.
         tiles: ``[36, images * rows * columns, channels]``, contiguous, written to; ``rows`` and ``columns`` are
             a quarter of height and width, rounded up.
+
+    Raises:
+        ValueError: If shapes do not fit each other, or channels no whole vectors.
     """
     _run(_in_part, pictures, tiles, None, relu=False)
 
@@ -96,11 +99,19 @@ def tiles_to_pictures(tiles: Tensor, bias: Tensor, pictures: Tensor, *, relu: bo
         bias: ``[channels]``.
         pictures: ``[images, height, width, channels]`` float32, contiguous, written to.
         relu: whether negative values become 0.
+
+    Raises:
+        ValueError: As :func:`pictures_to_tiles`.
     """
     _run(_out_part, pictures, tiles, bias, relu=relu)
 
 
 def _run(part: Callable[[Any], None], pictures: Tensor, tiles: Tensor, bias: Tensor | None, *, relu: bool) -> None:
     """Run a kernel; each thread takes an equal part of the tiles."""
+    images, height, width, channels = pictures.shape
+    expected = (CELLS, images * -(-height // 4) * -(-width // 4), channels)
+    if not can_run(channels) or tiles.shape != expected or (bias is not None and bias.shape != (channels,)):
+        shapes = [list(tensor.shape) for tensor in (pictures, tiles, bias) if tensor is not None]
+        raise ValueError(f"pictures, tiles, bias {shapes}: expected tiles {list(expected)}, channels in {LANES}s")
     addresses = [openmp.address_of(tensor) for tensor in (pictures, tiles, bias)]
     openmp.run(part, *addresses, *pictures.shape, relu)

@@ -1,6 +1,6 @@
-import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -86,6 +86,34 @@ def test_what_does_not_fit_is_refused_before_compiled_code_sees_it():
     assert matrix.times(numbers(0, 64), bias=bias).shape == (0, 32)
 
 
+@pytest.mark.parametrize("shape", [(50, 64), (64, 70), (3, 50, 64)])
+def test_weights_that_leave_parts_of_vectors_are_refused(shape):
+    with pytest.raises(ValueError, match="expected sizes for whole vectors"):
+        PackedMatrix(numbers(*shape))
+
+
+def test_weights_that_are_not_on_the_cpu_are_refused_before_compiled_code_sees_them():
+    with pytest.raises(TypeError, match=r"got torch\.float32 on meta"):
+        PackedMatrix(torch.empty(64, 64, device="meta"))
+
+
+def test_a_result_onto_what_is_multiplied_is_refused():
+    both = numbers(10, 64)
+    matrix, before = PackedMatrix(numbers(64, 64, seed=1)), both.clone()
+    for x, onto in [(both, both), (both[:6], both[4:])]:
+        with pytest.raises(ValueError, match="onto shares memory with x"):
+            matrix.times(x, onto=onto)
+    assert torch.equal(both, before)
+    matrix.times(both[:5], onto=both[5:])
+    close(both[5:], before[5:] + before[:5].double() @ numbers(64, 64, seed=1).double().T, 64)
+
+
+def test_scratch_memory_lies_on_the_cpu_whatever_the_default_device(monkeypatch):
+    monkeypatch.setattr(packed_product, "_of_thread", threading.local())
+    with torch.device("meta"):
+        assert packed_product._scratch(64).device.type == "cpu"
+
+
 @pytest.mark.parametrize("then", ["none", "relu", "silu"])
 def test_both_linear_layers_agree(then):
     layer = nn.Linear(64, 48)
@@ -118,7 +146,9 @@ def test_linear_layers_of_a_network_are_packed_where_it_pays():
     assert pack_linears(network, rows=500) == 0
 
 
-def test_cpus_with_narrower_vectors_give_the_same_numbers(tmp_path):
+def test_cpus_with_narrower_vectors_give_the_same_numbers():
+    x, weight = numbers(29, 64), numbers(48, 64, seed=1)
+    close(PackedMatrix(weight).times(x), x.double() @ weight.double().T, 64)  # wider code is on disk now
     code = """
 import sys, torch
 from llvmlite import binding
@@ -138,12 +168,7 @@ for rows, inputs, outputs in [(1, 16, 8), (29, 1040, 24), (100, 64, 144)]:
 """
     if not packed_product_can_narrow():
         pytest.skip("this CPU has no AVX2")
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -131,3 +131,13 @@ def test_only_float32_on_the_cpu_is_taken():
     for kind in (torch.float64, torch.bfloat16):
         with pytest.raises(TypeError, match=f"expected contiguous float32 on the CPU, got {kind}"):
             layer(pictures(1, 64, 8, 8).to(kind))
+
+
+def test_pictures_of_other_channels_are_refused_before_compiled_code_sees_them():
+    layer = WinogradConv2d(convolution(64, 64))
+    with pytest.raises(ValueError, match=r"pictures, tiles, bias .*channels in"):
+        layer(pictures(1, 3, 8, 8))
+    with pytest.raises(ValueError, match=r"expected \[\.\.\., 64\]"):
+        layer(pictures(1, 128, 8, 8))
+    with pytest.raises(ValueError, match=r"expected tiles \[36, 4, 64\]"):
+        winograd_kernels.pictures_to_tiles(torch.zeros(1, 8, 8, 64), torch.zeros(36, 3, 64))
