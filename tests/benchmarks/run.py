@@ -96,7 +96,7 @@ def side_by_side(archive, name: str):
 def five_rows(clips: list[str], work: Path) -> list[Row]:
     """All five backbones from one decode."""
     plain = side("plain.py", backbones=FIVE, clips=clips)
-    ours = side("engine.py", backbones=FIVE, clips=clips, copies=2)
+    ours = side("engine.py", backbones=FIVE, clips=clips, copies=4)
     per_clip = sum(sum(times) for times in plain.values()) / len(clips)
     each = ", ".join(f"{name} {sum(times) / len(clips):.2f}" for name, times in plain.items())
     return [
