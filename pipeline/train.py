@@ -69,6 +69,7 @@ def run_training(
     val_set = load_split(store, labelled, chosen.features, "val", missing=how) if _has(labelled, "val") else None
     accelerator = make_accelerator(chosen, device)
     keep_freed_memory()
+    model = fresh_model(config, chosen.train.seed)  # before the folder is made: settings that no model has leave none
     console = wide_console()
     if accelerator.is_main_process:
         _prepare_folder(out, chosen, store)
@@ -77,7 +78,6 @@ def run_training(
                 left = "; ".join(f"{number} left out: {reason}" for reason, number in clips.skipped.items())
                 console.print(f"{name}: {count(len(clips), 'clip')}{'; ' + left if left else ''}")
     accelerator.wait_for_everyone()
-    model = fresh_model(config, chosen.train.seed)
     trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
     log = _Log(out, console, first=trainer.progress.epoch, headline=task.headline)
     if trainer.progress.epoch:

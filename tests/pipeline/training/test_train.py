@@ -136,6 +136,7 @@ def test_a_loss_that_is_not_finite_stops_and_says_where(made, tmp_path):
         (("features.labels=bert",), "no labels 'bert'"),
         (("features.pseudo_labels=other",), "no pseudo_labels 'other'"),
         (("model.decoder.bloks=2",), "Did you mean blocks"),
+        (("model.decoder.heads=5",), "5 heads do not divide 32 dimensions"),
         (("train.precision=half",), "expected one of float32"),
     ],
 )
