@@ -205,6 +205,24 @@ def recipe_of(run: Path) -> Recipe:
     return load_recipe(run / "recipe.toml")
 
 
+def provenance_of(run: Path) -> dict[str, Any]:
+    """What a run was made from, as it was written when it began.
+
+    Raises:
+        InvalidInput: If that is absent or damaged.
+    """
+    path = run / "provenance.json"
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as problem:
+        raise InvalidInput(
+            f"{path}: cannot be read: {problem}. Put it back, or train again in a new --out"
+        ) from problem
+    if not isinstance(found, dict) or not {"store", "clip_table", "arrays"} <= found.keys():
+        raise InvalidInput(f"{path}: expected store, clip_table and arrays. Put it back, or train again in a new --out")
+    return found
+
+
 def final_scores(run: Path, store: Any, labels: ClipLabels, *, missing: str, console: Any) -> dict[str, Any]:
     """Evaluate a run's best epoch on every split that has truth and clips; write predictions, scores and the table."""
     recipe, out = recipe_of(run), dict[str, Any]()

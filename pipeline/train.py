@@ -99,6 +99,7 @@ def _has(annotations: Any, split: str) -> bool:
 
 def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
     """Write what the run is, or check that the folder is of the same run."""
+    from pipeline.evaluation import provenance_of
     from pipeline.training.setup import provenance
 
     target = out / RECIPE
@@ -106,17 +107,16 @@ def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
         before = load_recipe(target)
         if found := differences(before, recipe):
             raise InvalidInput(f"{out}: is a run of another recipe: {'; '.join(found[:3])}. Give another --out")
-        stored = json.loads((out / PROVENANCE).read_text())
-        now = provenance(recipe, store)
+        stored, now = provenance_of(out), provenance(recipe, store)
         prints = [{name: array["fingerprint"] for name, array in one["arrays"].items()} for one in (stored, now)]
         if prints[0] != prints[1] or stored["clip_table"] != now["clip_table"]:
             raise InvalidInput(f"{out}: was trained on other features than {store.url} has. Give another --out")
         return
-    if out.is_dir() and any(out.iterdir()):
+    half = out / f".{RECIPE}.partial"
+    if out.is_dir() and any(entry not in (half, out / PROVENANCE) for entry in out.iterdir()):
         raise InvalidInput(f"{out}: is a folder with other things in it. Give a new --out")
     out.mkdir(parents=True, exist_ok=True)
     (out / PROVENANCE).write_text(json.dumps(provenance(recipe, store), indent=2, default=str))
-    half = out / f".{RECIPE}.partial"
     half.write_text(recipe.to_toml())
     half.replace(target)
 
