@@ -142,7 +142,11 @@ def decide_predictions(
             raise InvalidInput(f"{source}: {name} is {list(found[name].shape)}, expected {list(shape)}")
     chosen: Mask = mask or ("union" if "union_video" in found else "none")
     given = {name: found.get(name) for name in ("union_video", "audio_video", "visual_video")}
-    audio, visual = decide(found["audio_segment"], found["visual_segment"], **given, mask=chosen, threshold=threshold)
+    audio, visual = found["audio_segment"], found["visual_segment"]
+    try:
+        audio, visual = decide(audio, visual, **given, mask=chosen, threshold=threshold)
+    except InvalidInput as problem:
+        raise InvalidInput(f"{source}: {problem}") from problem
     return Decided(tuple(ids), audio, visual, truth.align(ids, asker=source))
 
 

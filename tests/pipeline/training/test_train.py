@@ -135,6 +135,9 @@ def test_failed_clips_are_left_out_and_counted(made, tmp_path, capsys):
 def test_a_loss_that_is_not_finite_stops_and_says_where(made, tmp_path):
     with pytest.raises(InvalidInput, match=r"epoch \d+, step \d+: the loss is (nan|inf)"):
         run(made, tmp_path / "run", changes=(*LEAP, "train.learning_rate=1e30", "train.epochs=9"))
+    one_step = (*LEAP, "train.learning_rate=1e30", "train.batch_size=999")
+    with pytest.raises(InvalidInput, match=r"epoch 1, val: the model predicts NaN \(audio_segment.*learning_rate"):
+        run(made, tmp_path / "other", changes=one_step)
 
 
 @pytest.mark.parametrize(
