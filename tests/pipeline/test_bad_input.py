@@ -119,6 +119,7 @@ def test_inspecting_what_is_not_there(avvp, six_clips, tmp_path):
     avvp("extract", "--clips", six_clips, "--store", store, *TOYS)
     assert "no features 'x'" in avvp("inspect", store, "x")[2]
     assert "no clip 'x'" in avvp("inspect", store, "--clip", "x")[2]
+    assert "no features 'x'" in avvp("inspect", store, "x", "--clip", "0 red")[2]
     code, out, _ = avvp("inspect", store)
     assert code == 0
     assert "features/toy_visual/values" in out
