@@ -258,6 +258,8 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
 def _print_clip(console: Console, store: FeatureStore, clip_id: str, array: str | None) -> None:
     from pipeline.inspection import clip_views
 
+    if array is not None:
+        store.spec(array)  # says which there are, where there is none of that name
     clip = store.clips[store.row_of(clip_id)]
     end = "end" if clip.end_seconds is None else f"{clip.end_seconds:g}"
     console.print(

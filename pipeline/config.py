@@ -208,7 +208,7 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
 
     Raises:
         InvalidInput: If there is no such recipe, a key is unknown (the nearest is named), or a value is of another
-            type, or a table is of another task.
+            type or out of its range, or a table is of another task.
     """
     text, name = _text_of(name_or_file)
     try:
@@ -219,6 +219,7 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
         _apply(data, change)
     data.setdefault("name", name)
     recipe: Recipe = read_table(Recipe, data, where=str(name_or_file))
+    _check_ranges(recipe.train, where=str(name_or_file))
     if recipe.task == "localization" and recipe.loss != LossRecipe():
         raise InvalidInput(f"{name_or_file}: [loss] is for parsing; the losses of localization are in [localization]")
     if recipe.task == "localization" and (recipe.features.pseudo_labels or recipe.evaluate.mask != "union"):
@@ -226,6 +227,17 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
     if recipe.task == "parsing" and recipe.localization != LocalizationRecipe():
         raise InvalidInput(f"{name_or_file}: [localization] is not read by a parsing recipe; its losses are in [loss]")
     return recipe
+
+
+def _check_ranges(train: TrainRecipe, *, where: str) -> None:
+    for key, fits, expected in (
+        ("batch_size", train.batch_size >= 1, "1 or more"),
+        ("step_epochs", train.step_epochs >= 1, "1 or more"),
+        ("seed", train.seed < 2**32, "a number below 2**32"),
+        ("betas", len(train.betas) == 2 and max(train.betas) < 1, "two numbers below 1"),
+    ):
+        if not fits:
+            raise InvalidInput(f"{where}: train: {key}: expected {expected}, got {getattr(train, key)!r}")
 
 
 def _text_of(name_or_file: str | Path) -> tuple[str, str]:

@@ -52,7 +52,9 @@ def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[s
         if problem.errno not in _USERS_DISK:
             raise
         code = _complain(f"{name}: {problem.filename or 'the disk'}: {problem.strerror}. Mend it and run again")
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as stop:
+        if isinstance(stop.__cause__, EOFError):  # click takes the end of any file for Ctrl-D
+            raise stop.__cause__ from None
         click.echo(f"{name}: interrupted. What is done is safe; run the same command to go on", err=True)
         code = INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)

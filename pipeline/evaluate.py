@@ -148,9 +148,10 @@ def _evaluate_localization(
 
 
 def _store_of(run: Path, store_url: str | None) -> Any:
+    from pipeline.evaluation import provenance_of
     from storage.store import FeatureStore
 
-    return FeatureStore.open(store_url or json.loads((run / "provenance.json").read_text())["store"])
+    return FeatureStore.open(store_url or provenance_of(run)["store"])
 
 
 def _thresholds(path: str, classes: tuple[str, ...]) -> Any:

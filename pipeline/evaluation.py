@@ -142,7 +142,11 @@ def decide_predictions(
             raise InvalidInput(f"{source}: {name} is {list(found[name].shape)}, expected {list(shape)}")
     chosen: Mask = mask or ("union" if "union_video" in found else "none")
     given = {name: found.get(name) for name in ("union_video", "audio_video", "visual_video")}
-    audio, visual = decide(found["audio_segment"], found["visual_segment"], **given, mask=chosen, threshold=threshold)
+    audio, visual = found["audio_segment"], found["visual_segment"]
+    try:
+        audio, visual = decide(audio, visual, **given, mask=chosen, threshold=threshold)
+    except InvalidInput as problem:
+        raise InvalidInput(f"{source}: {problem}") from problem
     return Decided(tuple(ids), audio, visual, truth.align(ids, asker=source))
 
 
@@ -203,6 +207,24 @@ def recipe_of(run: Path) -> Recipe:
     if not (run / "recipe.toml").is_file():
         raise InvalidInput(f"{run}: is no run: it has no recipe.toml. Train one: python -m pipeline.train")
     return load_recipe(run / "recipe.toml")
+
+
+def provenance_of(run: Path) -> dict[str, Any]:
+    """What a run was made from, as it was written when it began.
+
+    Raises:
+        InvalidInput: If that is absent or damaged.
+    """
+    path = run / "provenance.json"
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as problem:
+        raise InvalidInput(
+            f"{path}: cannot be read: {problem}. Put it back, or train again in a new --out"
+        ) from problem
+    if not isinstance(found, dict) or not {"store", "clip_table", "arrays"} <= found.keys():
+        raise InvalidInput(f"{path}: expected store, clip_table and arrays. Put it back, or train again in a new --out")
+    return found
 
 
 def final_scores(run: Path, store: Any, labels: ClipLabels, *, missing: str, console: Any) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def run_training(
     val_set = load_split(store, labelled, chosen.features, "val", missing=how) if _has(labelled, "val") else None
     accelerator = make_accelerator(chosen, device)
     keep_freed_memory()
+    model = fresh_model(config, chosen.train.seed)  # before the folder is made: settings that no model has leave none
     console = wide_console()
     if accelerator.is_main_process:
         _prepare_folder(out, chosen, store)
@@ -77,7 +78,6 @@ def run_training(
                 left = "; ".join(f"{number} left out: {reason}" for reason, number in clips.skipped.items())
                 console.print(f"{name}: {count(len(clips), 'clip')}{'; ' + left if left else ''}")
     accelerator.wait_for_everyone()
-    model = fresh_model(config, chosen.train.seed)
     trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
     log = _Log(out, console, first=trainer.progress.epoch, headline=task.headline)
     if trainer.progress.epoch:
@@ -99,6 +99,7 @@ def _has(annotations: Any, split: str) -> bool:
 
 def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
     """Write what the run is, or check that the folder is of the same run."""
+    from pipeline.evaluation import provenance_of
     from pipeline.training.setup import provenance
 
     target = out / RECIPE
@@ -106,17 +107,16 @@ def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
         before = load_recipe(target)
         if found := differences(before, recipe):
             raise InvalidInput(f"{out}: is a run of another recipe: {'; '.join(found[:3])}. Give another --out")
-        stored = json.loads((out / PROVENANCE).read_text())
-        now = provenance(recipe, store)
+        stored, now = provenance_of(out), provenance(recipe, store)
         prints = [{name: array["fingerprint"] for name, array in one["arrays"].items()} for one in (stored, now)]
         if prints[0] != prints[1] or stored["clip_table"] != now["clip_table"]:
             raise InvalidInput(f"{out}: was trained on other features than {store.url} has. Give another --out")
         return
-    if out.is_dir() and any(out.iterdir()):
+    half = out / f".{RECIPE}.partial"
+    if out.is_dir() and any(entry not in (half, out / PROVENANCE) for entry in out.iterdir()):
         raise InvalidInput(f"{out}: is a folder with other things in it. Give a new --out")
     out.mkdir(parents=True, exist_ok=True)
     (out / PROVENANCE).write_text(json.dumps(provenance(recipe, store), indent=2, default=str))
-    half = out / f".{RECIPE}.partial"
     half.write_text(recipe.to_toml())
     half.replace(target)
 

@@ -51,7 +51,7 @@ class ClipTable(Sequence[Clip]):
         source: where the table came from, for messages.
 
     Raises:
-        ClipTableError: If it is empty or ids occur twice.
+        ClipTableError: If it is empty, ids occur twice, or a text cannot be written down.
     """
 
     def __init__(self, clips: Iterable[Clip], *, dataset: str = "", source: str = "") -> None:
@@ -61,6 +61,10 @@ class ClipTable(Sequence[Clip]):
         if not self.clips:
             raise ClipTableError(
                 f"{source}: no clips. Give a folder with media files, an LLP CSV, or a CSV or JSONL table"
+            )
+        if unwritable := [clip.id for clip in self.clips if not _is_text(clip)]:
+            raise ClipTableError(
+                f"{source}: {_some(unwritable)}: the id, path or a label is not UTF-8, which a store needs. Rename it"
             )
         repeated = [name for name, count in Counter(clip.id for clip in self.clips).items() if count > 1]
         if repeated:
@@ -126,6 +130,15 @@ class ClipTable(Sequence[Clip]):
                 end = "" if clip.end_seconds is None else repr(clip.end_seconds)
                 labels = ";".join(clip.labels)
                 writer.writerow([clip.id, clip.path, repr(clip.start_seconds), end, clip.split, labels])
+
+
+def _is_text(clip: Clip) -> bool:
+    """Whether it can be written as UTF-8: Python reads other file names into code points that cannot."""
+    try:
+        "".join((clip.id, clip.path, clip.split, *clip.labels)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _some(names: Sequence[str]) -> str:
@@ -205,16 +218,20 @@ def _llp_clips(path: Path, media: Path, by_stem: dict[str, Path], seen: dict[str
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    reader = csv.DictReader(text.splitlines())
-    unknown = [name for name in reader.fieldnames or () if name not in _COLUMNS]
-    if not {"id", "path"} & set(reader.fieldnames or ()) or unknown:
-        yield 1, f"expected the columns {', '.join(_COLUMNS)} (id or path at least), got {reader.fieldnames}"
-        return
-    for row in reader:
-        if None in row or None in row.values():
-            yield reader.line_num, f"expected {len(reader.fieldnames or ())} fields"
-        else:
-            yield reader.line_num, {**row, "labels": [part for part in (row.get("labels") or "").split(";") if part]}
+    reader = csv.DictReader(text.splitlines(), strict=True)
+    try:
+        unknown = [name for name in reader.fieldnames or () if name not in _COLUMNS]
+        if not {"id", "path"} & set(reader.fieldnames or ()) or unknown:
+            yield 1, f"expected the columns {', '.join(_COLUMNS)} (id or path at least), got {reader.fieldnames}"
+            return
+        for row in reader:
+            if None in row or None in row.values():
+                yield reader.line_num, f"expected {len(reader.fieldnames or ())} fields"
+            else:
+                labels = (row.get("labels") or "").split(";")
+                yield reader.line_num, {**row, "labels": [part for part in labels if part]}
+    except csv.Error as problem:
+        yield reader.line_num + 1, f"not CSV from here on: {problem}"
 
 
 def _jsonl_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:

@@ -125,7 +125,7 @@ class FeatureStore(Catalog):
             raise SchemaMismatch(
                 f"{self.url}: holds clips of {self.info.clip_seconds} s, asked for {clip_seconds} s. Use a new store"
             )
-        if shard_size is not None and min(shard_size, len(table)) != self.info.shard_size:
+        if shard_size is not None and self.info.shard_size not in (shard_size, min(shard_size, len(table))):
             raise SchemaMismatch(
                 f"{self.url}: has shards of {self.info.shard_size} clips, asked for {shard_size}. "
                 "Leave --shard-size out"

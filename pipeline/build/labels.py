@@ -151,7 +151,7 @@ def _read_published(path: Path) -> tuple[NDArray[np.float32], list[str], list[st
     try:
         with np.load(path, allow_pickle=False) as data:
             found = {name: data[name] for name in data.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as problem:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, AttributeError) as problem:
         raise InvalidInput(f"{path}: not a .npz file of embeddings: {problem}") from None
     if missing := [name for name in ("embeddings", "classes") if name not in found]:
         raise InvalidInput(f"{path}: lacks the array {missing[0]!r}; it has {', '.join(found) or 'none'}")

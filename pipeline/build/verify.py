@@ -39,7 +39,7 @@ def verify(url: str, *, deep: bool = False) -> VerifyReport:
     root = Root.at(url)
     report = VerifyReport(root.url, deep)
     sizes = dict(root.walk())
-    if "zarr.json" not in sizes and f"ledger/{SEAL}" not in sizes:
+    if not any(key.startswith("ledger/") for key in sizes) and read_info(root) is None:
         raise StoreError(f"{root.url}: no feature store here")
     looked = Looked(root, report, sizes)
     _check_seals(looked)

@@ -112,7 +112,12 @@ class _BarePopen(Popen):
         try:
             command = spawn.get_command_line(tracker_fd=tracker, pipe_handle=child_reads)
             self._fds.extend([child_reads, child_end])
-            self.pid = util.spawnv_passfds(os.fsencode(spawn.get_executable()), command, self._fds)
+            # A worker inherits the mask. That of the thread does not do: starting the tracker has just unblocked it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                self.pid = util.spawnv_passfds(os.fsencode(spawn.get_executable()), command, self._fds)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         finally:
             os.close(child_reads)
             os.close(child_end)

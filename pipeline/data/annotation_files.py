@@ -75,7 +75,7 @@ def read_dense(path: Path, dataset: DatasetDescription) -> list[DenseRow]:
     """Read a dense label file: tab-separated, half-open intervals in seconds, one a line.
 
     Raises:
-        InvalidInput: If it cannot be read or lines are malformed; file, line and reason are named.
+        InvalidInput: If it cannot be read, lines are malformed, or there are none; file, line and reason are named.
     """
     rows, problems = [], []
     for number, fields in _lines(path, DENSE_COLUMNS):
@@ -86,6 +86,8 @@ def read_dense(path: Path, dataset: DatasetDescription) -> list[DenseRow]:
         except (InvalidInput, ValueError) as problem:
             problems.append(f"line {number}: {problem}")
     refuse_lines(path, problems)
+    if not rows:
+        raise InvalidInput(f"{path}: has no events: every clip would count as one without any. Put the whole file back")
     return rows
 
 

@@ -75,8 +75,11 @@ def _probabilities(array: ArrayLike, name: str, *, axes: str) -> Levels:
     found: Levels = np.asarray(array)
     if found.ndim != axes.count(",") + 1:
         raise InvalidInput(f"{name}: shape is {list(found.shape)}, expected {axes}")
-    if np.isnan(found).any():
-        raise InvalidInput(f"{name}: {int(np.isnan(found).sum())} of {found.size} values are NaN")
+    if (unknown := np.isnan(found)).any():
+        first = int(np.argwhere(unknown)[0, 0]) + 1
+        raise InvalidInput(
+            f"{name}: {int(unknown.sum())} of {found.size} values are NaN, the first in video {first} of {len(found)}"
+        )
     return found
 
 

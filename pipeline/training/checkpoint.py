@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def load_progress(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
     try:
         optimizer.load_state_dict(torch.load(folder / OPTIMIZER, weights_only=True))
         return Progress(**json.loads((folder / PROGRESS).read_text()))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as problem:
         raise InvalidInput(f"{folder}: training cannot go on from here: {problem}. Give another --out") from problem
 
 

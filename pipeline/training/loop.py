@@ -111,7 +111,7 @@ class Trainer:
         """Train from where the folder says to the recipe's last epoch.
 
         Raises:
-            InvalidInput: If the loss is not finite; the message says where and which term.
+            InvalidInput: If the loss is not finite, or predictions on val are NaN; the message says where and which.
         """
         self._write_metrics()
         for epoch in range(self.progress.epoch + 1, self.recipe.train.epochs + 1):
@@ -134,7 +134,7 @@ class Trainer:
                 sums[name] += value * len(places) / len(self.train_set)
         entry: dict[str, Any] = {"epoch": epoch, "learning_rate": rate, "loss": sums.pop("loss"), "terms": dict(sums)}
         if self.val_set is not None and self.accelerator.is_main_process:
-            entry["val"] = self._scores(self.val_set)
+            entry["val"] = self._scores(self.val_set, epoch)
         return entry
 
     def _step(self, places: NDArray[np.intp], *, where: str) -> dict[str, float]:
@@ -149,10 +149,7 @@ class Trainer:
         values = self._over_processes(torch.stack([loss.detach(), *terms.values()]) * weight)
         if not np.isfinite(values).all():
             bad = [name for name, value in zip(terms, values[1:], strict=True) if not np.isfinite(value)]
-            raise InvalidInput(
-                f"{where}: the loss is {values[0]} ({', '.join(bad) or 'the sum'}). The last good checkpoint is in "
-                f"{self.out / LAST}; lower train.learning_rate or set train.clip_norm, and look at the features"
-            )
+            raise InvalidInput(f"{where}: the loss is {values[0]} ({', '.join(bad) or 'the sum'}). {self._remedy()}")
         self.accelerator.backward(loss * weight)
         if self.recipe.train.clip_norm:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip_norm)
@@ -160,13 +157,21 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return dict(zip(("loss", *terms), values.tolist(), strict=True))
 
+    def _remedy(self) -> str:
+        return (
+            f"The last good checkpoint is in {self.out / LAST}; lower train.learning_rate or set train.clip_norm, "
+            "and look at the features"
+        )
+
     def _over_processes(self, values: Tensor) -> NDArray[np.float64]:
         if self.accelerator.num_processes > 1:
             values = self.accelerator.reduce(values, reduction="mean")
         return values.double().cpu().numpy()
 
-    def _scores(self, clips: ClipSet[Any]) -> dict[str, float]:
+    def _scores(self, clips: ClipSet[Any], epoch: int) -> dict[str, float]:
         found = predict(self.plain_model, clips, self.labels, parts=self.task.parts, device=self.accelerator.device)
+        if bad := [name for name, values in found.items() if np.isnan(values).any()]:
+            raise InvalidInput(f"epoch {epoch}, val: the model predicts NaN ({', '.join(bad)}). {self._remedy()}")
         return self.task.scores(found, clips.annotations, self.recipe)
 
     def _keep(self, epoch: int, entry: dict[str, Any]) -> bool:

@@ -119,6 +119,7 @@ def test_inspecting_what_is_not_there(avvp, six_clips, tmp_path):
     avvp("extract", "--clips", six_clips, "--store", store, *TOYS)
     assert "no features 'x'" in avvp("inspect", store, "x")[2]
     assert "no clip 'x'" in avvp("inspect", store, "--clip", "x")[2]
+    assert "no features 'x'" in avvp("inspect", store, "x", "--clip", "0 red")[2]
     code, out, _ = avvp("inspect", store)
     assert code == 0
     assert "features/toy_visual/values" in out
@@ -129,12 +130,13 @@ def test_inspecting_what_is_not_there(avvp, six_clips, tmp_path):
     assert (code, "toy_audio" in out, "8/8" in out) == (0, True, True)
 
 
-def test_our_own_bugs_keep_their_traceback(monkeypatch, avvp):
+@pytest.mark.parametrize("bug", [ZeroDivisionError, EOFError])
+def test_our_own_bugs_keep_their_traceback(monkeypatch, avvp, bug):
     def broken(**_):
-        raise ZeroDivisionError
+        raise bug
 
     monkeypatch.setattr(cli.avvp.commands["status"], "callback", broken)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(bug):
         cli.main(["status", "x"])
 
 

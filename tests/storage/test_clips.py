@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -93,12 +94,25 @@ def test_our_csv_takes_media_beside_it_and_a_stem_as_id(tmp_path):
         ("id,path\na,a.mp4\na,b.mp4\n", "line 3: id 'a' is already in line 2"),
         ("name,file\na,b\n", "line 1: expected the columns"),
         ("id,path\n", "no clips"),
+        ('id,path\n"a,a.mp4\nb,b.mp4\n', "line 2: not CSV from here on: unexpected end of data"),
+        ('"id,path\n', "line 1: not CSV from here on"),
+        (f"id,path\na,{'x' * 200_000}\n", "line 2: not CSV from here on: field larger"),
     ],
 )
 def test_our_csv_bad_lines_are_named(tmp_path, text, message):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(ClipTableError, match=message):
         ClipTable.load(tmp_path / "t.csv")
+
+
+def test_names_that_no_store_can_hold_are_an_error(tmp_path):
+    touch(tmp_path / "good.mp4")
+    touch(Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.mp4")))
+    with pytest.raises(ClipTableError, match=r"'bad\\udcff': the id, path or a label is not UTF-8"):
+        ClipTable.load(tmp_path)
+    (tmp_path / "t.jsonl").write_text('{"id": "a", "labels": ["\\ud800"]}\n')
+    with pytest.raises(ClipTableError, match="'a': the id, path or a label"):
+        ClipTable.load(tmp_path / "t.jsonl")
 
 
 def test_jsonl(tmp_path):

@@ -195,6 +195,14 @@ def test_foreign_groups_and_versions_are_refused(tmp_path, table):
         FeatureStore.open(tmp_path / "s.zarr")
 
 
+def test_a_store_made_again_with_the_same_numbers_is_that_store(tmp_path, table):
+    for _ in range(2):  # shards of more clips than there are too
+        assert FeatureStore.create(tmp_path / "s.zarr", table, shard_size=64).info.shard_size == 64
+    assert FeatureStore.open_or_create(tmp_path / "s.zarr", table, shard_size=64).info.shard_size == 64
+    with pytest.raises(SchemaMismatch, match="has shards of 64 clips, asked for 4"):
+        FeatureStore.create(tmp_path / "s.zarr", table, shard_size=4)
+
+
 def test_a_killed_creation_leaves_no_store(tmp_path, table):
     zarr.create_group(str(tmp_path / "s.zarr"))
     with pytest.raises(StoreError, match="no feature store here"):

@@ -111,7 +111,9 @@ def test_bad_published_files(store_url, published, arrays, message):
 
 def test_what_is_no_npz(store_url, tmp_path):
     (tmp_path / "e.npz").write_bytes(b"PK nonsense")
-    for path in (tmp_path / "e.npz", tmp_path / "none.npz"):
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    for path in (tmp_path / name for name in ("e.npz", "none.npz", "empty.npz", "one.npy")):
         with pytest.raises(InvalidInput, match=r"not a \.npz file of embeddings"):
             import_labels(store_url, path, embedder="glove", dataset=TOY)
     with pytest.raises(StoreError, match="no feature store here"):

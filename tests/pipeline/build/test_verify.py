@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_store as toy
+import zarr
 
 from pipeline.build.plan import make_plan
 from pipeline.build.repair import mark_rows, restore_metadata
@@ -234,6 +235,17 @@ def test_restoring_needs_no_open_store(store):
 def test_there_must_be_a_store(tmp_path):
     with pytest.raises(StoreError, match="no feature store here"):
         verify(str(tmp_path))
+
+
+def test_a_zarr_of_others_is_no_store_and_stays_as_it_is(tmp_path, capsys):
+    zarr.open_group(tmp_path / "theirs.zarr", mode="w").create_array("x", shape=(3,), dtype="f4")[:] = 1
+    before = sorted(tmp_path.rglob("*"))
+    for how in ([], ["--deep"], ["--repair"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["verify", str(tmp_path / "theirs.zarr"), *how])
+        assert ended.value.code == 2
+        assert "no feature store here" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_labels_are_sealed_too(store):

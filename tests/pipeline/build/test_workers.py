@@ -196,6 +196,27 @@ def test_workers_do_not_outlive_the_parent(paths, tmp_path, how):
             assert words.count("KeyboardInterrupt") == 1, words
 
 
+FIRST_WORKER = """
+import signal, time
+from pathlib import Path
+from pipeline.build.worker_process import BareSpawnContext
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+worker = BareSpawnContext().Process(target=time.sleep, args=(60,))
+worker.start()
+words = Path(f"/proc/{worker.pid}/status").read_text().partition("SigBlk:")[2].split()
+worker.kill()
+print(int(words[0], 16) >> (signal.SIGINT - 1) & 1)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_ctrl_c_does_not_reach_the_first_worker_while_it_starts():
+    # The first worker of a process starts Python's resource tracker, which unblocks the signal in its thread.
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", FIRST_WORKER], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"]
+
+
 def test_workers_start_without_torch():
     code = "import sys, pipeline.build.worker_process, decord; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[3]

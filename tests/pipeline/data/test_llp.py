@@ -131,6 +131,8 @@ def test_odd_lines_count_as_in_the_published_code(toy, toy_files):
         ),
         ("visual", DENSE + "e1\t0\t2\tHose\n", r"visual.csv: .*class 'Hose'"),
         ("visual", DENSE + "e1\t0\t2\n", r"visual.csv: .*line 2: expected 4 fields"),
+        ("audio", DENSE, r"audio.csv: has no events"),
+        ("visual", "", r"visual.csv: has no events"),
     ],
 )
 def test_malformed_lines_are_refused_by_number(toy, toy_files, file, text, message):

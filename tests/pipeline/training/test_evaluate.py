@@ -99,7 +99,9 @@ def test_a_file_that_holds_no_predictions_is_one_line(made, tmp_path, capsys, co
         (lambda p: p.update(audio_segment=p["audio_segment"][:, :9]), "expected [10, 10, 25]"),
         (lambda p: p.update(id=np.array(["x"] * 10)), "10 ids are not in test, e.g. 'x'"),
         (lambda p: p.update(id=np.array([p["id"][0]] * 10)), "is there more than once"),
-        (lambda p: p.update(audio_segment=np.full((10, 10, 25), np.nan)), "are NaN"),
+        (lambda p: p.update(audio_segment=np.full((10, 10, 25), np.nan)), "p.npz: audio_segment: 2500 of 2500 values"),
+        (lambda p: p["visual_segment"].__setitem__((3, 0, 0), np.nan), "values are NaN, the first in video 4 of"),
+        (lambda p: p.update(union_video=np.zeros((10, 7))), "p.npz: union_video: shape is [10, 7]"),
     ],
 )
 def test_bad_predictions_are_one_line(made, tmp_path, capsys, change, words):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
+from pipeline.evaluate import run_evaluation
 from pipeline.train import run_training
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
@@ -31,6 +33,14 @@ def run(made, out, recipe="leap-han", changes=LEAP, **more):
         recipe=recipe, store_url=str(made / "features.zarr"), annotations=str(made / "annotations"), out=out,
         changes=changes, device="cpu", **more,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(made, tmp_path_factory):
+    """A run of one epoch."""
+    out = tmp_path_factory.mktemp("runs") / "finished"
+    run(made, out, changes=(*LEAP, "train.epochs=1"))
+    return out
 
 
 def metrics(out):
@@ -108,8 +118,6 @@ def test_two_processes_give_the_losses_of_one(made, tmp_path):
 
 
 def test_failed_clips_are_left_out_and_counted(made, tmp_path, capsys):
-    import shutil
-
     from pipeline.build.repair import mark_rows
     from pipeline.build.verify_report import Problem
 
@@ -127,6 +135,9 @@ def test_failed_clips_are_left_out_and_counted(made, tmp_path, capsys):
 def test_a_loss_that_is_not_finite_stops_and_says_where(made, tmp_path):
     with pytest.raises(InvalidInput, match=r"epoch \d+, step \d+: the loss is (nan|inf)"):
         run(made, tmp_path / "run", changes=(*LEAP, "train.learning_rate=1e30", "train.epochs=9"))
+    one_step = (*LEAP, "train.learning_rate=1e30", "train.batch_size=999")
+    with pytest.raises(InvalidInput, match=r"epoch 1, val: the model predicts NaN \(audio_segment.*learning_rate"):
+        run(made, tmp_path / "other", changes=one_step)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +147,7 @@ def test_a_loss_that_is_not_finite_stops_and_says_where(made, tmp_path):
         (("features.labels=bert",), "no labels 'bert'"),
         (("features.pseudo_labels=other",), "no pseudo_labels 'other'"),
         (("model.decoder.bloks=2",), "Did you mean blocks"),
+        (("model.decoder.heads=5",), "5 heads do not divide 32 dimensions"),
         (("train.precision=half",), "expected one of float32"),
     ],
 )
@@ -153,6 +165,35 @@ def test_a_folder_of_another_run_is_refused(made, tmp_path):
     run(made, tmp_path / "run", changes=(*LEAP, "train.epochs=1"))
     with pytest.raises(InvalidInput, match=r"another recipe: train\.epochs 1 / 3"):
         run(made, tmp_path / "run")
+
+
+def test_killed_before_the_recipe_was_written_it_begins(made, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/provenance.json").write_text("{")
+    (tmp_path / "run/.recipe.toml.partial").write_text("name = ")
+    assert run(made, tmp_path / "run", changes=(*LEAP, "train.epochs=1"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("provenance.json", "{", "provenance.json: cannot be read"),
+        ("provenance.json", "[]", "provenance.json: expected store, clip_table and arrays"),
+        ("provenance.json", None, "provenance.json: cannot be read"),
+        ("last/optimizer.pt", "", "training cannot go on from here"),
+        ("last/optimizer.pt", "no pickle", "training cannot go on from here"),
+    ],
+)
+def test_a_damaged_run_is_one_line(made, finished, tmp_path, file, content, words):
+    copy = shutil.copytree(finished, tmp_path / "run")
+    (copy / file).unlink()
+    if content is not None:
+        (copy / file).write_text(content)
+    with pytest.raises(InvalidInput, match=words):
+        run(made, copy, changes=(*LEAP, "train.epochs=1"))
+    if file == "provenance.json":
+        with pytest.raises(InvalidInput, match=words):
+            run_evaluation(run=copy, predictions=None, annotations=str(made / "annotations"))
 
 
 def test_learnable_labels_need_no_file(made, tmp_path):
