@@ -117,7 +117,7 @@ def parse_bytes(text: str) -> int:
         raise InvalidInput(f"--memory {text!r}: expected a number of bytes such as 2GB or 512MB")
     number = int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))
     if number < _LEAST_MEMORY_BYTES:
-        raise InvalidInput(f"--memory {text!r}: is {number} bytes; did you mean {text.strip()}GB?")
+        raise InvalidInput(f"--memory {text!r}: is {number} bytes; did you mean {match[1]}GB?")
     return number
 
 

@@ -40,9 +40,12 @@ def import_official(system: str, official: str, out: Path, *, norm: str) -> None
         WeightsError: If the file cannot be read or is not of this system.
         InvalidInput: If ``out`` is there.
     """
+    from pipeline.models.config import PARSERS
+    from pipeline.models.config_tables import known
     from pipeline.models.official import load_official
     from pipeline.training.checkpoint import save_checkpoint
 
+    known(system, PARSERS, "system")  # before a large file is read
     if out.exists():
         raise InvalidInput(f"{out}: is there already. Give a new folder")
     model = load_official(system, _state_of(official), norm=norm)  # type: ignore[arg-type]
@@ -68,8 +71,10 @@ def _state_of(official: str) -> dict[str, Any]:
             return dict(load_file(path))
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:
-        first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise WeightsError(f"{official}: is no checkpoint that can be read safely: {first}") from problem
+        raise WeightsError(
+            f"{official}: is no checkpoint that can be read safely ({type(problem).__name__}). Expected the published "
+            "file, tensors alone"
+        ) from problem
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]

@@ -149,7 +149,7 @@ def run_subset(store_url: str, target: str, *, split: str | None, ids_file: str 
     from pipeline.build.combining import subset
 
     if (split is None) == (ids_file is None):
-        raise InvalidInput("avvp store subset: give --split NAME or --ids FILE, one of them")
+        raise InvalidInput("store subset: give --split NAME or --ids FILE, one of them")
     if ids_file is None:
         report = subset(store_url, target, keep=lambda clip: clip.split == split, shard_size=shard_size)
     else:

@@ -70,7 +70,10 @@ def subset(url: str, target: str, *, keep: Callable[[Clip], bool], shard_size: i
     store = FeatureStore.open(url)
     chosen = [(clip, [Source(store, row)]) for row, clip in enumerate(store.clips) if keep(clip)]
     if not chosen:
-        raise InvalidInput(f"{url}: no clip is chosen of {store.info.clips}")
+        splits = sorted({clip.split for clip in store.clips if clip.split})
+        raise InvalidInput(
+            f"{url}: no clip is chosen of {store.info.clips}. Its splits are: {', '.join(splits) or 'none'}"
+        )
     return _copy([clip for clip, _ in chosen], [found for _, found in chosen], store, target, shard_size=shard_size)
 
 
