@@ -30,17 +30,14 @@ FIRST_WORD = 2
 """Numbers that :func:`run` puts before the caller's: where to ask for the thread's number, and for that of threads."""
 
 
-def _pointer_to(kind: Any) -> Any:
-    """An intrinsic that makes a pointer to a kind of numbers from an address."""
-    pointer = types.CPointer(kind)
+def _pointer(typing_context: Any, address: Any) -> Any:
+    """A pointer to float32 from an address."""
+    pointer = types.CPointer(types.float32)
 
-    def at(typing_context: Any, address: Any) -> Any:
-        def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
 
-        return pointer(address), lower
-
-    return intrinsic(at)
+    return pointer(address), lower
 
 
 def _call(typing_context: Any, address: Any) -> Any:
@@ -55,7 +52,7 @@ def _call(typing_context: Any, address: Any) -> Any:
     return types.int32(address), lower
 
 
-floats_at: Any = _pointer_to(types.float32)
+floats_at: Any = intrinsic(_pointer)
 _int_of_call: Any = intrinsic(_call)
 
 

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn.functional import linear, silu
 
+from extractors.network_parts import parts_of
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -183,13 +185,14 @@ def pack_linears(network: nn.Module, *, rows: int) -> int:
     Returns:
         How many were replaced.
     """
-    count = 0
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear and suits(inputs=child.in_features, outputs=child.out_features, rows=rows):
-                setattr(parent, name, PackedLinear(child.weight, child.bias))
-                count += 1
-    return count
+    quicker = [
+        part
+        for part in parts_of(network, nn.Linear)
+        if type(part[2]) is nn.Linear and suits(inputs=part[2].in_features, outputs=part[2].out_features, rows=rows)
+    ]
+    for parent, name, layer in quicker:
+        setattr(parent, name, PackedLinear(layer.weight, layer.bias))
+    return len(quicker)
 
 
 def _share_memory(one: Tensor, other: Tensor) -> bool:

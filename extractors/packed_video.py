@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from extractors.packed_conv import has_operators, packed_conv, parts_of, replace_parts
+from extractors.network_parts import parts_of, replace_parts
+from extractors.packed_conv import has_operators, packed_conv
 
 if TYPE_CHECKING:
     from torch import Tensor

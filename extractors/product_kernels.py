@@ -26,7 +26,7 @@ MOST_INPUTS = 1024
 """Inputs that are multiplied before their sums are added to the result."""
 ROWS_BYTES = 12 * HEIGHTS[-1] * MOST_INPUTS * 4
 """Rows that a thread holds at once: they stay in its second cache."""
-TILE_BYTES = HEIGHTS[-1] * 2 * max(LANES, 4) * 4
+TILE_BYTES = HEIGHTS[-1] * 2 * LANES * 4
 SCRATCH_BYTES = ROWS_BYTES + 2 * TILE_BYTES
 """What a thread needs: rows in groups, a spare tile, and zeros."""
 WORDS = FIRST_WORD + 11

@@ -19,7 +19,6 @@ from extractors.vector_code import FLAG, FLOAT, LANES, WORD, Emitter, vector
 DEPTH = 16
 """Numbers of a row that lie together, and that are multiplied before the loop turns."""
 
-
 HEIGHTS = (4, 8, 14) if LANES == 16 else (2, 4, 6)
 """Rows of tiles: with the most, sums fill the registers but for a few."""
 
@@ -33,13 +32,12 @@ class _Tile(Emitter):
         builder: of the function to put it in.
         rows: of the tile.
         vectors: of columns.
-        lanes: numbers in a vector.
     """
 
-    def __init__(self, builder: Any, *, rows: int, vectors: int, lanes: int) -> None:
+    def __init__(self, builder: Any, *, rows: int, vectors: int) -> None:
         super().__init__(builder)
-        self._rows, self._vectors, self._lanes = rows, vectors, lanes
-        self._kind = vector(lanes)
+        self._rows, self._vectors = rows, vectors
+        self._kind = vector(LANES)
 
     def emit(
         self, rows: Any, columns: Any, groups: Any, bias: Any, out: Any, stride: Any, add: Any, least: Any
@@ -47,23 +45,22 @@ class _Tile(Emitter):
         """See :func:`_multiply`."""
         lines = [self.builder.add(out, self.builder.mul(stride, ir.Constant(WORD, row))) for row in range(self._rows)]
         self._fetch(lines)
-        zero = ir.Constant(self._kind, [0.0] * self._lanes)
+        zero = ir.Constant(self._kind, [0.0] * LANES)
         with self.loop(groups, [rows, columns, *[zero] * (self._rows * self._vectors)]) as carried:
             carried[2:] = self._group(carried[0], carried[1], carried[2:])
             carried[0] = self.forward(carried[0], DEPTH * self._rows * 4)
-            carried[1] = self.forward(carried[1], DEPTH * self._vectors * self._lanes * 4)
+            carried[1] = self.forward(carried[1], DEPTH * self._vectors * LANES * 4)
         self._finish(carried[2:], bias, lines, add, least)
 
     def _group(self, row_at: Any, column_at: Any, sums: list[Any]) -> list[Any]:
         """``DEPTH`` numbers of each row times their columns, added to the sums."""
-        sums, name = list(sums), f"llvm.fma.v{self._lanes}f32"
+        sums, name = list(sums), f"llvm.fma.v{LANES}f32"
         for deep in range(DEPTH):
             across = [
-                self.load(column_at, (deep * self._vectors + at) * self._lanes, self._kind)
-                for at in range(self._vectors)
+                self.load(column_at, (deep * self._vectors + at) * LANES, self._kind) for at in range(self._vectors)
             ]
             for row in range(self._rows):
-                spread = self.spread(self.load(row_at, row * DEPTH + deep, FLOAT), self._lanes)
+                spread = self.spread(self.load(row_at, row * DEPTH + deep, FLOAT))
                 for at in range(self._vectors):
                     place = row * self._vectors + at
                     sums[place] = self.call(name, self._kind, spread, across[at], sums[place])
@@ -71,10 +68,10 @@ class _Tile(Emitter):
 
     def _finish(self, sums: list[Any], bias: Any, lines: list[Any], add: Any, least: Any) -> None:
         """Sums and bias, onto what is there if that is wanted, and no less than the least: into the result."""
-        builder, floor = self.builder, self.spread(least, self._lanes)
-        added = [self.load(bias, at * self._lanes, self._kind) for at in range(self._vectors)]
+        builder, floor = self.builder, self.spread(least)
+        added = [self.load(bias, at * LANES, self._kind) for at in range(self._vectors)]
         sums = [builder.fadd(value, added[at % self._vectors]) for at, value in enumerate(sums)]
-        places = [(line, at * self._lanes) for line in lines for at in range(self._vectors)]
+        places = [(line, at * LANES) for line in lines for at in range(self._vectors)]
         with builder.if_else(builder.icmp_signed("!=", add, ir.Constant(WORD, 0))) as (onto, alone):
             with onto:
                 for value, place in zip(sums, places, strict=True):
@@ -86,7 +83,7 @@ class _Tile(Emitter):
     def _fetch(self, lines: list[Any]) -> None:
         """Ask for the part of the result that will be written: waiting for it afterwards costs a tenth."""
         for line in lines:
-            for byte in range(0, self._vectors * self._lanes * 4, _CACHE_LINE):
+            for byte in range(0, self._vectors * LANES * 4, _CACHE_LINE):
                 place = self.builder.inttoptr(self.forward(line, byte), ir.PointerType(ir.IntType(8)))
                 to_write = [ir.Constant(FLAG, value) for value in (1, 3, 1)]
                 self.call("llvm.prefetch.p0", ir.VoidType(), place, *to_write)
@@ -103,7 +100,7 @@ def _multiply(rows: int, vectors: int) -> Any:
         _: Any, rows_at: Any, columns_at: Any, groups: Any, bias: Any, out: Any, stride: Any, add: Any, least: Any
     ) -> Any:
         def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _Tile(builder, rows=rows, vectors=vectors, lanes=LANES or 4).emit(*arguments)
+            _Tile(builder, rows=rows, vectors=vectors).emit(*arguments)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7, types.float32), lower

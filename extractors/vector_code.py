@@ -20,7 +20,7 @@ def _lanes() -> int:
 
 
 LANES = _lanes()
-"""0: this CPU has no vectors that are used here."""
+"""0: this CPU has no vectors that are used here, and nothing of this is ever compiled."""
 
 
 def vector(lanes: int) -> Any:
@@ -83,17 +83,17 @@ class Emitter:
         builder.cbranch(builder.icmp_signed(">", left, ir.Constant(WORD, 0)), body, after)
         builder.position_at_end(after)
 
-    def _place(self, address: Any, number: int, kind: Any) -> Any:
-        return self.builder.inttoptr(self.forward(address, 4 * number), ir.PointerType(kind))
-
-    def spread(self, number: Any, lanes: int) -> Any:
+    def spread(self, number: Any) -> Any:
         """A number in every lane."""
-        kind = vector(lanes)
+        kind = vector(LANES)
         nothing = ir.Constant(kind, ir.Undefined)
         alone = self.builder.insert_element(nothing, number, ir.Constant(FLAG, 0))
-        everywhere = ir.Constant(ir.VectorType(FLAG, lanes), [0] * lanes)
+        everywhere = ir.Constant(ir.VectorType(FLAG, LANES), [0] * LANES)
         return self.builder.shuffle_vector(alone, nothing, everywhere)
 
     def bounded(self, value: Any, floor: Any) -> Any:
         """The greater of both; NaN stays NaN."""
         return self.builder.select(self.builder.fcmp_ordered("<", value, floor), floor, value)
+
+    def _place(self, address: Any, number: int, kind: Any) -> Any:
+        return self.builder.inttoptr(self.forward(address, 4 * number), ir.PointerType(kind))

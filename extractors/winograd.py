@@ -30,7 +30,6 @@ _WEIGHT_TRANSFORM = (
 )
 """G of F(4, 3), for the points 0, 1, -1, 2, -2 and infinity."""
 
-_CELLS = 36
 _BYTES = 10 << 20
 """Of tiles that are transformed at once, with their products: they stay in a cache."""
 
@@ -48,8 +47,6 @@ def suits(conv: nn.Conv2d, input_shape: list[int]) -> bool:
         conv: any.
         input_shape: ``[images, channels, height, width]`` of the batches to come.
     """
-    from extractors import winograd_kernels
-
     inputs, outputs, (images, _, height, width) = conv.in_channels, conv.out_channels, input_shape
     return (
         conv.kernel_size == (3, 3)
@@ -58,8 +55,6 @@ def suits(conv: nn.Conv2d, input_shape: list[int]) -> bool:
         and conv.padding_mode == "zeros"
         and inputs * outputs >= _LEAST_CHANNELS * (inputs + outputs)
         and images * _quarter(height) * _quarter(width) >= _LEAST_TILES
-        and winograd_kernels.can_run(inputs)
-        and winograd_kernels.can_run(outputs)
         and packed_product.suits(inputs=inputs, outputs=outputs, rows=packed_product.LEAST_ROWS)
     )
 
@@ -88,15 +83,16 @@ class WinogradConv2d(nn.Module):
             TypeError: If the pictures are not float32 on the CPU.
         """
         from extractors.winograd_kernels import pictures_to_tiles, tiles_to_pictures
+        from extractors.winograd_microkernel import CELLS
 
         pictures = x.permute(0, 2, 3, 1).contiguous()
         images, height, width, channels = pictures.shape
         out = pictures.new_empty(images, height, width, len(self._bias))
         a_picture = _quarter(height) * _quarter(width)
-        at_once = max(_BYTES // (4 * _CELLS * (channels + len(self._bias)) * a_picture), 1)
+        at_once = max(_BYTES // (4 * CELLS * (channels + len(self._bias)) * a_picture), 1)
         for first in range(0, images, at_once):
             some = pictures[first : first + at_once]
-            tiles = pictures.new_empty(_CELLS, len(some) * a_picture, channels)
+            tiles = pictures.new_empty(CELLS, len(some) * a_picture, channels)
             pictures_to_tiles(some, tiles)
             tiles_to_pictures(self._matrix.times(tiles), self._bias, out[first : first + at_once], relu=then == "relu")
         return out.permute(0, 3, 1, 2)

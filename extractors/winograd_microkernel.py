@@ -14,8 +14,6 @@ from extractors.vector_code import LANES, WORD, Emitter, vector
 CELLS, PLACES = 36, 16
 """Of a transformed tile, and of what it becomes in a picture."""
 
-_ROOM = LANES or 4
-
 
 class _Transform(Emitter):
     """One vector of channels of a tile."""
@@ -63,7 +61,7 @@ def _tile_in(_: Any, sources: Any, target: Any, apart: Any, vectors: Any) -> Any
     """Transform a tile: addresses of its :data:`CELLS` places and its first cell, bytes between cells, vectors."""
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        code, kind = _Transform(builder), vector(_ROOM)
+        code, kind = _Transform(builder), vector(LANES)
         table, onto, stride, times = arguments
         with code.loop(times, [ir.Constant(WORD, 0)]) as carried:
             begun = [builder.add(code.address(table, cell), carried[0]) for cell in range(CELLS)]
@@ -72,7 +70,7 @@ def _tile_in(_: Any, sources: Any, target: Any, apart: Any, vectors: Any) -> Any
             for value in done:
                 code.store(value, place, 0)
                 place = builder.add(place, stride)
-            carried[0] = code.forward(carried[0], 4 * _ROOM)
+            carried[0] = code.forward(carried[0], 4 * LANES)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 4), lower
@@ -84,9 +82,9 @@ def _tile_out(_: Any, source: Any, apart: Any, bias: Any, least: Any, targets: A
     """
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        code, kind = _Transform(builder), vector(_ROOM)
+        code, kind = _Transform(builder), vector(LANES)
         begun, stride, added, lowest, table, times = arguments
-        floor = code.spread(lowest, _ROOM)
+        floor = code.spread(lowest)
         with code.loop(times, [ir.Constant(WORD, 0)]) as carried:
             place, cells = builder.add(begun, carried[0]), []
             for _ in range(CELLS):
@@ -96,7 +94,7 @@ def _tile_out(_: Any, source: Any, apart: Any, bias: Any, least: Any, targets: A
             for at, value in enumerate(code.both_ways(cells, code.outwards)):
                 result = code.bounded(builder.fadd(value, biased), floor)
                 code.store(result, builder.add(code.address(table, at), carried[0]), 0)
-            carried[0] = code.forward(carried[0], 4 * _ROOM)
+            carried[0] = code.forward(carried[0], 4 * LANES)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 3, types.float32, *[types.int64] * 2), lower

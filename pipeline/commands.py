@@ -60,11 +60,11 @@ def run_extract(
 def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str) -> int:
     """A few lines, and the exit code."""
     console = wide_console()
-    failed_before = _failed_before(store_url)
     if report.changed:
         console.print(f"{len(report.changed)} clips had changed on disk and were read again")
     if not report.read:
         console.print(f"{store_url}: nothing to do, all rows of {asked_for} are there")
+        failed_before = _failed_before(store_url)
         if failed_before:
             console.print(
                 f"{failed_before} clips failed in earlier runs: avvp status {store_url}, and --retry-failed to redo"
@@ -77,7 +77,7 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
     )
     for (status, reason), number in report.reasons.most_common(_SHOWN_FAILURES):
         console.print(f"  {number} {status}: {escape(reason)}")
-    return _FAILED_EXIT if report.failed or failed_before else 0
+    return _FAILED_EXIT if report.failed or _failed_before(store_url) else 0
 
 
 def _failed_before(store_url: str) -> int:
