@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from extractors.base import Waveform
 from extractors.views import AudioView
 from pipeline.build.ffmpeg_binary import ffmpeg_path
-from pipeline.build.media import MediaProblem, shorten
+from pipeline.build.media import MediaProblem, death, shorten
 from pipeline.build.timeline import AudioTrack
 from storage.schema import Sampling, Status
 
@@ -30,6 +30,8 @@ _MOVIEPY_LARGEST = int(32768 * 0.99)
 _WORDS_BYTES = 1 << 16
 _PAUSE_SECONDS = 0.003
 """ffmpeg writes a hundred times a second of sound; let it fill its pipes meanwhile instead of waking up for each."""
+_ATTEMPTS = 3
+"""How often ffmpeg is run when a signal ends it: the kernel kills what is at hand when memory runs out."""
 _PIPE_BYTES = 1 << 20
 """The largest that Linux gives by default: fewer turns between ffmpeg and us."""
 
@@ -75,13 +77,14 @@ def read_audio(
         Mono float32 ``[clip_seconds * rate]`` for each view, zeros past the end.
 
     Raises:
-        MediaProblem: ``DECODE_ERROR`` with ffmpeg's own words, or ``TIMEOUT``.
+        MediaProblem: ``DECODE_ERROR`` with ffmpeg's own words, ``TIMEOUT``, or ``OUT_OF_MEMORY`` where ffmpeg was
+            killed each time it was tried. What an ffmpeg that died had given until then is never used.
     """
     seconds = float(clip_seconds) if span_seconds is None else min(span_seconds, float(clip_seconds))
     branches = [_branch(view, track, start_seconds, sampling) for view in views]
     limits = [_byte_limit(view, clip_seconds, sampling) for view in views]
     command = partial(_command, path, track, branches, start_seconds=start_seconds, seconds=seconds)
-    taken, words, code = _run(command, limits, timeout_seconds)
+    taken, words, code = _run_to_its_end(command, limits, timeout_seconds)
     if not any(taken):
         if code == 0:
             raise MediaProblem(Status.TOO_SHORT, words or "the audio stream holds no samples")
@@ -147,8 +150,29 @@ def _byte_limit(view: AudioView, clip_seconds: int, sampling: Sampling) -> int:
     return view.nbytes(clip_seconds)
 
 
-def _run(
+def _run_to_its_end(
     command: Callable[[Sequence[str]], list[str]], limits: Sequence[int], timeout_seconds: float
+) -> tuple[list[bytes], str, int]:
+    """As ``_run``, again where a signal that was not ours ended ffmpeg: sound cut there would pass for the whole.
+
+    Raises:
+        MediaProblem: ``TIMEOUT``, over all attempts; what ``death`` says if each of them died.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    codes: list[int] = []
+    while len(codes) < _ATTEMPTS:
+        try:
+            taken, words, code = _run(command, limits, deadline)
+        except TimeoutError as late:
+            raise MediaProblem(Status.TIMEOUT, f"ffmpeg gave no sound within {timeout_seconds:g} s") from late
+        if code >= 0:
+            return taken, words, code
+        codes.append(code)
+    raise death("ffmpeg", codes)
+
+
+def _run(
+    command: Callable[[Sequence[str]], list[str]], limits: Sequence[int], deadline: float
 ) -> tuple[list[bytes], str, int]:
     """Run ffmpeg with one pipe for each output.
 
@@ -159,7 +183,7 @@ def _run(
         The bytes of each output, what ffmpeg said, its exit code (0 if it was stopped because all was read).
 
     Raises:
-        MediaProblem: ``TIMEOUT``.
+        TimeoutError: If it has not ended by ``deadline``, on the monotonic clock.
     """
     pipes = [_pipe() for _ in limits]
     try:
@@ -173,9 +197,9 @@ def _run(
             for _, writer in pipes:
                 os.close(writer)
             try:
-                return _drain(process, [reader for reader, _ in pipes], limits, time.monotonic() + timeout_seconds)
-            except TimeoutError as late:
-                raise MediaProblem(Status.TIMEOUT, f"ffmpeg gave no sound within {timeout_seconds:g} s") from late
+                return _drain(process, [reader for reader, _ in pipes], limits, deadline)
+            except subprocess.TimeoutExpired as late:  # it closed its pipes and stayed
+                raise TimeoutError from late
             finally:
                 process.kill()
     finally:

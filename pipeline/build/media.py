@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -30,6 +31,23 @@ class MediaProblem(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+def death(process: str, codes: Sequence[int]) -> MediaProblem:
+    """What to say of a clip whose process died every time it was tried.
+
+    Args:
+        process: its name, for people.
+        codes: exit codes of the attempts, negative for a signal.
+    """
+    code, times = codes[-1], len(codes)
+    if code == -signal.SIGKILL:
+        return MediaProblem(
+            Status.OUT_OF_MEMORY,
+            f"{process} was killed {times} times (signal 9); the kernel does this when memory runs out",
+        )
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return MediaProblem(Status.DECODE_ERROR, f"{process} crashed ({how}), {times} times")
 
 
 def open_media(path: str) -> av.container.InputContainer:

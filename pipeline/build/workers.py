@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from pebble import ProcessExpired, ProcessPool
 
+from pipeline.build.media import death
 from pipeline.build.slab import DecodedClip, DecodeReport, DecodeRequest, DecodeShape, open_slab
 from pipeline.build.worker_process import BareSpawnContext, SlabMemory, decode_into, start_worker
 from storage.schema import Status
@@ -223,8 +224,8 @@ class _Lane(threading.Thread):
                 if lost > _MAX_LOST:
                     raise RuntimeError("decode workers end as soon as they start; see their messages above") from loss
                 time.sleep(_LOST_PAUSE_SECONDS)
-        status, reason = _death(codes)
-        return DecodeReport(status, reason, seconds=time.monotonic() - began)
+        problem = death("the decode worker", codes)
+        return DecodeReport(problem.status, problem.reason, seconds=time.monotonic() - began)
 
     def _once(self, job: _Job) -> DecodeReport:
         """One attempt. Raises _WorkerLost."""
@@ -285,14 +286,3 @@ def _patient_result(report: Future[DecodeReport]) -> DecodeReport:
     while not wait([report], timeout=_POLL_SECONDS).done:
         pass
     return report.result()
-
-
-def _death(codes: list[int]) -> tuple[Status, str]:
-    """Status and words for a clip whose worker died every time."""
-    code, times = codes[-1], len(codes)
-    if code == -signal.SIGKILL:
-        return Status.OUT_OF_MEMORY, (
-            f"the decode worker was killed {times} times (signal 9); the kernel does this when memory runs out"
-        )
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return Status.DECODE_ERROR, f"the decoder crashed ({how}), {times} times"

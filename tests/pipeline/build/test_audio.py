@@ -144,6 +144,50 @@ def test_ffmpeg_is_stopped_at_the_deadline_and_leaves_no_process(clip, monkeypat
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
 
 
+@pytest.fixture
+def dying_ffmpeg(monkeypatch, tmp_path):
+    """ffmpeg that is killed some times, in the middle of its sound, before it gets through."""
+
+    def make(deaths, signal):
+        real, runs, script = audio.ffmpeg_path(), tmp_path / "runs", tmp_path / "ffmpeg"
+        script.write_text(
+            f'#!/bin/sh\necho run >> "{runs}"\nif [ $(wc -l < "{runs}") -gt {deaths} ]; then exec "{real}" "$@"; fi\n'
+            f'for word; do case "$word" in pipe:*) head -c 9000 /dev/zero > /dev/fd/"${{word#pipe:}}";; esac; done\n'
+            f"kill -{signal} $$\n"
+        )
+        script.chmod(0o755)
+        monkeypatch.setattr(audio, "ffmpeg_path", lambda: str(script))
+        return runs
+
+    return make
+
+
+def test_sound_that_a_killed_ffmpeg_cut_short_is_read_again(clip, dying_ffmpeg):
+    path = clip("plain.mp4", 2)
+    whole = read(path)
+    runs = dying_ffmpeg(2, 9)
+    again = read(path)
+    assert runs.read_text().count("run") == 3
+    for view, waveform in whole.waveforms.items():
+        assert again.waveforms[view].valid_samples == waveform.valid_samples
+        np.testing.assert_array_equal(again.waveforms[view].samples, waveform.samples)
+
+
+@pytest.mark.parametrize(
+    ("signal", "status", "words"),
+    [
+        (9, Status.OUT_OF_MEMORY, r"ffmpeg was killed 3 times \(signal 9\)"),
+        (11, Status.DECODE_ERROR, r"ffmpeg crashed \(signal 11\), 3 times"),
+    ],
+)
+def test_an_ffmpeg_that_always_dies_gives_no_sound_at_all(clip, dying_ffmpeg, signal, status, words):
+    runs = dying_ffmpeg(9, signal)
+    with pytest.raises(MediaProblem, match=words) as caught:
+        read(clip("plain.mp4", 2))
+    assert caught.value.status == status
+    assert runs.read_text().count("run") == 3
+
+
 def test_eleven_minutes_cost_ten_seconds(media_dir, ffmpeg):
     path = str(media_dir / "eleven_minutes.m4a")
     ffmpeg("-f", "lavfi", "-i", "sine=d=660:r=16000", "-c:a", "aac", "-b:a", "32k", path)

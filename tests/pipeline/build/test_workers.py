@@ -17,7 +17,8 @@ import pytest
 
 from extractors.views import AudioView, FrameView
 from pipeline.build.decode import DecodeRequest, DecodeShape
-from pipeline.build.workers import DecodePool, _death
+from pipeline.build.media import death
+from pipeline.build.workers import DecodePool
 from storage.schema import Status
 
 VIEW, SOUND = FrameView(8, 32, "squash"), AudioView(16_000)
@@ -132,9 +133,14 @@ def test_a_hang_ends_at_the_deadline_and_the_next_clip_is_fine(paths):
 
 
 def test_a_clip_that_kills_every_worker_is_given_up():
-    assert _death([-9, -9, -9])[0] == Status.OUT_OF_MEMORY
-    assert "was killed 3 times (signal 9)" in _death([-9, -9, -9])[1]
-    assert _death([-11] * 3) == (Status.DECODE_ERROR, "the decoder crashed (signal 11), 3 times")
+    killed = death("the decode worker", [-9, -9, -9])
+    assert killed.status == Status.OUT_OF_MEMORY
+    assert "the decode worker was killed 3 times (signal 9)" in killed.reason
+    crashed = death("the decode worker", [-9, -11, -11])
+    assert (crashed.status, crashed.reason) == (
+        Status.DECODE_ERROR,
+        "the decode worker crashed (signal 11), 3 times",
+    )
 
 
 def test_leaving_early_gives_every_slab_back(paths):
@@ -159,6 +165,7 @@ SCRIPT = """
 import sys, time
 from extractors.views import AudioView, FrameView
 from pipeline.build.decode import DecodeRequest, DecodeShape
+from pipeline.build.media import death
 from pipeline.build.workers import DecodePool
 views = (FrameView(8, 32, "squash"),), (AudioView(16000),)
 pool = DecodePool(DecodeShape(2, *views), workers=2)
