@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -80,11 +81,20 @@ class PackedMatrix:
         """For each product, panels of columns side by side: for each input, two vectors; the last may have one."""
         openmp.address_of(self.columns)  # raises
 
-    def times(self, x: Tensor, *, bias: Tensor | None = None, onto: Tensor | None = None, relu: bool = False) -> Tensor:
+    def times(
+        self,
+        x: Tensor,
+        *,
+        unit: int = 1,
+        bias: Tensor | None = None,
+        onto: Tensor | None = None,
+        relu: bool = False,
+    ) -> Tensor:
         """``x @ weight.T``.
 
         Args:
             x: ``[..., inputs]``, float32 on the CPU; ``[products, rows, inputs]`` where there are several.
+            unit: rows in turn that belong together, as those of a picture: what is not finite may spread over them.
             bias: ``[outputs]``, added.
             onto: ``[..., outputs]``, contiguous, apart from ``x``; the result is added to it in place.
             relu: whether negative sums become 0.
@@ -96,7 +106,7 @@ class PackedMatrix:
             TypeError: If a tensor is not float32 on the CPU, or ``onto`` or ``bias`` are not contiguous.
             ValueError: If sizes do not fit, or ``onto`` is not apart from ``x``.
         """
-        from extractors import openmp, product_kernels
+        from extractors import openmp
 
         x = x.contiguous()
         out = x.new_empty(*x.shape[:-1], self.outputs) if onto is None else onto
@@ -105,22 +115,36 @@ class PackedMatrix:
             raise ValueError("onto shares memory with x, which is still read while it is written; give a copy")
         if not x.numel():
             return out
-        scratch = _scratch(torch.get_num_threads() * product_kernels.SCRATCH_BYTES)
+        rows = x.numel() // (self.inputs * self.products)
+        part, last, scratch = self._way(rows, unit)
         openmp.run(
-            product_kernels.multiply_part,
+            part,
             openmp.address_of(x),
             self.columns.data_ptr(),
             openmp.address_of(bias),
             openmp.address_of(out),
             scratch.data_ptr(),
             self.products,
-            x.numel() // (self.inputs * self.products),
+            rows,
             self.inputs,
             self.outputs,
             onto is not None,
             relu,
+            *last,
         )
         return out
+
+    def _way(self, rows: int, unit: int) -> tuple[Callable[[Any], None], list[int], Tensor]:
+        """Which kernel, what it is given besides, and its memory. The number of units must make no difference."""
+        from extractors import product_kernels, strassen_kernels
+
+        if rows % unit:
+            raise ValueError(f"x: {rows} rows, expected whole units of {unit}")
+        threads = torch.get_num_threads()
+        if strassen_kernels.suits(unit=unit, inputs=self.inputs, outputs=self.outputs):
+            memory = _scratch(threads * strassen_kernels.scratch_bytes(self.outputs))
+            return strassen_kernels.multiply_pairs_part, [unit], memory
+        return product_kernels.multiply_part, [], _scratch(threads * product_kernels.SCRATCH_BYTES)
 
     def _check(self, x: Tensor, out: Tensor, bias: Tensor | None) -> None:
         """Compiled code is given bare addresses: whatever does not fit must end here."""
@@ -145,8 +169,14 @@ class PackedLinear(nn.Module):
         self._bias = None if bias is None else bias.detach().float().contiguous()
 
     def forward(self, x: Tensor, *, onto: Tensor | None = None, then: str = "none") -> Tensor:
-        """``x @ weight.T + bias``, added in place to ``onto`` if given; ``then`` is ``none``, ``relu`` or ``silu``."""
-        out = self._matrix.times(x, bias=self._bias, onto=onto, relu=then == "relu")
+        """``x @ weight.T + bias``, added in place to ``onto`` if given.
+
+        Args:
+            x: ``[rows, inputs]``, or ``[batch, ..., inputs]``, where rows of the same picture or clip belong together.
+            onto: as the result.
+            then: ``none``, ``relu`` or ``silu``.
+        """
+        out = self._matrix.times(x, unit=prod(x.shape[1:-1]), bias=self._bias, onto=onto, relu=then == "relu")
         return out if then == "relu" else _AFTER[then](out)
 
 
@@ -212,8 +242,8 @@ def _as_columns(weights: Tensor) -> Tensor:
 
 
 def _scratch(size: int) -> Tensor:
-    """This Python thread's own memory for its products; zeros to begin with."""
+    """This Python thread's own memory for its products."""
     held: Tensor | None = getattr(_of_thread, "scratch", None)
     if held is None or len(held) < size:
-        held = _of_thread.scratch = torch.zeros(size, dtype=torch.uint8, device="cpu")
+        held = _of_thread.scratch = torch.empty(size, dtype=torch.uint8, device="cpu")
     return held

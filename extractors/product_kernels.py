@@ -27,8 +27,8 @@ MOST_INPUTS = 1024
 ROWS_BYTES = 12 * HEIGHTS[-1] * MOST_INPUTS * 4
 """Rows that a thread holds at once: they stay in its second cache."""
 TILE_BYTES = HEIGHTS[-1] * 2 * LANES * 4
-SCRATCH_BYTES = ROWS_BYTES + 2 * TILE_BYTES
-"""What a thread needs: rows in groups, a spare tile, and zeros."""
+SCRATCH_BYTES = ROWS_BYTES + TILE_BYTES
+"""What a thread needs: rows in groups, and a spare tile."""
 WORDS = FIRST_WORD + 11
 """Numbers that a thread is given, see :func:`multiply_part`."""
 
@@ -119,11 +119,12 @@ def _multiply_rows(
     first: int,
     last: int,
     scratch: int,
+    zeros: int,
     add: bool,
     relu: bool,
 ) -> None:
     """Rows ``first`` to ``last`` of a product."""
-    spare, zeros, stride = scratch + ROWS_BYTES, scratch + ROWS_BYTES + TILE_BYTES, 4 * outputs
+    spare, stride = scratch + ROWS_BYTES, 4 * outputs
     at_once = ROWS_BYTES // (4 * min(inputs, MOST_INPUTS)) // _HIGH * _HIGH
     for top in range(first, last, at_once):
         bottom = min(top + at_once, last)
@@ -163,7 +164,7 @@ def multiply_part(address: Any) -> None:
     x, weight, bias, out, scratch = work[2], work[3], work[4], work[5], work[6]
     products, rows, inputs, outputs = work[7], work[8], work[9], work[10]
     thread, threads = team(work)
-    tiles = (rows + _HIGH - 1) // _HIGH
+    tiles, zeros = (rows + _HIGH - 1) // _HIGH, np.zeros(_WIDE, np.float32)
     at, last = products * tiles * thread // threads, products * tiles * (thread + 1) // threads
     while at < last:
         product = at // tiles
@@ -178,6 +179,7 @@ def multiply_part(address: Any) -> None:
             (at - product * tiles) * _HIGH,
             min((stop - product * tiles) * _HIGH, rows),
             scratch + thread * SCRATCH_BYTES,
+            zeros.ctypes.data,
             work[11] != 0,
             work[12] != 0,
         )

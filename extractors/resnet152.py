@@ -22,6 +22,8 @@ class ResNet152(FrameNetwork):
 
     describes: ClassVar[str] = "ResNet-152 (ImageNet V1) pooled features of each frame"
     dim = 2048
+    cpu_batch: ClassVar[int] = 14
+    """Fills the tiles of its products, which have 14 pairs of rows."""
     normalisation: tuple[Triple, Triple] = (IMAGENET_MEAN, IMAGENET_STD)
 
     @property

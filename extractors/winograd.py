@@ -9,6 +9,7 @@ Source: Lavin and Gray, Fast algorithms for convolutional neural networks, CVPR 
 
 from __future__ import annotations
 
+from math import gcd
 from typing import TYPE_CHECKING
 
 import torch
@@ -89,13 +90,23 @@ class WinogradConv2d(nn.Module):
         images, height, width, channels = pictures.shape
         out = pictures.new_empty(images, height, width, len(self._bias))
         a_picture = _quarter(height) * _quarter(width)
-        at_once = max(_BYTES // (4 * CELLS * (channels + len(self._bias)) * a_picture), 1)
+        most = max(_BYTES // (4 * CELLS * (channels + len(self._bias)) * a_picture), 1)
+        at_once = _whole_tiles(most, a_picture)
         for first in range(0, images, at_once):
             some = pictures[first : first + at_once]
             tiles = pictures.new_empty(CELLS, len(some) * a_picture, channels)
             pictures_to_tiles(some, tiles)
-            tiles_to_pictures(self._matrix.times(tiles), self._bias, out[first : first + at_once], relu=then == "relu")
+            products = self._matrix.times(tiles, unit=a_picture)
+            tiles_to_pictures(products, self._bias, out[first : first + at_once], relu=then == "relu")
         return out.permute(0, 3, 1, 2)
+
+
+def _whole_tiles(pictures: int, places: int) -> int:
+    """At most so many pictures, which fill the tiles of pairs of their products if they can."""
+    from extractors.strassen_microkernel import HIGH
+
+    step = HIGH // gcd(HIGH, -(-places // 2))
+    return pictures // step * step or pictures
 
 
 def _quarter(side: int) -> int:
