@@ -10,12 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
+from torch.nn.functional import pad
 
 from extractors.network_parts import parts_of, replace_parts
 from extractors.packed_conv import has_operators, packed_conv
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_WHOLE = 16
+"""Channels of a whole vector."""
 
 
 class FlatConv3d(nn.Module):
@@ -70,12 +75,38 @@ class FlatConv3d(nn.Module):
         return last.view(x.shape[0], -1, *last.shape[1:])
 
 
+def _flat_pair(space: nn.Conv3d, time: nn.Conv3d, shapes: dict[nn.Module, list[int]]) -> tuple[FlatConv3d, FlatConv3d]:
+    """A convolution over frames and the one over time that reads its result.
+
+    The channels between them, of which the paper's formula gives 45, 230, 460 and 921, are filled up with zeros to whole
+    vectors: convolutions and products of odd sizes have no quick way.
+    """
+    missing = -space.out_channels % _WHOLE
+    (clips, _, *places), bias = shapes[time], space.bias
+    wider = _conv_with(
+        space, pad(space.weight, (0, 0) * 4 + (0, missing)), None if bias is None else pad(bias, (0, missing))
+    )
+    deeper = _conv_with(time, pad(time.weight, (0, 0) * 3 + (0, missing)), time.bias)
+    shape = [clips, space.out_channels + missing, *places]
+    return FlatConv3d(wider, shapes[space]), FlatConv3d(deeper, shape)
+
+
+def _conv_with(conv: nn.Conv3d, weight: Tensor, bias: Tensor | None) -> nn.Conv3d:
+    """The same convolution with other weights."""
+    outputs, inputs = weight.shape[:2]
+    kernel, stride, padding = conv.weight.shape[2:], conv.stride, [int(side) for side in conv.padding]
+    other = nn.Conv3d(inputs, outputs, tuple(kernel), stride=stride, padding=tuple(padding)).requires_grad_(False)
+    other.weight = nn.Parameter(weight, requires_grad=False)
+    other.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+    return other
+
+
 class PackedStem(nn.Module):
     """The first two convolutions, each with its ReLU."""
 
     def __init__(self, stem: Any, shapes: dict[nn.Module, list[int]]) -> None:
         super().__init__()
-        self.space, self.time = FlatConv3d(stem[0], shapes[stem[0]]), FlatConv3d(stem[3], shapes[stem[3]])
+        self.space, self.time = _flat_pair(stem[0], stem[3], shapes)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[clips, channels, frames, height, width]`` to the same, channels last."""
@@ -87,8 +118,8 @@ class PackedBlock(nn.Module):
 
     def __init__(self, block: Any, shapes: dict[nn.Module, list[int]]) -> None:
         super().__init__()
-        parts = [block.conv1[0][0], block.conv1[0][3], block.conv2[0][0], block.conv2[0][3]]
-        self.space1, self.time1, self.space2, self.time2 = (FlatConv3d(conv, shapes[conv]) for conv in parts)
+        self.space1, self.time1 = _flat_pair(block.conv1[0][0], block.conv1[0][3], shapes)
+        self.space2, self.time2 = _flat_pair(block.conv2[0][0], block.conv2[0][3], shapes)
         self.shortcut = None
         if block.downsample is not None:
             self.shortcut = FlatConv3d(block.downsample[0], shapes[block.downsample[0]])
