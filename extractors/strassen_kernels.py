@@ -24,8 +24,9 @@ from extractors.vector_code import LANES
 
 MOST_INPUTS = 512
 """Inputs that are multiplied before their sums are added to the result."""
-_TILES = 7
-"""Of pairs that a thread holds at once: with the columns they stay in its second cache."""
+_TILES = 14
+"""Of pairs that a thread holds at once. More than its second cache holds, but the first, which makes the columns'
+combinations, takes half as long again."""
 _LEAST_UNIT, _LEAST_SIDE = 8, 128
 _ROWS_AHEAD = 2
 """How far ahead of those that are laid out rows are asked for."""
@@ -110,9 +111,9 @@ def _multiply_columns(
             bias_left, bias_right, 4 * column, 4 * (across + column), onto, least,
         )  # fmt: skip
         for tile in range(1, tiles):
-            # Half of the tiles ask for the next left panel, a part each, and the others for the right one.
-            part = (tile - 1) % (_TILES // 2) * OPERANDS * groups * AHEAD_BYTES
-            ahead = (left if tile <= _TILES // 2 else right) + 4 * _WIDE * inputs + part
+            # Three tiles ask for the next left panel, a part each, and three for the right one.
+            part = (tile - 1) % 3 * OPERANDS * groups * AHEAD_BYTES
+            ahead = (left if tile <= 3 else right) + 4 * _WIDE * inputs + part if tile <= 6 else left
             multiply_pairs(
                 rows + tile * OPERANDS * apart, apart, left, right, combined, half, groups, kept,
                 lines + tile * 2 * HIGH * 8, step, ahead,
