@@ -78,8 +78,8 @@ class FlatConv3d(nn.Module):
 def _flat_pair(space: nn.Conv3d, time: nn.Conv3d, shapes: dict[nn.Module, list[int]]) -> tuple[FlatConv3d, FlatConv3d]:
     """A convolution over frames and the one over time that reads its result.
 
-    The channels between them, of which the paper's formula gives 45, 230, 460 and 921, are filled up with zeros to whole
-    vectors: convolutions and products of odd sizes have no quick way.
+    The channels between them, of which the paper's formula gives 45, 230, 460 and 921, are filled up with zeros to
+    whole vectors: convolutions and products of odd sizes have no quick way.
     """
     missing = -space.out_channels % _WHOLE
     (clips, _, *places), bias = shapes[time], space.bias

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torchvision.models.video import r2plus1d_18
 
 from extractors import packed_video
@@ -33,6 +34,22 @@ def test_packing_changes_no_output_at_any_batch_size(network):
             torch.testing.assert_close(network(inputs), expected, rtol=1e-4, atol=1e-5)
             assert torch.equal(inputs, batch(clips))
             torch.testing.assert_close(network(inputs.contiguous()), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_odd_channels_between_two_convolutions_are_filled_up(bias):
+    torch.manual_seed(0)
+    space = nn.Conv3d(16, 21, (1, 3, 3), padding=(0, 1, 1), bias=bias).requires_grad_(False)
+    time = nn.Conv3d(21, 32, (3, 1, 1), padding=(1, 0, 0), bias=bias).requires_grad_(False)
+    x = torch.randn(2, 16, 4, 6, 6)
+    inner = space(x).relu()
+    first, second = packed_video._flat_pair(space, time, {space: list(x.shape), time: list(inner.shape)})
+    with torch.inference_mode():
+        found = first(x.permute(0, 2, 3, 4, 1).contiguous(), then="relu")
+        torch.testing.assert_close(found[..., :21].permute(0, 4, 1, 2, 3), inner, rtol=1e-4, atol=1e-5)
+        assert found.shape[-1] == 32
+        assert not found[..., 21:].any()
+        torch.testing.assert_close(second(found).permute(0, 4, 1, 2, 3), time(inner), rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_that_is_not_folded_is_left_alone():
