@@ -7,6 +7,7 @@ over frames run as Winograd's (:mod:`extractors.winograd`).
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -93,9 +94,8 @@ def _flat_pair(space: nn.Conv3d, time: nn.Conv3d, shapes: dict[nn.Module, list[i
 
 def _conv_with(conv: nn.Conv3d, weight: Tensor, bias: Tensor | None) -> nn.Conv3d:
     """The same convolution with other weights."""
-    outputs, inputs = weight.shape[:2]
-    kernel, stride, padding = conv.weight.shape[2:], conv.stride, [int(side) for side in conv.padding]
-    other = nn.Conv3d(inputs, outputs, tuple(kernel), stride=stride, padding=tuple(padding)).requires_grad_(False)
+    other = deepcopy(conv)
+    other.out_channels, other.in_channels = weight.shape[:2]
     other.weight = nn.Parameter(weight, requires_grad=False)
     other.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
     return other
