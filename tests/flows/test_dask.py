@@ -1,5 +1,6 @@
 """A Dask scheduler and two worker processes on loopback; one is killed in mid-run."""
 
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -27,6 +28,13 @@ def content(folder):
     }
 
 
+def kill(processes):
+    """Kill what is still there: ffmpeg comes and goes, and children end with their parent."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 @pytest.fixture
 def cluster(up, tmp_path):
     """A scheduler, and two workers with a GPU slot each; the workers' processes are real, and so are their nannies."""
@@ -48,8 +56,7 @@ def cluster(up, tmp_path):
     yield json.loads(file.read_text())["address"], family[1:]
     everyone = [psutil.Process(one.pid) for one in family if one.poll() is None]
     everyone += [child for one in everyone for child in one.children(recursive=True)]
-    for process in everyone:
-        process.kill()
+    kill(everyone)
     for one in family:
         one.wait(30)
     psutil.wait_procs(everyone, timeout=10)
@@ -71,8 +78,7 @@ def test_a_killed_dask_worker_costs_nothing(up, cluster, six_clips, toys, tmp_pa
         doomed = psutil.Process(workers[0].pid)
         victims = [doomed, *doomed.children(recursive=True)]
         assert len(victims) > 1
-        for process in victims:
-            process.kill()
+        kill(victims)
         output = watching.communicate(timeout=150)[0]
     assert watching.returncode == 0, output
     assert done < SHARDS, "the kill came too late to mean anything"
