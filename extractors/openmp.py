@@ -62,6 +62,13 @@ def team(work: Any) -> Any:
     return _int_of_call(work[0]), _int_of_call(work[1])
 
 
+@njit(**FAST)
+def share(work: Any, count: int) -> Any:
+    """The number of this thread, and the first and the end of its equal part of so many."""
+    thread, threads = team(work)
+    return thread, count * thread // threads, count * (thread + 1) // threads
+
+
 @cache
 def _compiled(part: Callable[[Any], None]) -> Any:
     """As a C function, compiled once and kept on disk where that is possible."""

@@ -1,8 +1,11 @@
 """Matrix products on a CPU with weights laid out once; bias, sum and ReLU are done while results are in registers.
 
 Torch's products are as quick where they are large and the CPU is Intel's. On others its library holds back, and small
-products, of which Winograd's convolutions have 36 at a time, lose time to one another everywhere. A row's bits depend
-neither on the rows beside it nor on the number of threads.
+products, of which Winograd's convolutions have 36 at a time, lose time to one another everywhere.
+
+Large products of rows that belong together, as the places of a picture do, run by Strassen's scheme
+(:mod:`extractors.strassen_kernels`), one level of it: each row is multiplied along with one from the other half of its
+picture. A row's bits depend neither on other pictures nor on the number of threads.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numba.np.numpy_support import carray
 
-from extractors.openmp import FAST, FIRST_WORD, floats_at, team
+from extractors.openmp import FAST, FIRST_WORD, floats_at, share
 from extractors.product_microkernel import (
     DEPTH,
     HEIGHTS,
@@ -153,6 +153,25 @@ def _multiply_rows(
                         )  # fmt: skip
 
 
+@njit(**FAST)
+def next_product(at: int, last: int, tiles: int, high: int, rows: int) -> Any:
+    """What a thread does next, at a tile of some products.
+
+    Args:
+        at: the tile.
+        last: the end of the thread's tiles.
+        tiles: of a product.
+        high: rows of a tile, or pairs of them.
+        rows: of a product, or pairs.
+
+    Returns:
+        The product, the first and the end of its rows, and the tile after them.
+    """
+    product = at // tiles
+    stop = min(last, (product + 1) * tiles)
+    return product, (at - product * tiles) * high, min((stop - product * tiles) * high, rows), stop
+
+
 def multiply_part(address: Any) -> None:
     """One thread's part of some products: an equal number of tiles of rows.
 
@@ -163,12 +182,10 @@ def multiply_part(address: Any) -> None:
     work = carray(address, (WORDS,))
     x, weight, bias, out, scratch = work[2], work[3], work[4], work[5], work[6]
     products, rows, inputs, outputs = work[7], work[8], work[9], work[10]
-    thread, threads = team(work)
     tiles, zeros = (rows + _HIGH - 1) // _HIGH, np.zeros(_WIDE, np.float32)
-    at, last = products * tiles * thread // threads, products * tiles * (thread + 1) // threads
+    thread, at, last = share(work, products * tiles)
     while at < last:
-        product = at // tiles
-        stop = min(last, (product + 1) * tiles)
+        product, first, end, at = next_product(at, last, tiles, _HIGH, rows)
         _multiply_rows(
             x + 4 * product * rows * inputs,
             weight + 4 * product * inputs * outputs,
@@ -176,11 +193,10 @@ def multiply_part(address: Any) -> None:
             out + 4 * product * rows * outputs,
             inputs,
             outputs,
-            (at - product * tiles) * _HIGH,
-            min((stop - product * tiles) * _HIGH, rows),
+            first,
+            end,
             scratch + thread * SCRATCH_BYTES,
             zeros.ctypes.data,
             work[11] != 0,
             work[12] != 0,
         )
-        at = stop

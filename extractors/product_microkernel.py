@@ -16,7 +16,7 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
-from extractors.vector_code import FLAG, FLOAT, LANES, WORD, Emitter, vector
+from extractors.vector_code import FLOAT, LANES, WORD, Emitter, vector
 
 DEPTH = 16
 """Numbers of a row that lie together, and that are multiplied before the loop turns."""
@@ -162,9 +162,7 @@ class Tile(Emitter):
         """Ask for the part of the result that will be written: waiting for it afterwards costs a tenth."""
         for line in lines:
             for byte in range(0, self._vectors * LANES * 4, _CACHE_LINE):
-                place = self.builder.inttoptr(self.forward(line, byte), ir.PointerType(ir.IntType(8)))
-                to_write = [ir.Constant(FLAG, value) for value in (1, 3, 1)]
-                self.call("llvm.prefetch.p0", ir.VoidType(), place, *to_write)
+                self.prefetch(self.forward(line, byte), to_write=True)
 
 
 def _multiply(rows: int, vectors: int) -> Any:

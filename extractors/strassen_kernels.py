@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 from numba.np.numpy_support import carray
 
-from extractors.openmp import FAST, FIRST_WORD, team
+from extractors.openmp import FAST, FIRST_WORD, share
+from extractors.product_kernels import next_product
 from extractors.product_microkernel import AHEAD_BYTES, DEPTH
 from extractors.strassen_microkernel import (
     COMBINED,
@@ -154,14 +155,12 @@ def multiply_pairs_part(address: Any) -> None:
     work = carray(address, (WORDS,))
     x, weight, bias, out, scratch = work[2], work[3], work[4], work[5], work[6]
     products, rows, inputs, outputs, unit = work[7], work[8], work[9], work[10], work[13]
-    thread, threads = team(work)
     pairs = rows // unit * ((unit + 1) // 2)
     tiles = (pairs + HIGH - 1) // HIGH
     nothing, lines = np.zeros(MOST_INPUTS, np.float32), np.zeros(2 * HIGH * _TILES + _BEYOND, np.int64)
-    at, last = products * tiles * thread // threads, products * tiles * (thread + 1) // threads
+    thread, at, last = share(work, products * tiles)
     while at < last:
-        product = at // tiles
-        stop = min(last, (product + 1) * tiles)
+        product, first, end, at = next_product(at, last, tiles, HIGH, pairs)
         _multiply(
             x + 4 * product * rows * inputs,
             weight + 4 * product * inputs * outputs,
@@ -170,12 +169,11 @@ def multiply_pairs_part(address: Any) -> None:
             inputs,
             outputs,
             unit,
-            (at - product * tiles) * HIGH,
-            min((stop - product * tiles) * HIGH, pairs),
+            first,
+            end,
             scratch + thread * (_OWN_BYTES + 4 * outputs),
             work[11] != 0,
             work[12] != 0,
             nothing.ctypes.data,
             lines,
         )
-        at = stop

@@ -46,10 +46,11 @@ class Emitter:
         """Put a value ``number`` floats after an address."""
         self.builder.store(value, self._place(address, number, value.type), align=4)
 
-    def prefetch(self, address: Any) -> None:
-        """Ask for what will be read soon."""
+    def prefetch(self, address: Any, *, to_write: bool = False) -> None:
+        """Ask for what will be read, or written, soon."""
         place = self.builder.inttoptr(address, ir.PointerType(ir.IntType(8)))
-        self.call("llvm.prefetch.p0", ir.VoidType(), place, *[ir.Constant(FLAG, value) for value in (0, 3, 1)])
+        how = [ir.Constant(FLAG, value) for value in (int(to_write), 3, 1)]
+        self.call("llvm.prefetch.p0", ir.VoidType(), place, *how)
 
     def address(self, table: Any, number: int) -> Any:
         """An address out of a table of them."""

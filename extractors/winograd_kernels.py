@@ -12,7 +12,7 @@ from numba import njit
 from numba.np.numpy_support import carray
 
 from extractors import openmp
-from extractors.openmp import FAST, FIRST_WORD, team
+from extractors.openmp import FAST, FIRST_WORD, share
 from extractors.vector_code import LANES
 from extractors.winograd_microkernel import CELLS, PLACES, tile_in, tile_out
 
@@ -40,8 +40,8 @@ def _mine(work: Any) -> Any:
     """Tiles in a column and a row of a picture, tiles of all pictures, and the first and last of this thread's."""
     rows, columns = (work[6] + 3) // 4, (work[7] + 3) // 4
     count = work[5] * rows * columns
-    thread, threads = team(work)
-    return rows, columns, count, count * thread // threads, count * (thread + 1) // threads
+    _, first, last = share(work, count)
+    return rows, columns, count, first, last
 
 
 def _in_part(address: Any) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import kill
 
 from extractors.registry import BACKBONES
 
@@ -112,6 +113,4 @@ def up(tmp_path_factory):
     if family:
         started.process.send_signal(signal.SIGTERM)
         started.process.wait(60)
-    for process in family[1:]:
-        if process.is_running():
-            process.kill()
+    kill(family[1:])

@@ -1,6 +1,5 @@
 """A Dask scheduler and two worker processes on loopback; one is killed in mid-run."""
 
-import contextlib
 import hashlib
 import json
 import subprocess
@@ -9,6 +8,7 @@ import time
 
 import psutil
 import pytest
+from processes import kill
 
 from pipeline.build.features import ExtractOptions, extract
 from pipeline.build.verify import verify
@@ -26,13 +26,6 @@ def content(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "/c/" in str(path)
     }
-
-
-def kill(processes):
-    """Kill what is still there: ffmpeg comes and goes, and children end with their parent."""
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 @pytest.fixture

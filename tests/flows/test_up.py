@@ -1,6 +1,5 @@
 """One whole round: a server, a deployment, a watched run, a kill in mid-run, and the end of it all."""
 
-import contextlib
 import json
 import signal
 import sqlite3
@@ -11,6 +10,7 @@ import urllib.request
 
 import psutil
 import pytest
+from processes import kill
 
 from pipeline.build.verify import verify
 from storage.store import FeatureStore
@@ -90,9 +90,7 @@ def test_after_kill_9_of_the_run_only_missing_shards_are_done(up, six_clips):
         runs = worker.children()
         family = [child for process in runs for child in (process, *process.children(recursive=True))]
         assert runs
-        for process in runs:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        kill(runs)
         watching.communicate(timeout=90)
         assert watching.returncode == 1
     assert not psutil.wait_procs(family, timeout=10)[1], "decode processes outlive the run"
