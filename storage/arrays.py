@@ -16,9 +16,11 @@ from storage.decoded import DecodedSpec
 from storage.errors import InvalidInput
 from storage.files import Root
 from storage.schema import FeatureSpec, Provenance, Status
-from storage.seal import Seal
+from storage.seal import SEAL, Seal
 
 CLIP_COLUMNS = ("id", "source", "start_seconds", "end_seconds", "split", "labels")
+GROUPS = ("features", "decoded")
+"""In which arrays are made later, by several processes."""
 _WRITE_ALL: ArrayConfigParams = {"write_empty_chunks": True}
 
 
@@ -44,7 +46,13 @@ def codecs(name: str = "zstd", *, itemsize: int = 1) -> list[Any]:
 
 
 def create_root(root: Root, info: Mapping[str, Any]) -> None:
-    """Seal the clip table, and put the root's attributes: from now on there is a store."""
+    """Make the groups that arrays share, seal the clip table, and put the root's attributes: now there is a store.
+
+    The groups are made here, under the lock of creation: processes that make arrays in them at the same time could not
+    tell what a killed one has left from what another is writing.
+    """
+    _sweep(root, "zarr.json", f"ledger/{SEAL}", *(f"{group}/zarr.json" for group in GROUPS))
+    _zarr_store_with(root, *GROUPS)
     body = group_bytes(info)
     keys = [key for key, _ in root.walk("clips")]
     Seal.of(root, keys, {"zarr.json": body}).put(root, "ledger")
@@ -99,6 +107,7 @@ def create_feature(
     chunk a shard. Floats that were never written are NaN, statuses ``PENDING``.
     """
     base = f"features/{spec.name}"
+    _sweep(root, f"{base}/zarr.json", f"ledger/{spec.name}/{SEAL}")
     zarr_store = _zarr_store_with(root, "features", base)
     shape = (clips, spec.steps, spec.dim)
     shards = (shard_size, *shape[1:])
@@ -116,6 +125,7 @@ def create_feature(
 
 def create_decoded(root: Root, spec: DecodedSpec, *, clips: int, shard_size: int) -> None:
     """Make the empty arrays of a kept intermediate: one file a clip, companions one file a shard."""
+    _sweep(root, f"ledger/{spec.ledger_name}/{SEAL}")
     zarr_store = _zarr_store_with(root, "decoded")
     paths = [f"decoded/{spec.name}", *(f"decoded/{spec.name}_{key}" for key in spec.companions)]
     for path, (shape, dtype) in zip(paths[1:], spec.companions.values(), strict=True):
@@ -123,6 +133,12 @@ def create_decoded(root: Root, spec: DecodedSpec, *, clips: int, shard_size: int
     attributes = {"avvp": {"spec": spec.to_json()}}
     _create(zarr_store, paths[0], (clips, *spec.shape), (1, *spec.shape), spec.dtype, fill=0, attributes=attributes)
     Seal.of(root, [f"{path}/zarr.json" for path in paths]).put(root, f"ledger/{spec.ledger_name}")
+
+
+def _sweep(root: Root, *keys: str) -> None:
+    """What killed creations left beside files; the caller holds the lock under which they are put."""
+    for key in keys:
+        root.sweep(key)
 
 
 def _zarr_store_with(root: Root, *groups: str) -> Any:

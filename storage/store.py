@@ -17,7 +17,7 @@ import numpy as np
 import zarr
 from numpy.typing import ArrayLike, NDArray
 
-from storage.arrays import CLIP_COLUMNS, clips_of, create_clip_arrays, create_root
+from storage.arrays import CLIP_COLUMNS, GROUPS, clips_of, create_clip_arrays, create_root
 from storage.catalog import Catalog
 from storage.clips import ClipTable
 from storage.compare import StoreInfo, read_info, table_difference
@@ -91,7 +91,7 @@ class FeatureStore(Catalog):
         with root.lock("create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
             if read_info(root) is not None:
                 return cls.open_or_create(url, table, clip_seconds=clip_seconds, shard_size=shard_size)
-            if strangers := [name for name in root.names("") if not _LEFT_BY_CREATION.fullmatch(name)]:
+            if strangers := [name for name in root.names("") if not _left_by_creation(root, name)]:
                 raise InvalidInput(f"{root.url}: is not a feature store and holds {strangers[0]!r}. Give a new path")
             info = StoreInfo(SCHEMA_VERSION, table.dataset, len(table), table.hash, clip_seconds, shard_size)
             create_clip_arrays(root, table)
@@ -280,6 +280,15 @@ class FeatureStore(Catalog):
         from storage.upkeep import ensure_decoded
 
         ensure_decoded(self, spec)
+
+
+def _left_by_creation(root: Root, name: str) -> bool:
+    """Whether a killed creation may have left this in the store's folder; of a group, that is its metadata alone."""
+    if name in GROUPS:
+        return root.size(name) is None and all(
+            re.fullmatch(r"zarr\.json(\..*\.partial)?", entry) for entry in root.names(name)
+        )
+    return _LEFT_BY_CREATION.fullmatch(name) is not None
 
 
 def _reopened(url: str, read_only: bool) -> FeatureStore:

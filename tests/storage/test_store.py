@@ -272,6 +272,37 @@ def test_leftovers_of_killed_writes_are_swept_and_those_of_other_shards_are_not(
     assert all(path.exists() for path in theirs)
 
 
+def test_leftovers_of_a_killed_creation_are_swept(tmp_path, table):
+    left = ["zarr.json", "ledger/seal.json", "features/zarr.json", "decoded/zarr.json"]
+    later = ["features/net/zarr.json", "ledger/net/seal.json", "ledger/decoded.frames/seal.json"]
+    for key in left:
+        path = tmp_path / "s.zarr" / f"{key}.ab.partial"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    store = FeatureStore.create(tmp_path / "s.zarr", table, shard_size=2)
+    spec = DecodedSpec("frames", (2, 3, 3, 3), "uint8")
+    assert f"ledger/{spec.ledger_name}/seal.json" in later
+    for key in later:
+        path = tmp_path / "s.zarr" / f"{key}.cd.partial"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    store.ensure_feature(SPEC, ORIGIN)
+    store.ensure_decoded(spec)
+    assert not list((tmp_path / "s.zarr").rglob("*.partial"))
+
+
+@pytest.mark.parametrize("group", ["features", "decoded"])
+def test_a_folder_with_features_of_somebody_else_is_no_place_for_a_store(tmp_path, table, group):
+    (tmp_path / "s" / group).mkdir(parents=True)
+    (tmp_path / "s" / group / "mine.npy").write_bytes(b"x")
+    (tmp_path / "file").mkdir()
+    (tmp_path / "file" / group).write_bytes(b"x")
+    for folder in ("s", "file"):
+        with pytest.raises(InvalidInput, match=f"is not a feature store and holds '{group}'"):
+            FeatureStore.create(tmp_path / folder, table)
+        assert not (tmp_path / folder / "zarr.json").exists()
+
+
 def test_leftovers_of_kept_intermediates_are_swept_clip_by_clip(tmp_path, table):
     store = FeatureStore.create(tmp_path / "s.zarr", table, shard_size=2)
     spec = DecodedSpec("frames", (2, 3, 3, 3), "uint8")
