@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Hashable, Iterable, Iterator
@@ -133,7 +134,8 @@ class LocalRoot(Root):
     @override
     def size(self, key: str) -> int | None:
         try:
-            return (self.path / key).stat().st_size
+            facts = (self.path / key).stat()
+            return None if stat.S_ISDIR(facts.st_mode) else facts.st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
 
