@@ -98,7 +98,8 @@ class Tile(Emitter):
         walks = [address for address in (soon.table, soon.ahead) if address is not None]
         with self.loop(groups, [rows, *panels, *walks, *sums]) as carried:
             moved, walks = carried[1 : 1 + count], carried[1 + count : -len(sums)]
-            carried[-len(sums) :] = self._group(carried[0], moved, carried[-len(sums) :], across)
+            some = self._group if across is None else self._step_by_step
+            carried[-len(sums) :] = some(carried[0], moved, carried[-len(sums) :], across)
             carried[0] = self.forward(carried[0], DEPTH * self._rows * 4)
             carried[1 : 1 + count] = [self.forward(panel, DEPTH * self._vectors * LANES * 4) for panel in moved]
             if soon.table is not None:
@@ -108,10 +109,22 @@ class Tile(Emitter):
             carried[1 + count : -len(sums)] = walks
         return carried[-len(sums) :]
 
-    def _group(self, row_at: Any, panels: list[Any], sums: list[Any], across_of: Across | None) -> list[Any]:
-        """``DEPTH`` numbers of each row times their columns, added to the sums."""
+    def _step_by_step(self, row_at: Any, panels: list[Any], sums: list[Any], across_of: Across | None) -> list[Any]:
+        """As :meth:`_group`, in a loop: at once, columns that are yet to be made take the registers of sums."""
+        count = len(panels)
+        with self.loop(self.opaque(DEPTH), [row_at, *panels, *sums]) as carried:
+            moved = carried[1 : 1 + count]
+            carried[-len(sums) :] = self._group(carried[0], moved, carried[-len(sums) :], across_of, deeps=1)
+            carried[0] = self.forward(carried[0], 4)
+            carried[1 : 1 + count] = [self.forward(panel, self._vectors * LANES * 4) for panel in moved]
+        return carried[-len(sums) :]
+
+    def _group(
+        self, row_at: Any, panels: list[Any], sums: list[Any], across_of: Across | None, *, deeps: int = DEPTH
+    ) -> list[Any]:
+        """``DEPTH`` numbers of each row, or the first of them, times their columns, added to the sums."""
         sums, name = list(sums), f"llvm.fma.v{LANES}f32"
-        for deep in range(DEPTH):
+        for deep in range(deeps):
             numbers = [(deep * self._vectors + at) * LANES for at in range(self._vectors)]
             if across_of is None:
                 across = [self.load(panels[0], number, self._kind) for number in numbers]
@@ -149,13 +162,13 @@ class Tile(Emitter):
             for row in range(_LINES)
         )
         kind = ir.FunctionType(ir.LiteralStructType([WORD, WORD]), [WORD, WORD, WORD])
-        code = ir.InlineAsm(kind, f"{asked}addq $4, $0", "=&r,=&r,0,r,r", side_effect=False)
+        code = ir.InlineAsm(kind, f"{asked}addq $4, $0", "=&r,=&r,0,r,r,~{flags}", side_effect=False)
         return self.builder.extract_value(self.builder.call(code, [table, soon.offset, soon.step]), 0)
 
     def _ask_for(self, address: Any) -> Any:
         """Ask for some memory that is read in turn. Returns what comes after it."""
         asked = "".join(f"prefetcht1 {byte}($0)\n" for byte in range(0, AHEAD_BYTES, _CACHE_LINE))
-        code = ir.InlineAsm(ir.FunctionType(WORD, [WORD]), f"{asked}addq $${AHEAD_BYTES}, $0", "=r,0")
+        code = ir.InlineAsm(ir.FunctionType(WORD, [WORD]), f"{asked}addq $${AHEAD_BYTES}, $0", "=r,0,~{flags}")
         return self.builder.call(code, [address])
 
     def fetch(self, lines: list[Any]) -> None:

@@ -35,7 +35,7 @@ COMBINED = 4
 """Of columns: T2, T3, T4, T1. The first tile makes them, and those after it read them."""
 KEPT_BYTES = HIGH * 2 * LANES * 4
 """Of a tile of sums that waits for its turn; there are :data:`KEPT`."""
-KEPT = 2
+KEPT = 3
 
 
 class _PairTile(Tile):
@@ -61,7 +61,7 @@ class _PairTile(Tile):
         a11, a12, s2, s3, a22, s1, s4 = self._in_turn(rows, apart, OPERANDS)
         t2, t3, t4, t1 = self._in_turn(combined, half, COMBINED)
         (b11, b21), (b12, b22) = self._in_turn(left, half, 2), self._in_turn(right, half, 2)
-        first, second = kept, self.forward(kept, KEPT_BYTES)
+        first, second, third = (self.forward(kept, KEPT_BYTES * at) for at in range(KEPT))
         upper, lower = lines, self.forward(lines, 8 * HIGH)
 
         parts = iter(self._in_turn(ahead, builder.mul(groups, ir.Constant(WORD, AHEAD_BYTES)), OPERANDS))
@@ -91,8 +91,10 @@ class _PairTile(Tile):
         sums = times(a22, t4, sums, how=sub, of=[b21, t2], to=(lower, beyond))
         self._end(sums, bias_left, lower, across, add, least)
         sums = times(s1, t1, self.zeros(), how=lambda b11, b12: sub(b12, b11), of=[b11, b12], to=(upper, beyond))
+        self._keep(sums, third)  # left in registers, LLVM would spill others in the loop before
         self._end(self._plus(sums, second), bias_right, lower, beyond, add, least)
-        self._end(times(s4, b22, self._plus(sums, first)), bias_right, upper, beyond, add, least)
+        sums = self._plus(self._kept(third), first)
+        self._end(times(s4, b22, sums), bias_right, upper, beyond, add, least)
 
     def _in_turn(self, address: Any, apart: Any, count: int) -> list[Any]:
         return [self.builder.add(address, self.builder.mul(apart, ir.Constant(WORD, at))) for at in range(count)]

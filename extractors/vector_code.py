@@ -37,6 +37,7 @@ class Emitter:
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
+        self._align_stack()
 
     def load(self, address: Any, number: int, kind: Any) -> Any:
         """What lies ``number`` floats after an address."""
@@ -100,6 +101,23 @@ class Emitter:
     def bounded(self, value: Any, floor: Any) -> Any:
         """The greater of both; NaN stays NaN."""
         return self.builder.select(self.builder.fcmp_ordered("<", value, floor), floor, value)
+
+    def memory(self, vectors: int) -> Any:
+        """The address of memory of the function's own."""
+        with self.builder.goto_entry_block():
+            place = self.builder.alloca(ir.ArrayType(vector(LANES), vectors))
+        place.align = 64
+        return self.builder.ptrtoint(place, WORD)
+
+    def opaque(self, number: int) -> Any:
+        """A number that LLVM does not know, and so does not unroll a loop for."""
+        kind = ir.FunctionType(WORD, [WORD])
+        return self.builder.call(ir.InlineAsm(kind, "", "=r,0"), [ir.Constant(WORD, number)])
+
+    def _align_stack(self) -> None:
+        """Let vectors that find no register lie in one cache line each: LLVM does not by itself see to it."""
+        kind = ir.FunctionType(ir.VoidType(), [WORD])
+        self.builder.call(ir.InlineAsm(kind, "", "r", side_effect=True), [self.memory(1)])
 
     def _place(self, address: Any, number: int, kind: Any) -> Any:
         return self.builder.inttoptr(self.forward(address, 4 * number), ir.PointerType(kind))
