@@ -87,8 +87,9 @@ PackedConv = PackedConv2d | ProductConv2d | WinogradConv2d
 
 def packed_conv(conv: nn.Conv2d, input_shape: list[int]) -> PackedConv:
     """The quickest form of a convolution whose batch norm is folded in; called with ``then``."""
-    if winograd.suits(conv, input_shape):
-        return WinogradConv2d(conv)
+    scheme = winograd.best_scheme(input_shape)
+    if scheme is not None and winograd.suits(conv, input_shape):
+        return WinogradConv2d(conv, scheme)
     if _is_product(conv) and packed_product.suits(
         inputs=conv.in_channels, outputs=conv.out_channels, rows=_places(conv, input_shape)
     ):

@@ -10,7 +10,6 @@ picture. A row's bits depend neither on other pictures nor on the number of thre
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from torch import nn
 from torch.nn.functional import linear, silu
 
 from extractors.network_parts import parts_of
+from extractors.scratch_memory import scratch_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +32,6 @@ _AFTER: dict[str, Callable[[Tensor], Tensor]] = {
 _LEAST_INPUTS = 64
 LEAST_ROWS = 64
 """With fewer, laying out rows and calling compiled code take as long as the products."""
-
-_of_thread = threading.local()
 
 
 def suits(*, inputs: int, outputs: int, rows: int) -> bool:
@@ -91,30 +89,35 @@ class PackedMatrix:
         unit: int = 1,
         bias: Tensor | None = None,
         onto: Tensor | None = None,
+        into: Tensor | None = None,
         relu: bool = False,
     ) -> Tensor:
         """``x @ weight.T``.
 
         Args:
-            x: ``[..., inputs]``, float32 on the CPU; ``[products, rows, inputs]`` where there are several.
+            x: ``[..., inputs]``, float32 on the CPU; ``[rows, products, inputs]`` where there are several products.
             unit: rows in turn that belong together, as those of a picture: what is not finite may spread over them.
             bias: ``[outputs]``, added.
             onto: ``[..., outputs]``, contiguous, apart from ``x``; the result is added to it in place.
+            into: as ``onto``; the result takes the place of what is there.
             relu: whether negative sums become 0.
 
         Returns:
-            ``[..., outputs]``; ``onto`` itself if it was given.
+            ``[..., outputs]``; ``onto`` or ``into`` itself if one was given.
 
         Raises:
-            TypeError: If a tensor is not float32 on the CPU, or ``onto`` or ``bias`` are not contiguous.
-            ValueError: If sizes do not fit, or ``onto`` is not apart from ``x``.
+            TypeError: If a tensor is not float32 on the CPU, or ``onto``, ``into`` or ``bias`` are not contiguous.
+            ValueError: If sizes do not fit, ``onto`` or ``into`` are not apart from ``x``, or both are given.
         """
         from extractors import openmp
 
         x = x.contiguous()
-        out = x.new_empty(*x.shape[:-1], self.outputs) if onto is None else onto
+        if onto is not None and into is not None:
+            raise ValueError("onto and into: expected one of them, got both")
+        there = onto if into is None else into
+        out = x.new_empty(*x.shape[:-1], self.outputs) if there is None else there
         self._check(x, out, bias)
-        if onto is not None and _share_memory(x, onto):
+        if there is not None and _share_memory(x, there):
             raise ValueError("onto shares memory with x, which is still read while it is written; give a copy")
         if not x.numel():
             return out
@@ -145,13 +148,13 @@ class PackedMatrix:
             raise ValueError(f"x: {rows} rows, expected whole units of {unit}")
         threads = torch.get_num_threads()
         if strassen_kernels.suits(unit=unit, inputs=self.inputs, outputs=self.outputs):
-            memory = _scratch(threads * strassen_kernels.scratch_bytes(self.outputs))
+            memory = scratch_memory("product", threads * strassen_kernels.scratch_bytes(self.outputs))
             return strassen_kernels.multiply_pairs_part, [unit], memory
-        return product_kernels.multiply_part, [], _scratch(threads * product_kernels.SCRATCH_BYTES)
+        return product_kernels.multiply_part, [], scratch_memory("product", threads * product_kernels.SCRATCH_BYTES)
 
     def _check(self, x: Tensor, out: Tensor, bias: Tensor | None) -> None:
         """Compiled code is given bare addresses: whatever does not fit must end here."""
-        if x.shape[-1] != self.inputs or (self.products > 1 and (x.ndim != 3 or len(x) != self.products)):
+        if x.shape[-1] != self.inputs or (self.products > 1 and (x.ndim != 3 or x.shape[1] != self.products)):
             raise ValueError(f"x: {list(x.shape)}, expected [..., {self.inputs}] for {self.products} products")
         if out.shape != (*x.shape[:-1], self.outputs) or (bias is not None and bias.shape != (self.outputs,)):
             given = None if bias is None else list(bias.shape)
@@ -242,11 +245,3 @@ def _as_columns(weights: Tensor) -> Tensor:
     whole = outputs // (2 * LANES) * 2 * LANES
     panels = weights[:, :whole].reshape(products, -1, 2 * LANES, inputs).transpose(2, 3).flatten(1)
     return torch.cat([panels, weights[:, whole:].transpose(1, 2).flatten(1)], dim=1)
-
-
-def _scratch(size: int) -> Tensor:
-    """This Python thread's own memory for its products."""
-    held: Tensor | None = getattr(_of_thread, "scratch", None)
-    if held is None or len(held) < size:
-        held = _of_thread.scratch = torch.empty(size, dtype=torch.uint8, device="cpu")
-    return held

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numba.np.numpy_support import carray
 
-from extractors.openmp import FAST, FIRST_WORD, floats_at, share
+from extractors.openmp import FAST, FIRST_WORD, floats_at, share, team
 from extractors.product_microkernel import (
     DEPTH,
     HEIGHTS,
@@ -32,6 +32,7 @@ SCRATCH_BYTES = ROWS_BYTES + TILE_BYTES
 WORDS = FIRST_WORD + 11
 """Numbers that a thread is given, see :func:`multiply_part`."""
 
+_LEAST_OWN = 2
 _LOW, _MIDDLE, _HIGH = HEIGHTS
 _WIDE, _NARROW = 2 * LANES, LANES
 _ZERO, _NONE = np.float32(0), np.float32(-np.inf)
@@ -114,6 +115,7 @@ def _multiply_rows(
     weight: int,
     bias: int,
     out: int,
+    products: int,
     inputs: int,
     outputs: int,
     first: int,
@@ -123,15 +125,15 @@ def _multiply_rows(
     add: bool,
     relu: bool,
 ) -> None:
-    """Rows ``first`` to ``last`` of a product."""
-    spare, stride = scratch + ROWS_BYTES, 4 * outputs
+    """Rows ``first`` to ``last`` of a product, which lie between those of others."""
+    spare, stride = scratch + ROWS_BYTES, 4 * products * outputs
     at_once = ROWS_BYTES // (4 * min(inputs, MOST_INPUTS)) // _HIGH * _HIGH
     for top in range(first, last, at_once):
         bottom = min(top + at_once, last)
         for start in range(0, inputs, MOST_INPUTS):
             stop = min(start + MOST_INPUTS, inputs)
             count, begin = stop - start, start == 0
-            _group_rows(x, inputs, top, bottom, start, stop, scratch)
+            _group_rows(x, products * inputs, top, bottom, start, stop, scratch)
             least = _ZERO if relu and stop == inputs else _NONE
             onto = 1 if add or not begin else 0
             for column in range(0, outputs, _WIDE):
@@ -141,7 +143,7 @@ def _multiply_rows(
                 for row in range(top, bottom, _HIGH):
                     there = min(bottom - row, _HIGH)
                     rows = scratch + 4 * (row - top) * count
-                    target = out + 4 * (row * outputs + column)
+                    target = out + stride * row + 4 * column
                     if there == _height(there):
                         _multiply_tile(
                             rows, columns, there, width == _WIDE, count // DEPTH, added, target, stride, onto, least
@@ -154,22 +156,45 @@ def _multiply_rows(
 
 
 @njit(**FAST)
-def next_product(at: int, last: int, tiles: int, high: int, rows: int) -> Any:
+def share_of_products(work: Any, products: int, tiles: int) -> Any:
+    """What a thread does of some products: the same tiles of each where every thread gets as many of them.
+
+    What it reads it has then often written itself, and it need not come from another core's cache.
+
+    Args:
+        work: as :func:`extractors.openmp.share` has it.
+        products: how many.
+        tiles: of a product.
+
+    Returns:
+        The number of the thread, the first tile and the end of its tiles, and how many of a product are its own.
+    """
+    thread, threads = team(work)
+    if tiles % threads == 0 and tiles >= _LEAST_OWN * threads:
+        return thread, tiles // threads * thread, products * tiles, tiles // threads
+    _, first, last = share(work, products * tiles)
+    return thread, first, last, tiles
+
+
+@njit(**FAST)
+def next_product(at: int, last: int, tiles: int, own: int, high: int, rows: int) -> Any:
     """What a thread does next, at a tile of some products.
 
     Args:
         at: the tile.
         last: the end of the thread's tiles.
         tiles: of a product.
+        own: tiles of a product that are the thread's.
         high: rows of a tile, or pairs of them.
         rows: of a product, or pairs.
 
     Returns:
-        The product, the first and the end of its rows, and the tile after them.
+        The product, the first and the end of its rows, and the tile to go on with.
     """
     product = at // tiles
-    stop = min(last, (product + 1) * tiles)
-    return product, (at - product * tiles) * high, min((stop - product * tiles) * high, rows), stop
+    stop = min(last, (product + 1) * tiles, at + own)
+    after = stop if own == tiles else at + tiles
+    return product, (at - product * tiles) * high, min((stop - product * tiles) * high, rows), after
 
 
 def multiply_part(address: Any) -> None:
@@ -183,14 +208,15 @@ def multiply_part(address: Any) -> None:
     x, weight, bias, out, scratch = work[2], work[3], work[4], work[5], work[6]
     products, rows, inputs, outputs = work[7], work[8], work[9], work[10]
     tiles, zeros = (rows + _HIGH - 1) // _HIGH, np.zeros(_WIDE, np.float32)
-    thread, at, last = share(work, products * tiles)
+    thread, at, last, own = share_of_products(work, products, tiles)
     while at < last:
-        product, first, end, at = next_product(at, last, tiles, _HIGH, rows)
+        product, first, end, at = next_product(at, last, tiles, own, _HIGH, rows)
         _multiply_rows(
-            x + 4 * product * rows * inputs,
+            x + 4 * product * inputs,
             weight + 4 * product * inputs * outputs,
             bias,
-            out + 4 * product * rows * outputs,
+            out + 4 * product * outputs,
+            products,
             inputs,
             outputs,
             first,

@@ -22,7 +22,7 @@ class R2Plus1D18(SecondNetwork):
     """
 
     describes: ClassVar[str] = "R(2+1)D-18 (Kinetics-400) pooled features of each second, 8 frames at 8 FPS"
-    cpu_batch: ClassVar[int] = 4
+    cpu_batch: ClassVar[int] = 7
     gpu_batch: ClassVar[int] = 64
     dim = 512
     normalisation: tuple[Triple, Triple] = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))

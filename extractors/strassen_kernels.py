@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 from numba.np.numpy_support import carray
 
-from extractors.openmp import FAST, FIRST_WORD, share
-from extractors.product_kernels import next_product
+from extractors.openmp import FAST, FIRST_WORD
+from extractors.product_kernels import next_product, share_of_products
 from extractors.product_microkernel import AHEAD_BYTES, DEPTH
 from extractors.strassen_microkernel import (
     COMBINED,
@@ -23,18 +23,18 @@ from extractors.strassen_microkernel import (
 )
 from extractors.vector_code import LANES
 
-MOST_INPUTS = 512
+MOST_INPUTS = 1024
 """Inputs that are multiplied before their sums are added to the result."""
-_TILES = 14
+_TILES = 28
 """Of pairs that a thread holds at once. More than its second cache holds, but the first, which makes the columns'
 combinations, takes half as long again."""
-_LEAST_UNIT, _LEAST_SIDE = 8, 128
+_LEAST_UNIT, _LEAST_SIDE = 4, 128
 _ROWS_AHEAD = 2
 """How far ahead of those that are laid out rows are asked for."""
 _BEYOND = 2 * HIGH + MOST_INPUTS // 2 // DEPTH
 """Lines that may be asked for past the last."""
 _WIDE = 2 * LANES
-_ROWS_BYTES = OPERANDS * _TILES * HIGH * MOST_INPUTS // 2 * 4
+_ROWS_BYTES = OPERANDS * 7 * HIGH * MOST_INPUTS // 2 * 4
 _COLUMNS_BYTES = COMBINED * _WIDE * MOST_INPUTS // 2 * 4
 _OWN_BYTES = _ROWS_BYTES + _COLUMNS_BYTES + KEPT * KEPT_BYTES
 WORDS = FIRST_WORD + 12
@@ -70,17 +70,17 @@ def _pair(number: int, unit: int) -> Any:
 
 @njit(**FAST)
 def _pair_tiles(
-    x: int, inputs: int, unit: int, first: int, last: int, start: int, count: int, nothing: int, target: int
+    x: int, stride: int, unit: int, first: int, last: int, start: int, count: int, nothing: int, target: int
 ) -> None:
     """Pairs ``first`` to ``last``, numbers from ``start``; the last pair fills its tile."""
     apart, tiles = 4 * HIGH * (count // 2), (last - first + HIGH - 1) // HIGH
     for tile in range(tiles):
         for row in range(HIGH):
             upper, lower = _pair(min(first + tile * HIGH + row, last - 1), unit)
-            over = x + 4 * (upper * inputs + start)
-            under = nothing if lower < 0 else x + 4 * (lower * inputs + start)
+            over = x + stride * upper + 4 * start
+            under = nothing if lower < 0 else x + stride * lower + 4 * start
             place = target + tile * OPERANDS * apart + 4 * DEPTH * row
-            pair_rows(over, under, 2 * count, 4 * inputs * _ROWS_AHEAD, place, apart, count // 2 // DEPTH)
+            pair_rows(over, under, 2 * count, stride * _ROWS_AHEAD, place, apart, count // 2 // DEPTH)
 
 
 @njit(**FAST)
@@ -124,22 +124,23 @@ def _multiply_columns(
 
 @njit(**FAST)
 def _multiply(
-    x: int, weight: int, bias: int, out: int, inputs: int, outputs: int, unit: int, first: int, last: int,
-    scratch: int, add: bool, relu: bool, nothing: int, lines: Any,
+    x: int, weight: int, bias: int, out: int, products: int, inputs: int, outputs: int, unit: int, first: int,
+    last: int, scratch: int, add: bool, relu: bool, nothing: int, lines: Any,
 ) -> None:  # fmt: skip
-    """Pairs ``first`` to ``last`` of a product."""
+    """Pairs ``first`` to ``last`` of a product, whose rows lie between those of others."""
     combined = scratch + _ROWS_BYTES
     kept = combined + _COLUMNS_BYTES
     nowhere = kept + KEPT * KEPT_BYTES
     all_tiles = (last - first + HIGH - 1) // HIGH
-    turns = (all_tiles + _TILES - 1) // _TILES
+    at_once = min(_ROWS_BYTES // (OPERANDS * HIGH * min(inputs, MOST_INPUTS) * 2), _TILES)
+    turns = (all_tiles + at_once - 1) // at_once
     for turn in range(turns):
         begin, end = all_tiles * turn // turns, all_tiles * (turn + 1) // turns
         top, bottom = first + begin * HIGH, min(first + end * HIGH, last)
-        _find_lines(lines, out, 4 * outputs, unit, top, bottom, nowhere)
+        _find_lines(lines, out, 4 * products * outputs, unit, top, bottom, nowhere)
         for start in range(0, inputs, MOST_INPUTS):
             count = min(MOST_INPUTS, inputs - start)
-            _pair_tiles(x, inputs, unit, top, bottom, start, count, nothing, scratch)
+            _pair_tiles(x, 4 * products * inputs, unit, top, bottom, start, count, nothing, scratch)
             _multiply_columns(
                 scratch, 4 * HIGH * (count // 2), end - begin, weight, inputs, start, outputs // 2, count,
                 bias if start == 0 else 0, combined, kept, nothing, lines.ctypes.data,
@@ -158,14 +159,15 @@ def multiply_pairs_part(address: Any) -> None:
     pairs = rows // unit * ((unit + 1) // 2)
     tiles = (pairs + HIGH - 1) // HIGH
     nothing, lines = np.zeros(MOST_INPUTS, np.float32), np.zeros(2 * HIGH * _TILES + _BEYOND, np.int64)
-    thread, at, last = share(work, products * tiles)
+    thread, at, last, own = share_of_products(work, products, tiles)
     while at < last:
-        product, first, end, at = next_product(at, last, tiles, HIGH, pairs)
+        product, first, end, at = next_product(at, last, tiles, own, HIGH, pairs)
         _multiply(
-            x + 4 * product * rows * inputs,
+            x + 4 * product * inputs,
             weight + 4 * product * inputs * outputs,
             bias,
-            out + 4 * product * rows * outputs,
+            out + 4 * product * outputs,
+            products,
             inputs,
             outputs,
             unit,

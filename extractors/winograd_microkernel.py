@@ -10,95 +10,162 @@ from numba import types
 from numba.extending import intrinsic
 
 from extractors.vector_code import LANES, WORD, Emitter, vector
-
-CELLS, PLACES = 36, 16
-"""Of a transformed tile, and of what it becomes in a picture."""
+from extractors.winograd_schemes import LARGE, SMALL, Scheme, vanishing
 
 
 class _Transform(Emitter):
     """One vector of channels of a tile."""
 
+    def __init__(self, builder: Any, scheme: Scheme) -> None:
+        super().__init__(builder)
+        self._scheme = scheme
+
     def inwards(self, d: Sequence[Any]) -> list[Any]:
-        """Six values times the 6 x 6 matrix B^T of F(4, 3)."""
-        even, odd = self._less(d[4], 4, d[2]), self._less(d[3], 4, d[1])
-        near, far = self._minus(d[4], d[2]), self._times(2, self._minus(d[3], d[1]))
-        first = self._plus(self._less(self._times(4, d[0]), 5, d[2]), d[4])
-        last = self._plus(self._less(self._times(4, d[1]), 5, d[3]), d[5])
-        return [
-            first, self._plus(even, odd), self._minus(even, odd), self._plus(near, far), self._minus(near, far), last,
-        ]  # fmt: skip
+        """The values of a tile's column or row at all points: times B^T."""
+        squares, zero = [point**2 for point in self._scheme.pairs], int(self._scheme.zero)
+        all_points = vanishing(squares)
+        values = [self._sum(all_points, d[0::2])] if zero else []
+        for at, point in enumerate(self._scheme.pairs):
+            others = vanishing(squares[:at] + squares[at + 1 :])
+            even, odd = self._sum(others, d[zero:-1:2]), self._sum(others, d[zero + 1 :: 2])
+            values += [self._onto(odd, point, even), self._onto(odd, -point, even)]
+        return [*values, self._sum(all_points, d[zero::2])]
 
     def outwards(self, m: Sequence[Any]) -> list[Any]:
-        """Six values times the 4 x 6 matrix A^T of F(4, 3)."""
-        sum12, less12 = self._plus(m[1], m[2]), self._minus(m[1], m[2])
-        sum34, less34 = self._plus(m[3], m[4]), self._times(2, self._minus(m[3], m[4]))
-        return [
-            self._plus(self._plus(m[0], sum12), sum34),
-            self._plus(less12, less34),
-            self._plus(sum12, self._times(4, sum34)),
-            self._plus(self._plus(less12, self._times(4, less34)), m[5]),
-        ]
+        """Outputs of a column or row of their values at all points: times A^T."""
+        zero, pairs = int(self._scheme.zero), self._scheme.pairs
+        above, below = m[zero:-1:2], m[zero + 1 : -1 : 2]
+        sums = [self.builder.fadd(*both) for both in zip(above, below, strict=True)]
+        differences = [self.builder.fsub(*both) for both in zip(above, below, strict=True)]
+        values = [self._sum([point**at for point in pairs], (sums, differences)[at % 2]) for at in range(len(m) - 2)]
+        if zero:
+            values[0] = self.builder.fadd(values[0], m[0])
+        values[-1] = self.builder.fadd(values[-1], m[-1])
+        return values
 
-    def both_ways(self, cells: Sequence[Any], once: Callable[[Sequence[Any]], list[Any]]) -> list[Any]:
-        """A transform of the columns of 6 x 6 cells, then of the rows of what that gives, row by row."""
-        columns = [once(cells[column::6]) for column in range(6)]
-        return [value for row in zip(*columns, strict=True) for value in once(row)]
+    def columns(self, count: int, once: Callable[[Sequence[Any]], list[Any]], load: Callable[[Any, int], Any]) -> Any:
+        """A transform of the columns of a square of cells, into memory.
 
-    def _plus(self, one: Any, other: Any) -> Any:
-        return self.builder.fadd(one, other)
+        In a loop, so that its values fit the registers.
 
-    def _minus(self, one: Any, other: Any) -> Any:
-        return self.builder.fsub(one, other)
+        Args:
+            count: values of a transformed column.
+            once: transforms a column.
+            load: loads a cell of some column and row.
 
-    def _times(self, factor: float, value: Any) -> Any:
-        return self.builder.fmul(ir.Constant(value.type, [float(factor)] * value.type.count), value)
+        Returns:
+            Where the first transformed value of the first column lies. Columns follow each other.
+        """
+        side = self._scheme.side
+        begun = self.memory(side * count)
+        with self.loop(ir.Constant(WORD, side), [begun, ir.Constant(WORD, 0)]) as carried:
+            for at, value in enumerate(once([load(carried[1], row) for row in range(side)])):
+                self.store(value, carried[0], at * LANES)
+            carried[0] = self.forward(carried[0], 4 * LANES * count)
+            carried[1] = self.forward(carried[1], 1)
+        return begun
 
-    def _less(self, value: Any, factor: float, other: Any) -> Any:
-        return self._minus(value, self._times(factor, other))
+    def rows(
+        self, begun: Any, count: int, once: Callable[[Sequence[Any]], list[Any]], target: Any, ahead: Any,
+        store: Callable[[Any, Any, int], None],
+    ) -> None:  # fmt: skip
+        """A transform of the rows of what :meth:`columns` left.
+
+        Args:
+            begun: where it lies.
+            count: of the rows.
+            once: transforms a row.
+            target: where the first row goes.
+            ahead: bytes from there to where the next one goes.
+            store: keeps a value of a row, given where the row goes and the value's number.
+        """
+        with self.loop(ir.Constant(WORD, count), [begun, target]) as carried:
+            row = [self.load(carried[0], at * count * LANES, vector(LANES)) for at in range(self._scheme.side)]
+            for at, value in enumerate(once(row)):
+                store(value, carried[1], at)
+            carried[0] = self.forward(carried[0], 4 * LANES)
+            carried[1] = self.builder.add(carried[1], ahead)
+
+    def _sum(self, factors: Sequence[float], values: Sequence[Any]) -> Any:
+        """Of as many values as there are factors, each times its own; those with a factor of 1 come first."""
+        terms = sorted(zip(factors, values, strict=False), key=lambda term: term[0] != 1)
+        factor, total = terms[0]
+        if factor != 1:
+            total = self.builder.fmul(self._constant(factor), total)
+        for factor, value in terms[1:]:
+            total = self.builder.fadd(total, value) if factor == 1 else self._onto(total, factor, value)
+        return total
+
+    def _onto(self, total: Any, factor: float, value: Any) -> Any:
+        """``total + factor * value``, rounded once."""
+        return self.call(f"llvm.fma.v{LANES}f32", total.type, self._constant(factor), value, total)
+
+    def _constant(self, factor: float) -> Any:
+        return ir.Constant(vector(LANES), [factor] * LANES)
 
 
-def _tile_in(_: Any, sources: Any, target: Any, apart: Any, vectors: Any) -> Any:
-    """Transform a tile: addresses of its :data:`CELLS` places and its first cell, bytes between cells, vectors."""
+def _tile_in(scheme: Scheme) -> Any:
+    """Transforms a tile, callable from compiled code.
 
-    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        code, kind = _Transform(builder), vector(LANES)
-        table, onto, stride, times = arguments
-        with code.loop(times, [ir.Constant(WORD, 0)]) as carried:
-            begun = [builder.add(code.address(table, cell), carried[0]) for cell in range(CELLS)]
-            done = code.both_ways([code.load(place, 0, kind) for place in begun], code.inwards)
-            place = builder.add(onto, carried[0])
-            for value in done:
-                code.store(value, place, 0)
-                place = builder.add(place, stride)
-            carried[0] = code.forward(carried[0], 4 * LANES)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 4), lower
-
-
-def _tile_out(_: Any, source: Any, apart: Any, bias: Any, least: Any, targets: Any, vectors: Any) -> Any:
-    """Transform a tile back: address of its first cell, bytes between cells, address of the bias, the least value,
-    addresses of its :data:`PLACES`, vectors.
+    Its arguments: addresses of the tile's places in a picture and of its first cell, bytes between cells, vectors.
     """
 
-    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        code, kind = _Transform(builder), vector(LANES)
-        begun, stride, added, lowest, table, times = arguments
-        floor = code.spread(lowest)
-        with code.loop(times, [ir.Constant(WORD, 0)]) as carried:
-            place, cells = builder.add(begun, carried[0]), []
-            for _ in range(CELLS):
-                cells.append(code.load(place, 0, kind))
-                place = builder.add(place, stride)
-            biased = code.load(builder.add(added, carried[0]), 0, kind)
-            for at, value in enumerate(code.both_ways(cells, code.outwards)):
-                result = code.bounded(builder.fadd(value, biased), floor)
-                code.store(result, builder.add(code.address(table, at), carried[0]), 0)
-            carried[0] = code.forward(carried[0], 4 * LANES)
-        return context.get_dummy_value()
+    def typed(_: Any, sources: Any, target: Any, apart: Any, vectors: Any) -> Any:
+        def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            code, kind = _Transform(builder, scheme), vector(LANES)
+            table, onto, stride, times = arguments
+            with code.loop(times, [ir.Constant(WORD, 0)]) as carried:
 
-    return types.void(*[types.int64] * 3, types.float32, *[types.int64] * 2), lower
+                def load(column: Any, row: int) -> Any:
+                    cell = builder.add(table, builder.shl(column, ir.Constant(WORD, 3)))
+                    return code.load(builder.add(code.address(cell, row * scheme.side), carried[0]), 0, kind)
+
+                def store(value: Any, place: Any, at: int) -> None:
+                    code.store(value, builder.add(place, builder.mul(stride, ir.Constant(WORD, at))), 0)
+
+                begun = code.columns(scheme.side, code.inwards, load)
+                a_row = builder.mul(stride, ir.Constant(WORD, scheme.side))
+                code.rows(begun, scheme.side, code.inwards, builder.add(onto, carried[0]), a_row, store)
+                carried[0] = code.forward(carried[0], 4 * LANES)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 4), lower
+
+    return intrinsic(typed)
 
 
-tile_in: Any = intrinsic(_tile_in)
-tile_out: Any = intrinsic(_tile_out)
+def _tile_out(scheme: Scheme) -> Any:
+    """Transforms a tile back, callable from compiled code.
+
+    Its arguments: address of the tile's first cell, bytes between cells, address of the bias, the least value,
+    addresses of the tile's places in a picture, vectors.
+    """
+
+    def typed(_: Any, source: Any, apart: Any, bias: Any, least: Any, targets: Any, vectors: Any) -> Any:
+        def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            code, kind = _Transform(builder, scheme), vector(LANES)
+            source, stride, added, lowest, table, times = arguments
+            floor = code.spread(lowest)
+            with code.loop(times, [ir.Constant(WORD, 0)]) as carried:
+                biased = code.load(builder.add(added, carried[0]), 0, kind)
+
+                def load(column: Any, row: int) -> Any:
+                    cell = builder.add(column, ir.Constant(WORD, row * scheme.side))
+                    return code.load(builder.add(builder.add(source, carried[0]), builder.mul(stride, cell)), 0, kind)
+
+                def store(value: Any, places: Any, at: int) -> None:
+                    place = builder.add(code.address(places, at), carried[0])
+                    code.store(code.bounded(builder.fadd(value, biased), floor), place, 0)
+
+                begun = code.columns(scheme.outputs, code.outwards, load)
+                code.rows(begun, scheme.outputs, code.outwards, table, ir.Constant(WORD, 8 * scheme.outputs), store)
+                carried[0] = code.forward(carried[0], 4 * LANES)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 3, types.float32, *[types.int64] * 2), lower
+
+    return intrinsic(typed)
+
+
+tile_in_small, tile_out_small = _tile_in(SMALL), _tile_out(SMALL)
+tile_in_large, tile_out_large = _tile_in(LARGE), _tile_out(LARGE)

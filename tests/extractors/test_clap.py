@@ -130,7 +130,7 @@ def test_map_equals_laion_clap(features, clip, published_model, published_functi
                 place = 16 * stretch + 8 * half + time
                 expected[32 * half + 8 * stretch + time] = tokens[0][place]
     ours = features["clap_map"].values
-    assert np.abs(ours - expected).max() < 1e-5
+    assert np.abs(ours - expected).max() < 2e-5, "values of up to 4"
     assert np.abs(ours.mean(0) - output["embedding"][0].numpy()).max() < 1e-5
     over_time = output["fine_grained_embedding"][0, ::32].numpy()
     assert np.abs(ours.reshape(2, 32, 768).mean(0) - over_time).max() < 1e-5

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+import extractors.scratch_memory
 from extractors import openmp, packed_product, strassen_kernels
 from extractors.packed_product import PackedLinear, PackedMatrix, PlainLinear, pack_linears, quick_linear, suits
+from extractors.scratch_memory import scratch_memory
 
 pytestmark = pytest.mark.skipif(
     not suits(inputs=64, outputs=64, rows=64), reason="this CPU or torch has not what compiled products need"
@@ -39,9 +41,14 @@ def test_equals_the_product_in_float64(rows, inputs, outputs):
     assert torch.equal(x, before)
 
 
-def test_several_products_at_once():
-    x, weight = numbers(36, 37, 64), numbers(36, 48, 64, seed=1)
-    close(PackedMatrix(weight).times(x), torch.bmm(x.double(), weight.double().transpose(1, 2)), 64)
+@pytest.mark.parametrize("rows", [1, 37, 56, 112])
+def test_several_products_at_once(rows):
+    x, weight = numbers(rows, 36, 64), numbers(36, 48, 64, seed=1)
+    matrix, exact = PackedMatrix(weight), torch.einsum("rpi,poi->rpo", x.double(), weight.double())
+    close(matrix.times(x), exact, 64)
+    into = torch.full((rows, 36, 48), float("nan"))
+    assert matrix.times(x, into=into) is into
+    close(into, exact, 64)
 
 
 def test_a_row_has_the_same_bits_in_any_batch_with_any_threads():
@@ -80,10 +87,9 @@ def test_pairs_equal_the_product_in_float64(units, unit, inputs, outputs):
 
 
 def test_several_products_of_pairs_at_once():
-    x, weight = numbers(36, 48, 128), numbers(36, 128, 128, seed=1)
-    close(
-        PackedMatrix(weight).times(x, unit=16), torch.bmm(x.double(), weight.double().transpose(1, 2)), 128, pairs=True
-    )
+    x, weight = numbers(48, 36, 128), numbers(36, 128, 128, seed=1)
+    exact = torch.einsum("rpi,poi->rpo", x.double(), weight.double())
+    close(PackedMatrix(weight).times(x, unit=16), exact, 128, pairs=True)
 
 
 def test_a_unit_has_the_same_bits_in_any_batch_with_any_threads():
@@ -103,7 +109,7 @@ def test_a_unit_has_the_same_bits_in_any_batch_with_any_threads():
 def test_kernels_in_turn_do_not_read_what_another_left_in_their_memory():
     x, matrix = numbers(20, 49, 128), PackedMatrix(numbers(128, 128, seed=1))
     expected = [matrix.times(x, unit=unit) for unit in (1, 49)]
-    packed_product._scratch(0).fill_(255)
+    scratch_memory("product", 0).fill_(255)
     assert all(torch.equal(matrix.times(x, unit=unit), was) for unit, was in zip((1, 49), expected, strict=True))
 
 
@@ -151,6 +157,8 @@ def test_what_does_not_fit_is_refused_before_compiled_code_sees_it():
         matrix.times(numbers(4, 64), bias=torch.zeros(31))
     with pytest.raises(TypeError, match="contiguous"):
         matrix.times(numbers(4, 64), onto=torch.zeros(32, 4).T)
+    with pytest.raises(ValueError, match="expected one of them"):
+        matrix.times(numbers(4, 64), onto=torch.zeros(4, 32), into=torch.zeros(4, 32))
     with pytest.raises(ValueError, match="for 2 products"):
         PackedMatrix(numbers(2, 32, 64)).times(numbers(4, 64))
     assert matrix.times(numbers(0, 64), bias=bias).shape == (0, 32)
@@ -179,9 +187,9 @@ def test_a_result_onto_what_is_multiplied_is_refused():
 
 
 def test_scratch_memory_lies_on_the_cpu_whatever_the_default_device(monkeypatch):
-    monkeypatch.setattr(packed_product, "_of_thread", threading.local())
+    monkeypatch.setattr(extractors.scratch_memory, "_of_thread", threading.local())
     with torch.device("meta"):
-        assert packed_product._scratch(64).device.type == "cpu"
+        assert scratch_memory("product", 64).device.type == "cpu"
 
 
 @pytest.mark.parametrize("then", ["none", "relu", "silu"])
