@@ -56,7 +56,8 @@ class DecodePool:
 
     Args:
         shape: what every clip is decoded to.
-        workers: processes.
+        workers: processes at most. There is one to begin with, and twice as many whenever the caller has to wait:
+            on a CPU they would take time and memory from networks that need minutes for what one decodes in seconds.
         deadline_seconds: for one clip, worker start apart.
         slabs: clips held at once, decoding, waiting or in the caller's hands; at least ``workers + 1``.
         attempts: how often a clip is tried when its worker dies.
@@ -81,9 +82,9 @@ class DecodePool:
             self._free.put(number)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._lanes = [_Lane(self, deadline_seconds, attempts) for _ in range(workers)]
-        for lane in self._lanes:
-            lane.start()
+        self._workers, self._deadline_seconds, self._attempts = workers, deadline_seconds, attempts
+        self._lanes: list[_Lane] = []
+        self._grow()
         atexit.register(self.close)
 
     @property
@@ -107,7 +108,7 @@ class DecodePool:
         """
         pending: deque[_Job] = deque()
         source = iter(requests)
-        more = True
+        more, given = True, False
         try:
             while more or pending:
                 while more and (slab := self._take_slab(wait_for_one=not pending)) is not None:
@@ -118,8 +119,10 @@ class DecodePool:
                     else:
                         pending.append(self._submit(request, slab))
                 if pending:
+                    if given and not pending[0].report.done() and len(pending) > len(self._lanes):
+                        self._grow()
                     report = _patient_result(pending[0].report)
-                    job = pending.popleft()
+                    job, given = pending.popleft(), True
                     yield self._opened(job, report)
         finally:
             for job in pending:
@@ -144,6 +147,13 @@ class DecodePool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _grow(self) -> None:
+        """Twice as many workers, as far as that is allowed."""
+        for _ in range(min(max(len(self._lanes), 1), self._workers - len(self._lanes))):
+            lane = _Lane(self, self._deadline_seconds, self._attempts)
+            self._lanes.append(lane)
+            lane.start()
 
     def _take_slab(self, *, wait_for_one: bool) -> int | None:
         while True:

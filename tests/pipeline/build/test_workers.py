@@ -156,6 +156,21 @@ def test_leaving_early_gives_every_slab_back(paths):
         next(pool.decode([request(paths[0])]))
 
 
+def test_more_workers_start_only_for_a_caller_that_waits(paths, monkeypatch):
+    jobs = []
+    with DecodePool(SHAPE, workers=3, slabs=9) as pool:
+        submit = pool._submit
+        monkeypatch.setattr(pool, "_submit", lambda *given: jobs.append(submit(*given)) or jobs[-1])
+        for decoded in pool.decode(request(path) for path in paths * 3):
+            assert wait_until(lambda: all(job.report.done() for job in jobs))
+            decoded.release()
+        assert len(pool._lanes) == len(pool.worker_pids) == 1
+        jobs.clear()
+        for decoded in pool.decode(request(path) for path in paths * 30):
+            decoded.release()
+        assert len(pool._lanes) == 3
+
+
 def test_impossible_settings():
     with pytest.raises(ValueError, match="must be > 0"):
         DecodePool(SHAPE, workers=0)
@@ -172,10 +187,14 @@ pool = DecodePool(DecodeShape(2, *views), workers=2)
 def forever():
     while True:
         yield DecodeRequest("x", sys.argv[1], clip_seconds=2, frame_views=views[0], audio_views=views[1])
+told = 0
 for n, decoded in enumerate(pool.decode(forever())):
     decoded.release()
-    if n == 5:
-        print(*pool.worker_pids, flush=True)
+    if told < 2 and n > 5:
+        pids = pool.worker_pids
+        told = len(pids)
+        if told == 2:
+            print(*pids, flush=True)
 """
 
 
