@@ -39,7 +39,7 @@ _ZERO, _NONE = np.float32(0), np.float32(-np.inf)
 
 
 @njit(**FAST)
-def _height(rows: int) -> int:
+def height(rows: int) -> int:
     """The lowest tile that holds so many rows."""
     if rows > _MIDDLE:
         return _HIGH
@@ -47,11 +47,11 @@ def _height(rows: int) -> int:
 
 
 @njit(**FAST)
-def _group_rows(x: int, width: int, first: int, last: int, start: int, stop: int, target: int) -> None:
+def group_rows(x: int, width: int, first: int, last: int, start: int, stop: int, target: int) -> None:
     """Rows ``first`` to ``last``, numbers ``start`` to ``stop``, tile by tile; the last row fills its tile."""
     count = stop - start
     for top in range(first, last, _HIGH):
-        high = _height(last - top)
+        high = height(last - top)
         for row in range(high):
             source = x + 4 * (min(top + row, last - 1) * width + start)
             tile = target + 4 * (top - first) * count
@@ -59,7 +59,7 @@ def _group_rows(x: int, width: int, first: int, last: int, start: int, stop: int
 
 
 @njit(**FAST)
-def _multiply_tile(
+def multiply_tile(
     rows: int,
     columns: int,
     high: int,
@@ -105,7 +105,7 @@ def _multiply_part_of_tile(
     width = _WIDE if wide else _NARROW
     if add != 0:
         _copy_tile(out, stride, spare, 4 * width, there, width)
-    _multiply_tile(rows, columns, _height(there), wide, groups, bias, spare, 4 * width, add, least)
+    multiply_tile(rows, columns, height(there), wide, groups, bias, spare, 4 * width, add, least)
     _copy_tile(spare, 4 * width, out, stride, there, width)
 
 
@@ -133,7 +133,7 @@ def _multiply_rows(
         for start in range(0, inputs, MOST_INPUTS):
             stop = min(start + MOST_INPUTS, inputs)
             count, begin = stop - start, start == 0
-            _group_rows(x, products * inputs, top, bottom, start, stop, scratch)
+            group_rows(x, products * inputs, top, bottom, start, stop, scratch)
             least = _ZERO if relu and stop == inputs else _NONE
             onto = 1 if add or not begin else 0
             for column in range(0, outputs, _WIDE):
@@ -144,8 +144,8 @@ def _multiply_rows(
                     there = min(bottom - row, _HIGH)
                     rows = scratch + 4 * (row - top) * count
                     target = out + stride * row + 4 * column
-                    if there == _height(there):
-                        _multiply_tile(
+                    if there == height(there):
+                        multiply_tile(
                             rows, columns, there, width == _WIDE, count // DEPTH, added, target, stride, onto, least
                         )
                     else:
