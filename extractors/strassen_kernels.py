@@ -26,8 +26,8 @@ from extractors.vector_code import LANES
 MOST_INPUTS = 1024
 """Inputs that are multiplied before their sums are added to the result."""
 _TILES = 28
-"""Of pairs that a thread holds at once. More than its second cache holds, but the first, which makes the columns'
-combinations, takes half as long again."""
+"""Of pairs that a thread holds at once, at most: the first, which makes the columns' combinations, takes an eighth to a
+sixth longer than the others."""
 _LEAST_UNIT, _LEAST_SIDE = 4, 128
 _ROWS_AHEAD = 2
 """How far ahead of those that are laid out rows are asked for."""
@@ -35,6 +35,7 @@ _BEYOND = 2 * HIGH + MOST_INPUTS // 2 // DEPTH
 """Lines that may be asked for past the last."""
 _WIDE = 2 * LANES
 _ROWS_BYTES = OPERANDS * 7 * HIGH * MOST_INPUTS // 2 * 4
+"""Of the pairs that a thread holds. More than its second cache holds; with fewer at once, first tiles took longer."""
 _COLUMNS_BYTES = COMBINED * _WIDE * MOST_INPUTS // 2 * 4
 _OWN_BYTES = _ROWS_BYTES + _COLUMNS_BYTES + KEPT * KEPT_BYTES
 WORDS = FIRST_WORD + 12
