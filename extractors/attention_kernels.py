@@ -36,7 +36,6 @@ def suits(query: Tensor, key: Tensor, value: Tensor, heads: int) -> bool:
     return (
         LANES > 0
         and channels % _WIDE == 0
-        and channels % DEPTH == 0
         and tokens >= _LEAST_TOKENS
         and 8 * _padded(tokens) * channels <= _MOST_BYTES
         and all(part.dtype == torch.float32 and part.device.type == "cpu" for part in (query, key, value))

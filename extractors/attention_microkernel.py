@@ -34,7 +34,7 @@ class _Softmax(Emitter):
 
     def exponentials(self, scores: Any, most: Any, scale: Any, target: Any, step: Any, groups: Any) -> Any:
         """Write e to the scaled distance from the greatest score. Returns their sum."""
-        most, scale = self.everywhere(most), self.everywhere(scale)
+        most, scale = self.spread(most, DEPTH), self.spread(scale, DEPTH)
         with self.loop(groups, [scores, target, self.numbers(0.0)]) as carried:
             distance = self.builder.fsub(self.load(carried[0], 0, _KIND), most)
             power = self.exponential(self.builder.fmul(distance, scale))
@@ -72,20 +72,9 @@ class _Softmax(Emitter):
         power_of_two = builder.add(bits, ir.Constant(integers, [127 << 23] * DEPTH))
         return builder.fmul(series, builder.bitcast(power_of_two, _KIND))
 
-    def times_plus(self, one: Any, other: Any, more: Any) -> Any:
-        """The product and a sum, rounded once."""
-        return self.call(f"llvm.fma.v{DEPTH}f32", _KIND, one, other, more)
-
     def numbers(self, value: float) -> Any:
-        """A constant in every lane."""
-        return ir.Constant(_KIND, [value] * DEPTH)
-
-    def everywhere(self, value: Any) -> Any:
-        """A number in every lane."""
-        result = ir.Constant(_KIND, ir.Undefined)
-        first = self.builder.insert_element(result, value, ir.Constant(FLAG, 0))
-        lanes = ir.Constant(ir.VectorType(FLAG, DEPTH), [0] * DEPTH)
-        return self.builder.shuffle_vector(first, result, lanes)
+        """A constant in every lane of a group."""
+        return self.constant(value, DEPTH)
 
 
 def _softmax_row(_: Any, scores: Any, groups: Any, scale: Any, target: Any, step: Any) -> Any:

@@ -78,7 +78,7 @@ class Tile(Emitter):
 
     def zeros(self) -> list[Any]:
         """Sums to begin with."""
-        return [ir.Constant(self._kind, [0.0] * LANES)] * (self._rows * self._vectors)
+        return [self.constant(0.0)] * (self._rows * self._vectors)
 
     def product(
         self, rows: Any, panels: list[Any], groups: Any, sums: list[Any], *, across: Across | None = None,
@@ -123,7 +123,7 @@ class Tile(Emitter):
         self, row_at: Any, panels: list[Any], sums: list[Any], across_of: Across | None, *, deeps: int = DEPTH
     ) -> list[Any]:
         """``DEPTH`` numbers of each row, or the first of them, times their columns, added to the sums."""
-        sums, name = list(sums), f"llvm.fma.v{LANES}f32"
+        sums = list(sums)
         for deep in range(deeps):
             numbers = [(deep * self._vectors + at) * LANES for at in range(self._vectors)]
             if across_of is None:
@@ -134,7 +134,7 @@ class Tile(Emitter):
                 spread = self.spread(self.load(row_at, row * DEPTH + deep, FLOAT))
                 for at in range(self._vectors):
                     place = row * self._vectors + at
-                    sums[place] = self.call(name, self._kind, spread, across[at], sums[place])
+                    sums[place] = self.times_plus(spread, across[at], sums[place])
         return sums
 
     def finish(self, sums: list[Any], bias: Any, lines: list[Any], add: Any, least: Any) -> None:

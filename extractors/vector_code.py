@@ -90,13 +90,20 @@ class Emitter:
         builder.cbranch(builder.icmp_signed(">", left, ir.Constant(WORD, 0)), body, after)
         builder.position_at_end(after)
 
-    def spread(self, number: Any) -> Any:
+    def spread(self, number: Any, lanes: int = LANES) -> Any:
         """A number in every lane."""
-        kind = vector(LANES)
-        nothing = ir.Constant(kind, ir.Undefined)
+        nothing = ir.Constant(vector(lanes), ir.Undefined)
         alone = self.builder.insert_element(nothing, number, ir.Constant(FLAG, 0))
-        everywhere = ir.Constant(ir.VectorType(FLAG, LANES), [0] * LANES)
+        everywhere = ir.Constant(ir.VectorType(FLAG, lanes), [0] * lanes)
         return self.builder.shuffle_vector(alone, nothing, everywhere)
+
+    def constant(self, number: float, lanes: int = LANES) -> Any:
+        """A number that is known, in every lane."""
+        return ir.Constant(vector(lanes), [number] * lanes)
+
+    def times_plus(self, one: Any, other: Any, more: Any) -> Any:
+        """The product of two vectors and a third, rounded once."""
+        return self.call(f"llvm.fma.v{one.type.count}f32", one.type, one, other, more)
 
     def bounded(self, value: Any, floor: Any) -> Any:
         """The greater of both; NaN stays NaN."""

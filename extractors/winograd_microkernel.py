@@ -91,17 +91,14 @@ class _Transform(Emitter):
         terms = sorted(zip(factors, values, strict=False), key=lambda term: term[0] != 1)
         factor, total = terms[0]
         if factor != 1:
-            total = self.builder.fmul(self._constant(factor), total)
+            total = self.builder.fmul(self.constant(factor), total)
         for factor, value in terms[1:]:
             total = self.builder.fadd(total, value) if factor == 1 else self._onto(total, factor, value)
         return total
 
     def _onto(self, total: Any, factor: float, value: Any) -> Any:
         """``total + factor * value``, rounded once."""
-        return self.call(f"llvm.fma.v{LANES}f32", total.type, self._constant(factor), value, total)
-
-    def _constant(self, factor: float) -> Any:
-        return ir.Constant(vector(LANES), [factor] * LANES)
+        return self.times_plus(self.constant(factor), value, total)
 
 
 def _tile_in(scheme: Scheme) -> Any:
