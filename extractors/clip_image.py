@@ -73,7 +73,7 @@ class ClipImage(FrameNetwork):
 
     default_frames_per_second: ClassVar[int] = 1
     describes: ClassVar[str] = "CLIP image embedding of each frame, projected and L2-normalised"
-    cpu_batch: ClassVar[int] = 8
+    cpu_batch: ClassVar[int] = 6
     gpu_batch: ClassVar[int] = 256
     state_prefix: ClassVar[str] = "visual."
     state_ignore: ClassVar[tuple[str, ...]] = NOT_VISUAL

@@ -10,11 +10,12 @@ B22. Sums stay in vector registers from one product to the next, so that the sch
 
     S1 = A21 + A22   S2 = S1 - A11   S3 = A11 - A21   S4 = A12 - S2
     T1 = B12 - B11   T2 = B22 - T1   T3 = B22 - B12   T4 = B21 - T2
+
+S1 T1 comes first of the products with T: each T is then the difference of two that are there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -23,9 +24,6 @@ from numba.extending import intrinsic
 
 from extractors.product_microkernel import AHEAD_BYTES, DEPTH, HEIGHTS, Soon, Tile
 from extractors.vector_code import LANES, WORD, Emitter, vector
-
-How = Callable[..., Any]
-"""Makes one vector of others."""
 
 HIGH = HEIGHTS[-1]
 """Pairs of a tile."""
@@ -38,7 +36,7 @@ KEPT_BYTES = HIGH * 2 * LANES * 4
 KEPT = 3
 
 
-class _PairTile(Tile):
+class PairTile(Tile):
     """Tiles of four quarters of a result.
 
     Args:
@@ -46,9 +44,9 @@ class _PairTile(Tile):
         combining: whether the panels' combinations are yet to be made, while they are multiplied for the first time.
     """
 
-    def __init__(self, builder: Any, *, combining: bool) -> None:
+    def __init__(self, builder: Any, *, combining: bool, later: Any = None) -> None:
         super().__init__(builder, rows=HIGH, vectors=2)
-        self._combining = combining
+        self._combining, self._later = combining, later
 
     def emit(  # type: ignore[override]
         self, rows: Any, apart: Any, left: Any, right: Any, combined: Any, half: Any, groups: Any, kept: Any,
@@ -57,7 +55,6 @@ class _PairTile(Tile):
     ) -> None:  # fmt: skip
         """See :func:`_multiply_pairs`."""
         builder = self.builder
-        sub = builder.fsub
         a11, a12, s2, s3, a22, s1, s4 = self._in_turn(rows, apart, OPERANDS)
         t2, t3, t4, t1 = self._in_turn(combined, half, COMBINED)
         (b11, b21), (b12, b22) = self._in_turn(left, half, 2), self._in_turn(right, half, 2)
@@ -67,58 +64,58 @@ class _PairTile(Tile):
         parts = iter(self._in_turn(ahead, builder.mul(groups, ir.Constant(WORD, AHEAD_BYTES)), OPERANDS))
 
         def times(
-            rows: Any, panel: Any, sums: list[Any], *, of: list[Any] | None = None, how: How | None = None,
+            rows: Any, panel: Any, sums: list[Any], *, of: tuple[Any, Any] | None = None,
             to: tuple[Any, Any] = (None, None),
         ) -> list[Any]:  # fmt: skip
-            """Seven times in all; ``to`` is where the result of the next goes, ``how`` makes the panel of others."""
-            if how is None or not self._combining:
-                return self.product(rows, [panel], groups, sums, soon=Soon(*to, step, next(parts)))
+            """Seven times in all: ``to`` where the next result goes, with a panel that is the difference ``of`` two."""
+            if of is None or not self._combining:
+                return self.product(rows, [panel], groups, sums, soon=Soon(*to, step, next(parts), self._later))
             return self.product(
-                rows, [panel, *(of or [])], groups, sums, soon=Soon(*to, step),
-                across=lambda panels, number: self._made(panels, number, how),
-            )  # fmt: skip
+                rows, [panel, *of], groups, sums, soon=Soon(*to, step, None, self._later), across=self._made
+            )
 
         sums = times(a11, b11, self.zeros(), to=(upper, across))
-        self._keep(sums, first)
-        self._end(times(a12, b21, sums), bias_left, upper, across, add, least)
-        sums = times(
-            s2, t2, self._kept(first), how=lambda b11, b12, b22: sub(b22, sub(b12, b11)), of=[b11, b12, b22],
-            to=(lower, across),
-        )  # fmt: skip
-        self._keep(sums, first)
-        sums = times(s3, t3, sums, how=lambda b12, b22: sub(b22, b12), of=[b12, b22])
-        self._keep(sums, second)
-        sums = times(a22, t4, sums, how=sub, of=[b21, t2], to=(lower, beyond))
-        self._end(sums, bias_left, lower, across, add, least)
-        sums = times(s1, t1, self.zeros(), how=lambda b11, b12: sub(b12, b11), of=[b11, b12], to=(upper, beyond))
-        self._keep(sums, third)  # left in registers, LLVM would spill others in the loop before
-        self._end(self._plus(sums, second), bias_right, lower, beyond, add, least)
-        sums = self._plus(self._kept(third), first)
-        self._end(times(s4, b22, sums), bias_right, upper, beyond, add, least)
+        self.keep(sums, first)
+        self.end(times(a12, b21, sums), bias_left, upper, across, add, least)
+        sums = times(s1, t1, self.zeros(), of=(b12, b11))
+        self.keep(sums, third)
+        sums = times(s2, t2, self.kept(first), of=(b22, t1), to=(lower, across))
+        self.keep(sums, first)
+        sums = times(s3, t3, sums, of=(b22, b12), to=(lower, beyond))
+        self.keep(sums, second)
+        sums = times(a22, t4, sums, of=(b21, t2), to=(upper, beyond))
+        self.end(sums, bias_left, lower, across, add, least)
+        sums = self.plus(self.kept(third), second)
+        self.end(sums, bias_right, lower, beyond, add, least)
+        sums = self.plus(self.kept(third), first)
+        self.end(times(s4, b22, sums), bias_right, upper, beyond, add, least)
 
     def _in_turn(self, address: Any, apart: Any, count: int) -> list[Any]:
         return [self.builder.add(address, self.builder.mul(apart, ir.Constant(WORD, at))) for at in range(count)]
 
-    def _made(self, panels: list[Any], number: int, how: How) -> Any:
-        """A vector of columns of those that it is made of, kept for the next tiles."""
-        value = how(*(self.load(panel, number, vector(LANES)) for panel in panels[1:]))
+    def _made(self, panels: list[Any], number: int) -> Any:
+        """A vector of columns, the difference of two, kept for the next tiles."""
+        value = self.builder.fsub(*(self.load(panel, number, vector(LANES)) for panel in panels[1:]))
         self.store(value, panels[0], number)
         return value
 
-    def _end(self, sums: list[Any], bias: Any, table: Any, offset: Any, add: Any, least: Any) -> None:
+    def end(self, sums: list[Any], bias: Any, table: Any, offset: Any, add: Any, least: Any) -> None:
         """As ``finish``, for lines of a table."""
         lines = [self.builder.add(self.address(table, row), offset) for row in range(HIGH)]
         self.finish(sums, bias, lines, add, least)
 
-    def _keep(self, sums: list[Any], place: Any) -> None:
+    def keep(self, sums: list[Any], place: Any) -> None:
+        """Put sums where they wait."""
         for at, value in enumerate(sums):
             self.store(value, place, at * LANES)
 
-    def _kept(self, place: Any) -> list[Any]:
+    def kept(self, place: Any) -> list[Any]:
+        """Sums that waited."""
         return [self.load(place, at * LANES, vector(LANES)) for at in range(2 * HIGH)]
 
-    def _plus(self, sums: list[Any], place: Any) -> list[Any]:
-        return [self.builder.fadd(one, other) for one, other in zip(sums, self._kept(place), strict=True)]
+    def plus(self, sums: list[Any], place: Any) -> list[Any]:
+        """Sums, and those that waited."""
+        return [self.builder.fadd(one, other) for one, other in zip(sums, self.kept(place), strict=True)]
 
 
 def _multiply_pairs(*, combining: bool) -> Any:
@@ -137,12 +134,19 @@ def _multiply_pairs(*, combining: bool) -> Any:
         least: Any,
     ) -> Any:  # fmt: skip
         def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _PairTile(builder, combining=combining).emit(*arguments)
+            PairTile(builder, combining=combining).emit(*arguments)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 16, types.float32), lower
 
     return intrinsic(typed)
+
+
+def seven_operands(builder: Any, a11: Any, a12: Any, a21: Any, a22: Any) -> tuple[Any, ...]:
+    """:data:`OPERANDS` of the quarters of rows, in their order."""
+    s1 = builder.fadd(a21, a22)
+    s2 = builder.fsub(s1, a11)
+    return a11, a12, s2, builder.fsub(a11, a21), a22, s1, builder.fsub(a12, s2)
 
 
 def _pair_rows(_: Any, upper: Any, lower: Any, half: Any, ahead: Any, target: Any, apart: Any, groups: Any) -> Any:
@@ -157,14 +161,12 @@ def _pair_rows(_: Any, upper: Any, lower: Any, half: Any, ahead: Any, target: An
         with code.loop(times, [over, under, onto]) as carried:
             a11, a21 = (code.load(place, 0, kind) for place in carried[:2])
             a12, a22 = (code.load(builder.add(place, middle), 0, kind) for place in carried[:2])
-            s1 = builder.fadd(a21, a22)
-            s2 = builder.fsub(s1, a11)
             for place in carried[:2]:
                 soon = builder.add(place, later)
                 code.prefetch(soon)
                 code.prefetch(builder.add(soon, middle))
             place = carried[2]
-            for value in (a11, a12, s2, builder.fsub(a11, a21), a22, s1, builder.fsub(a12, s2)):
+            for value in seven_operands(builder, a11, a12, a21, a22):
                 code.store(value, place, 0)
                 place = builder.add(place, step)
             carried[0], carried[1] = (code.forward(place, 4 * DEPTH) for place in carried[:2])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import extractors.scratch_memory
-from extractors import openmp, packed_product, strassen_kernels
+from extractors import nested_kernels, openmp, packed_product, strassen_kernels
 from extractors.packed_product import PackedLinear, PackedMatrix, PlainLinear, pack_linears, quick_linear, suits
 from extractors.scratch_memory import scratch_memory
 
@@ -20,9 +20,12 @@ def numbers(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def close(ours, exact, inputs, *, pairs=False):
-    """Strassen's scheme subtracts what it has added: its rounding is twice to three times as large."""
-    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=(8e-7 if pairs else 3e-7) * inputs)
+ROUNDING = (3e-7, 8e-7, 1.6e-6)
+"""Of plain products, of Strassen's scheme, and of that within itself: it subtracts what it has added."""
+
+
+def close(ours, exact, inputs, *, levels=0):
+    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=ROUNDING[levels] * inputs)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 8, 13, 14, 15, 29, 130])
@@ -67,20 +70,22 @@ def test_a_row_has_the_same_bits_in_any_batch_with_any_threads():
 
 
 PAIRED = [(1, 8, 128, 128), (3, 257, 544, 128), (7, 49, 512, 192), (2, 196, 1024, 256), (30, 9, 1056, 320)]
+FOURS = [(3, 257, 1024, 2048), (1, 128, 2048, 1024), (2, 130, 1088, 2176), (17, 131, 1024, 2048)]
 
 
-@pytest.mark.parametrize(("units", "unit", "inputs", "outputs"), PAIRED)
-def test_pairs_equal_the_product_in_float64(units, unit, inputs, outputs):
-    assert strassen_kernels.suits(unit=unit, inputs=inputs, outputs=outputs)
+@pytest.mark.parametrize(("units", "unit", "inputs", "outputs"), PAIRED + FOURS)
+def test_pairs_and_fours_equal_the_product_in_float64(units, unit, inputs, outputs):
+    levels = 2 if (units, unit, inputs, outputs) in FOURS else 1
+    assert (strassen_kernels, nested_kernels)[levels - 1].suits(unit=unit, inputs=inputs, outputs=outputs)
     x, weight, bias = numbers(units * unit, inputs), numbers(outputs, inputs, seed=1), numbers(outputs, seed=2)
     exact, matrix, before = x.double() @ weight.double().T, PackedMatrix(weight), x.clone()
-    close(matrix.times(x, unit=unit), exact, inputs, pairs=True)
-    close(matrix.times(x, unit=unit, bias=bias, relu=True), (exact + bias).relu(), inputs, pairs=True)
+    close(matrix.times(x, unit=unit), exact, inputs, levels=levels)
+    close(matrix.times(x, unit=unit, bias=bias, relu=True), (exact + bias).relu(), inputs, levels=levels)
     around = numbers(len(x) + 2, outputs, seed=3)
     first, last, onto = around[0].clone(), around[-1].clone(), around[1:-1]
     expected = exact + bias + onto
     assert matrix.times(x, unit=unit, bias=bias, onto=onto) is onto
-    close(onto, expected, inputs, pairs=True)
+    close(onto, expected, inputs, levels=levels)
     assert torch.equal(around[0], first)
     assert torch.equal(around[-1], last)
     assert torch.equal(x, before)
@@ -89,19 +94,20 @@ def test_pairs_equal_the_product_in_float64(units, unit, inputs, outputs):
 def test_several_products_of_pairs_at_once():
     x, weight = numbers(48, 36, 128), numbers(36, 128, 128, seed=1)
     exact = torch.einsum("rpi,poi->rpo", x.double(), weight.double())
-    close(PackedMatrix(weight).times(x, unit=16), exact, 128, pairs=True)
+    close(PackedMatrix(weight).times(x, unit=16), exact, 128, levels=1)
 
 
-def test_a_unit_has_the_same_bits_in_any_batch_with_any_threads():
-    x, matrix = numbers(31, 49, 544), PackedMatrix(numbers(192, 544, seed=1))
-    whole = matrix.times(x, unit=49)
-    for first, last in [(0, 1), (7, 9), (3, 31)]:
-        assert torch.equal(matrix.times(x[first:last], unit=49), whole[first:last])
+@pytest.mark.parametrize(("units", "unit", "inputs", "outputs"), [(31, 49, 544, 192), (16, 130, 1024, 2048)])
+def test_a_unit_has_the_same_bits_in_any_batch_with_any_threads(units, unit, inputs, outputs):
+    x, matrix = numbers(units, unit, inputs), PackedMatrix(numbers(outputs, inputs, seed=1))
+    whole = matrix.times(x, unit=unit)
+    for first, last in [(0, 1), (7, 9), (3, units)]:
+        assert torch.equal(matrix.times(x[first:last], unit=unit), whole[first:last])
     threads = torch.get_num_threads()
     try:
         for number in (1, 3, 5):
             torch.set_num_threads(number)
-            assert torch.equal(matrix.times(x, unit=49), whole)
+            assert torch.equal(matrix.times(x, unit=unit), whole)
     finally:
         torch.set_num_threads(threads)
 
@@ -113,12 +119,20 @@ def test_kernels_in_turn_do_not_read_what_another_left_in_their_memory():
     assert all(torch.equal(matrix.times(x, unit=unit), was) for unit, was in zip((1, 49), expected, strict=True))
 
 
-def test_what_is_not_finite_stays_in_its_unit():
-    x, matrix = numbers(5, 49, 128), PackedMatrix(numbers(128, 128, seed=1))
-    expected = matrix.times(x, unit=49)
-    x[2, 48, 7] = torch.nan
-    out = matrix.times(x, unit=49)
-    assert out[2, 48].isnan().all()
+def test_fours_do_not_read_what_others_left_in_their_memory():
+    x, matrix = numbers(130, 1024), PackedMatrix(numbers(2048, 1024, seed=1))
+    expected = matrix.times(x, unit=130)
+    scratch_memory("product", 0).fill_(255)
+    assert torch.equal(matrix.times(x, unit=130), expected)
+
+
+@pytest.mark.parametrize(("unit", "inputs", "outputs"), [(49, 128, 128), (130, 1024, 2048)])
+def test_what_is_not_finite_stays_in_its_unit(unit, inputs, outputs):
+    x, matrix = numbers(5, unit, inputs), PackedMatrix(numbers(outputs, inputs, seed=1))
+    expected = matrix.times(x, unit=unit)
+    x[2, -1, 7] = torch.nan
+    out = matrix.times(x, unit=unit)
+    assert out[2, -1].isnan().all()
     rest = [0, 1, 3, 4]
     assert torch.equal(out[rest], expected[rest])
 
@@ -245,6 +259,9 @@ for rows, inputs, outputs in [(1, 16, 8), (29, 1040, 24), (100, 64, 144)]:
     assert (ours - exact).abs().max() < 3e-7 * inputs, (rows, inputs, outputs)
 x, weight = torch.randn(90, 544), torch.randn(128, 544)
 assert (PackedMatrix(weight).times(x, unit=9) - x.double() @ weight.double().T).abs().max() < 8e-7 * 544
+x, weight, onto = torch.randn(130, 1024), torch.randn(2048, 1024), torch.randn(130, 2048)
+exact = x.double() @ weight.double().T + onto
+assert (PackedMatrix(weight).times(x, unit=130, onto=onto) - exact).abs().max() < 1.6e-6 * 1024
 """
     if not packed_product_can_narrow():
         pytest.skip("this CPU has no AVX2")
