@@ -219,11 +219,11 @@ def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], *, 
     if only_prepare:
         return
     needed = _needed(group, plan)
-    backbones = [_load(item, run) for item in needed]
+    # Decode workers come first: they are up by the time that the networks are.
     with _source(run, needed, specs) as source:
         engine = Engine(
             run.store,
-            backbones,
+            [_load(item, run) for item in needed],
             source,
             kept={spec.ledger_name: spec for spec in specs},
             identities={name: made for item in needed for name, made in item.identities.items()},

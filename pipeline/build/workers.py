@@ -204,6 +204,7 @@ class _Lane(threading.Thread):
         # Workers inherit the mask, so that Ctrl-C reaches the parent only, even while a worker is starting.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
+            self._ready_pool().active  # noqa: B018 - asking starts the worker, so that it is up when a job comes
             while (job := self._jobs.get()) is not None and not self._closing.is_set():
                 if job.report.set_running_or_notify_cancel():
                     self._finish(job)
