@@ -18,7 +18,7 @@ from extractors.nested_microkernel import (
 )
 from extractors.openmp import FAST, FIRST_WORD, floats_at, share
 from extractors.product_microkernel import AHEAD_BYTES, DEPTH
-from extractors.strassen_microkernel import COMBINED, HIGH, KEPT, KEPT_BYTES, OPERANDS
+from extractors.strassen_microkernel import COMBINED, HIGH, KEPT, KEPT_BYTES, OPERANDS, divides
 from extractors.vector_code import LANES
 
 MOST_INPUTS = 1024
@@ -51,8 +51,7 @@ def suits(*, unit: int, inputs: int, outputs: int) -> bool:
         unit >= _LEAST_UNIT
         and min(inputs, outputs) >= _LEAST_SIDE
         and inputs * outputs >= _LEAST_WEIGHTS
-        and inputs % (_SIDE * DEPTH) == 0
-        and outputs % (_SIDE * _WIDE) == 0
+        and divides(_SIDE, inputs=inputs, outputs=outputs)
     )
 
 

@@ -48,12 +48,12 @@ class _NestedTile(PairTile):
         # Held in registers until it is known what becomes of them, they would drive others out in the loops before.
         self.keep(sums, self._spare)
         there = self.hidden(self._spare)
-        with self.builder.if_then(self._is_one(self._onto)):
+        with self.builder.if_then(self._is_wanted(self._onto)):
             self.keep(self.plus(self.kept(there), held), onto)
-        with self.builder.if_then(self._is_one(self._more)):
+        with self.builder.if_then(self._is_wanted(self._more)):
             super().end(self.plus(self.kept(there), more), bias, table, offset, add, least)
 
-    def _is_one(self, address: Any) -> Any:
+    def _is_wanted(self, address: Any) -> Any:
         return self.builder.icmp_signed("!=", address, ir.Constant(WORD, 0))
 
 

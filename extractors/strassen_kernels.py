@@ -17,6 +17,7 @@ from extractors.strassen_microkernel import (
     KEPT,
     KEPT_BYTES,
     OPERANDS,
+    divides,
     multiply_first_pairs,
     multiply_pairs,
     pair_rows,
@@ -45,12 +46,7 @@ _ZERO, _NONE = np.float32(0), np.float32(-np.inf)
 
 def suits(*, unit: int, inputs: int, outputs: int) -> bool:
     """Whether pairs within units of so many rows are quicker multiplied than rows one by one. Measured on two cores."""
-    return (
-        unit >= _LEAST_UNIT
-        and min(inputs, outputs) >= _LEAST_SIDE
-        and inputs % (2 * DEPTH) == 0
-        and outputs % (2 * _WIDE) == 0
-    )
+    return unit >= _LEAST_UNIT and min(inputs, outputs) >= _LEAST_SIDE and divides(2, inputs=inputs, outputs=outputs)
 
 
 def scratch_bytes(outputs: int) -> int:

@@ -142,6 +142,11 @@ def _multiply_pairs(*, combining: bool) -> Any:
     return intrinsic(typed)
 
 
+def divides(parts: int, *, inputs: int, outputs: int) -> bool:
+    """Whether inputs are so many equal parts of whole groups, and outputs of whole panels."""
+    return inputs % (parts * DEPTH) == 0 and outputs % (parts * 2 * LANES) == 0
+
+
 def seven_operands(builder: Any, a11: Any, a12: Any, a21: Any, a22: Any) -> tuple[Any, ...]:
     """:data:`OPERANDS` of the quarters of rows, in their order."""
     s1 = builder.fadd(a21, a22)
