@@ -11,7 +11,7 @@ from numba.np.numpy_support import carray
 
 from extractors import openmp
 from extractors.attention_microkernel import softmax_row
-from extractors.openmp import FAST, FIRST_WORD, floats_at, share
+from extractors.openmp import FAST, FIRST_WORD, floats_at, take, team
 from extractors.product_kernels import group_rows, height, multiply_tile
 from extractors.product_microkernel import DEPTH, HEIGHTS
 from extractors.scratch_memory import scratch_memory
@@ -169,23 +169,26 @@ def attend_part(address: Any) -> None:
     keys to the next, and from one of values.
     """
     work = carray(address, (_WORDS,))
-    query, key, value, out = work[2], work[3], work[4], work[5]
-    pictures, queries, tokens, heads, channels = work[7], work[8], work[9], work[10], work[11]
-    key_stride, value_stride, width, padded = work[12], work[13], heads * channels, _padded(tokens)
-    thread, first, last = share(work, pictures * heads)
-    keys = work[6] + 4 * _room(padded, channels) * thread
+    query, key, value, out = work[3], work[4], work[5], work[6]
+    pictures, queries, tokens, heads, channels = work[8], work[9], work[10], work[11], work[12]
+    key_stride, value_stride, width, padded = work[13], work[14], heads * channels, _padded(tokens)
+    thread, _ = team(work)
+    keys = work[7] + 4 * _room(padded, channels) * thread
     values = keys + 4 * padded * channels
     bias, zeros, sums = np.zeros(padded, np.float32), np.zeros(_WIDE, np.float32), np.empty(_HIGH, np.float32)
     bias[tokens:] = _NOTHING
-    for head in range(first, last):
-        picture, begin = head // heads, 4 * (head % heads) * channels
-        _lay_out_keys(key + 4 * picture * tokens * key_stride + begin, key_stride, tokens, padded, channels, keys)
-        _lay_out_values(
-            value + 4 * picture * tokens * value_stride + begin, value_stride, tokens, padded, channels, values
-        )
-        place = 4 * picture * queries * width + begin
-        for top in range(0, queries, _HIGH):
-            _attend_rows(
-                query + place, out + place, width, top, min(queries - top, _HIGH), padded, channels, keys, values,
-                bias.ctypes.data, zeros.ctypes.data, values + 4 * padded * channels, sums,
-            )  # fmt: skip
+    done, first, last = take(work, 1, pictures * heads, 1, pictures * heads)
+    while done == 0:
+        for head in range(first, last):
+            picture, begin = head // heads, 4 * (head % heads) * channels
+            _lay_out_keys(key + 4 * picture * tokens * key_stride + begin, key_stride, tokens, padded, channels, keys)
+            _lay_out_values(
+                value + 4 * picture * tokens * value_stride + begin, value_stride, tokens, padded, channels, values
+            )
+            place = 4 * picture * queries * width + begin
+            for top in range(0, queries, _HIGH):
+                _attend_rows(
+                    query + place, out + place, width, top, min(queries - top, _HIGH), padded, channels, keys, values,
+                    bias.ctypes.data, zeros.ctypes.data, values + 4 * padded * channels, sums,
+                )  # fmt: skip
+        done, first, last = take(work, 1, pictures * heads, 1, pictures * heads)

@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 FAST: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}}
 """How loops are compiled: sums keep their order, so that results have the same bits whoever computes them."""
 
-FIRST_WORD = 2
-"""Numbers that :func:`run` puts before the caller's: where to ask for the thread's number, and for that of threads."""
+FIRST_WORD = 3
+"""Numbers that :func:`run` puts before the caller's: where to ask for the thread's number and for that of threads, and
+how many parts of the work have been taken, see :func:`take`."""
+
+_SHARE = 2
+"""A thread takes at most one part in so many of its equal share of what is left."""
 
 
 def _pointer(typing_context: Any, address: Any) -> Any:
@@ -52,8 +56,22 @@ def _call(typing_context: Any, address: Any) -> Any:
     return types.int32(address), lower
 
 
+def _count(typing_context: Any, work: Any, at: Any) -> Any:
+    """Adds one to a number of an array of them, in one step for all threads. Returns what it was."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        from llvmlite import ir
+
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        place = builder.gep(array.data, [arguments[1]])
+        return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(work, types.int64), lower
+
+
 floats_at: Any = intrinsic(_pointer)
 _int_of_call: Any = intrinsic(_call)
+_one_more: Any = intrinsic(_count)
 
 
 @njit(**FAST)
@@ -63,10 +81,37 @@ def team(work: Any) -> Any:
 
 
 @njit(**FAST)
-def share(work: Any, count: int) -> Any:
-    """The number of this thread, and the first and the end of its equal part of so many."""
-    thread, threads = team(work)
-    return thread, count * thread // threads, count * (thread + 1) // threads
+def take(work: Any, products: int, tiles: int, least: int, most: int) -> Any:
+    """The next part of some products that no thread has taken: large ones first, then ever smaller ones.
+
+    Threads that share a core with others, or wait for memory, so get less to do, and all end at about the same time.
+    Parts are the same whoever takes them.
+
+    Args:
+        work: numbers of :func:`run`.
+        products: how many.
+        tiles: of a product. No part has tiles of two.
+        least: tiles of a part, unless fewer are left of the product.
+        most: tiles of a part.
+
+    Returns:
+        The product, the first of its tiles and their end; the number of products when nothing is left.
+    """
+    _, threads = team(work)
+    number, end, at = _one_more(work, FIRST_WORD - 1), products * tiles, 0
+    size = _size_of_part(at, end, tiles, threads, least, most)
+    for _ in range(number):
+        at += size
+        size = _size_of_part(at, end, tiles, threads, least, most)
+    product = at // tiles if at < end else products
+    first = at - product * tiles
+    return product, first, first + size
+
+
+@njit(**FAST)
+def _size_of_part(at: int, end: int, tiles: int, threads: int, least: int, most: int) -> int:
+    wanted = min(max((end - at) // (_SHARE * threads), least), most)
+    return min(wanted, tiles - at % tiles)
 
 
 @cache
@@ -149,5 +194,5 @@ def run(part: Callable[[Any], None], *numbers: int) -> None:
         ctypes.cast(function, ctypes.c_void_p).value or 0
         for function in (gomp.omp_get_thread_num, gomp.omp_get_num_threads)
     )
-    work = (ctypes.c_int64 * (FIRST_WORD + len(numbers)))(which, of_how_many, *numbers)
+    work = (ctypes.c_int64 * (FIRST_WORD + len(numbers)))(which, of_how_many, 0, *numbers)
     gomp.GOMP_parallel(_compiled(part).address, ctypes.addressof(work), torch.get_num_threads(), 0)

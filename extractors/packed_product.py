@@ -5,8 +5,7 @@ products, of which Winograd's convolutions have 36 at a time, lose time to one a
 
 Large products of rows that belong together, as the places of a picture do, run by Strassen's scheme
 (:mod:`extractors.strassen_kernels`), one level of it: each row is multiplied along with one from the other half of its
-picture. The largest run by two levels of it (:mod:`extractors.nested_kernels`), rows in fours. A row's bits depend
-neither on other pictures nor on the number of threads.
+picture. A row's bits depend neither on other pictures nor on the number of threads.
 """
 
 from __future__ import annotations
@@ -143,16 +142,12 @@ class PackedMatrix:
 
     def _way(self, rows: int, unit: int) -> tuple[Callable[[Any], None], list[int], Tensor]:
         """Which kernel, what it is given besides, and its memory. The number of units must make no difference."""
-        from extractors import nested_kernels, product_kernels, strassen_kernels
+        from extractors import product_kernels, strassen_kernels
 
         if rows % unit:
             raise ValueError(f"x: {rows} rows, expected whole units of {unit}")
         threads = torch.get_num_threads()
-        sizes = {"unit": unit, "inputs": self.inputs, "outputs": self.outputs}
-        if self.products == 1 and nested_kernels.suits(**sizes):
-            memory = scratch_memory("product", threads * nested_kernels.scratch_bytes(self.outputs))
-            return nested_kernels.multiply_quads_part, [unit], memory
-        if strassen_kernels.suits(**sizes):
+        if strassen_kernels.suits(unit=unit, inputs=self.inputs, outputs=self.outputs):
             memory = scratch_memory("product", threads * strassen_kernels.scratch_bytes(self.outputs))
             return strassen_kernels.multiply_pairs_part, [unit], memory
         return product_kernels.multiply_part, [], scratch_memory("product", threads * product_kernels.SCRATCH_BYTES)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numba.np.numpy_support import carray
 
-from extractors.openmp import FAST, FIRST_WORD, floats_at, share, team
+from extractors.openmp import FAST, FIRST_WORD, floats_at, take, team
 from extractors.product_microkernel import (
     DEPTH,
     HEIGHTS,
@@ -32,7 +32,8 @@ SCRATCH_BYTES = ROWS_BYTES + TILE_BYTES
 WORDS = FIRST_WORD + 11
 """Numbers that a thread is given, see :func:`multiply_part`."""
 
-_LEAST_OWN = 2
+_LEAST = 2
+"""Tiles that a thread takes at once."""
 _LOW, _MIDDLE, _HIGH = HEIGHTS
 _WIDE, _NARROW = 2 * LANES, LANES
 _ZERO, _NONE = np.float32(0), np.float32(-np.inf)
@@ -110,6 +111,12 @@ def _multiply_part_of_tile(
 
 
 @njit(**FAST)
+def _room(inputs: int) -> int:
+    """Tiles of rows that a thread has memory for."""
+    return ROWS_BYTES // (4 * _HIGH * min(inputs, MOST_INPUTS))
+
+
+@njit(**FAST)
 def _multiply_rows(
     x: int,
     weight: int,
@@ -125,92 +132,46 @@ def _multiply_rows(
     add: bool,
     relu: bool,
 ) -> None:
-    """Rows ``first`` to ``last`` of a product, which lie between those of others."""
+    """Rows ``first`` to ``last`` of a product, which lie between those of others; no more than fit."""
     spare, stride = scratch + ROWS_BYTES, 4 * products * outputs
-    at_once = ROWS_BYTES // (4 * min(inputs, MOST_INPUTS)) // _HIGH * _HIGH
-    for top in range(first, last, at_once):
-        bottom = min(top + at_once, last)
-        for start in range(0, inputs, MOST_INPUTS):
-            stop = min(start + MOST_INPUTS, inputs)
-            count, begin = stop - start, start == 0
-            group_rows(x, products * inputs, top, bottom, start, stop, scratch)
-            least = _ZERO if relu and stop == inputs else _NONE
-            onto = 1 if add or not begin else 0
-            for column in range(0, outputs, _WIDE):
-                width = min(_WIDE, outputs - column)
-                columns = weight + 4 * (column * inputs + start * width)
-                added = bias + 4 * column if begin and bias != 0 else zeros
-                for row in range(top, bottom, _HIGH):
-                    there = min(bottom - row, _HIGH)
-                    rows = scratch + 4 * (row - top) * count
-                    target = out + stride * row + 4 * column
-                    if there == height(there):
-                        multiply_tile(
-                            rows, columns, there, width == _WIDE, count // DEPTH, added, target, stride, onto, least
-                        )
-                    else:
-                        _multiply_part_of_tile(
-                            rows, columns, there, width == _WIDE, count // DEPTH, added, target, stride, onto, least,
-                            spare,
-                        )  # fmt: skip
-
-
-@njit(**FAST)
-def share_of_products(work: Any, products: int, tiles: int) -> Any:
-    """What a thread does of some products: the same tiles of each where every thread gets as many of them.
-
-    What it reads it has then often written itself, and it need not come from another core's cache.
-
-    Args:
-        work: as :func:`extractors.openmp.share` has it.
-        products: how many.
-        tiles: of a product.
-
-    Returns:
-        The number of the thread, the first tile and the end of its tiles, and how many of a product are its own.
-    """
-    thread, threads = team(work)
-    if tiles % threads == 0 and tiles >= _LEAST_OWN * threads:
-        return thread, tiles // threads * thread, products * tiles, tiles // threads
-    _, first, last = share(work, products * tiles)
-    return thread, first, last, tiles
-
-
-@njit(**FAST)
-def next_product(at: int, last: int, tiles: int, own: int, high: int, rows: int) -> Any:
-    """What a thread does next, at a tile of some products.
-
-    Args:
-        at: the tile.
-        last: the end of the thread's tiles.
-        tiles: of a product.
-        own: tiles of a product that are the thread's.
-        high: rows of a tile, or pairs of them.
-        rows: of a product, or pairs.
-
-    Returns:
-        The product, the first and the end of its rows, and the tile to go on with.
-    """
-    product = at // tiles
-    stop = min(last, (product + 1) * tiles, at + own)
-    after = stop if own == tiles else at + tiles
-    return product, (at - product * tiles) * high, min((stop - product * tiles) * high, rows), after
+    for start in range(0, inputs, MOST_INPUTS):
+        stop = min(start + MOST_INPUTS, inputs)
+        count, begin = stop - start, start == 0
+        group_rows(x, products * inputs, first, last, start, stop, scratch)
+        least = _ZERO if relu and stop == inputs else _NONE
+        onto = 1 if add or not begin else 0
+        for column in range(0, outputs, _WIDE):
+            width = min(_WIDE, outputs - column)
+            columns = weight + 4 * (column * inputs + start * width)
+            added = bias + 4 * column if begin and bias != 0 else zeros
+            for row in range(first, last, _HIGH):
+                there = min(last - row, _HIGH)
+                rows = scratch + 4 * (row - first) * count
+                target = out + stride * row + 4 * column
+                if there == height(there):
+                    multiply_tile(
+                        rows, columns, there, width == _WIDE, count // DEPTH, added, target, stride, onto, least
+                    )
+                else:
+                    _multiply_part_of_tile(
+                        rows, columns, there, width == _WIDE, count // DEPTH, added, target, stride, onto, least, spare
+                    )
 
 
 def multiply_part(address: Any) -> None:
-    """One thread's part of some products: an equal number of tiles of rows.
+    """One thread's part of some products: tiles of rows, as many as it gets done.
 
     After those of :func:`extractors.openmp.team`, the numbers are the addresses of ``x``, ``weight``, ``bias``, ``out``
     and scratch memory; how many products, their rows, inputs and outputs; whether they are added to what is there; and
     whether ReLU follows. A bias at 0 is none.
     """
     work = carray(address, (WORDS,))
-    x, weight, bias, out, scratch = work[2], work[3], work[4], work[5], work[6]
-    products, rows, inputs, outputs = work[7], work[8], work[9], work[10]
+    x, weight, bias, out, scratch = work[3], work[4], work[5], work[6], work[7]
+    products, rows, inputs, outputs = work[8], work[9], work[10], work[11]
     tiles, zeros = (rows + _HIGH - 1) // _HIGH, np.zeros(_WIDE, np.float32)
-    thread, at, last, own = share_of_products(work, products, tiles)
-    while at < last:
-        product, first, end, at = next_product(at, last, tiles, own, _HIGH, rows)
+    thread, _ = team(work)
+    product, first, end = take(work, products, tiles, _LEAST, _room(inputs))
+    while product < products:
         _multiply_rows(
             x + 4 * product * inputs,
             weight + 4 * product * inputs * outputs,
@@ -219,10 +180,11 @@ def multiply_part(address: Any) -> None:
             products,
             inputs,
             outputs,
-            first,
-            end,
+            first * _HIGH,
+            min(end * _HIGH, rows),
             scratch + thread * SCRATCH_BYTES,
             zeros.ctypes.data,
-            work[11] != 0,
             work[12] != 0,
+            work[13] != 0,
         )
+        product, first, end = take(work, products, tiles, _LEAST, _room(inputs))

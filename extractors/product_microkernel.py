@@ -46,14 +46,12 @@ class Soon:
         offset: bytes from those to where it will be written.
         step: bytes in the table from those that one group of a product asks for to those of the next.
         ahead: address of what will be read.
-        later: bytes from the rows that are multiplied to those that will be.
     """
 
     table: Any = None
     offset: Any = None
     step: Any = None
     ahead: Any = None
-    later: Any = None
 
 
 class Tile(Emitter):
@@ -102,14 +100,12 @@ class Tile(Emitter):
             moved, walks = carried[1 : 1 + count], carried[1 + count : -len(sums)]
             some = self._group if across is None else self._step_by_step
             carried[-len(sums) :] = some(carried[0], moved, carried[-len(sums) :], across)
-            if soon.later is not None:
-                self._ask_for(self.builder.add(carried[0], soon.later), DEPTH * self._rows * 4, alone=True)
             carried[0] = self.forward(carried[0], DEPTH * self._rows * 4)
             carried[1 : 1 + count] = [self.forward(panel, DEPTH * self._vectors * LANES * 4) for panel in moved]
             if soon.table is not None:
                 walks[0] = self._ask_for_lines(walks[0], soon)
             if soon.ahead is not None:
-                walks[-1] = self._ask_for(walks[-1], AHEAD_BYTES)
+                walks[-1] = self._ask_for(walks[-1])
             carried[1 + count : -len(sums)] = walks
         return carried[-len(sums) :]
 
@@ -169,11 +165,10 @@ class Tile(Emitter):
         code = ir.InlineAsm(kind, f"{asked}addq $4, $0", "=&r,=&r,0,r,r,~{flags}", side_effect=False)
         return self.builder.extract_value(self.builder.call(code, [table, soon.offset, soon.step]), 0)
 
-    def _ask_for(self, address: Any, nbytes: int, *, alone: bool = False) -> Any:
-        """Ask for some memory that is read in turn. Returns what comes after it; ``alone`` if nobody uses that."""
-        asked = "".join(f"prefetcht1 {byte}($0)\n" for byte in range(0, nbytes, _CACHE_LINE))
-        kind = ir.FunctionType(WORD, [WORD])
-        code = ir.InlineAsm(kind, f"{asked}addq $${nbytes}, $0", "=r,0,~{flags}", side_effect=alone)
+    def _ask_for(self, address: Any) -> Any:
+        """Ask for some memory that is read in turn. Returns what comes after it."""
+        asked = "".join(f"prefetcht1 {byte}($0)\n" for byte in range(0, AHEAD_BYTES, _CACHE_LINE))
+        code = ir.InlineAsm(ir.FunctionType(WORD, [WORD]), f"{asked}addq $${AHEAD_BYTES}, $0", "=r,0,~{flags}")
         return self.builder.call(code, [address])
 
     def fetch(self, lines: list[Any]) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 from numba.np.numpy_support import carray
 
-from extractors.openmp import FAST, FIRST_WORD
-from extractors.product_kernels import next_product, share_of_products
+from extractors.openmp import FAST, FIRST_WORD, take, team
 from extractors.product_microkernel import AHEAD_BYTES, DEPTH
 from extractors.strassen_microkernel import (
     COMBINED,
@@ -17,7 +16,6 @@ from extractors.strassen_microkernel import (
     KEPT,
     KEPT_BYTES,
     OPERANDS,
-    divides,
     multiply_first_pairs,
     multiply_pairs,
     pair_rows,
@@ -29,6 +27,8 @@ MOST_INPUTS = 1024
 _TILES = 28
 """Of pairs that a thread holds at once, at most: the first, which makes the columns' combinations, takes an eighth to a
 sixth longer than the others."""
+_LEAST = 4
+"""Tiles that a thread takes at once."""
 _LEAST_UNIT, _LEAST_SIDE = 4, 128
 _ROWS_AHEAD = 2
 """How far ahead of those that are laid out rows are asked for."""
@@ -46,7 +46,12 @@ _ZERO, _NONE = np.float32(0), np.float32(-np.inf)
 
 def suits(*, unit: int, inputs: int, outputs: int) -> bool:
     """Whether pairs within units of so many rows are quicker multiplied than rows one by one. Measured on two cores."""
-    return unit >= _LEAST_UNIT and min(inputs, outputs) >= _LEAST_SIDE and divides(2, inputs=inputs, outputs=outputs)
+    return (
+        unit >= _LEAST_UNIT
+        and min(inputs, outputs) >= _LEAST_SIDE
+        and inputs % (2 * DEPTH) == 0
+        and outputs % (2 * _WIDE) == 0
+    )
 
 
 def scratch_bytes(outputs: int) -> int:
@@ -120,45 +125,45 @@ def _multiply_columns(
 
 
 @njit(**FAST)
+def _room(inputs: int) -> int:
+    """Tiles of pairs that a thread has memory for."""
+    return min(_ROWS_BYTES // (OPERANDS * HIGH * min(inputs, MOST_INPUTS) * 2), _TILES)
+
+
+@njit(**FAST)
 def _multiply(
     x: int, weight: int, bias: int, out: int, products: int, inputs: int, outputs: int, unit: int, first: int,
     last: int, scratch: int, add: bool, relu: bool, nothing: int, lines: Any,
 ) -> None:  # fmt: skip
-    """Pairs ``first`` to ``last`` of a product, whose rows lie between those of others."""
+    """Pairs ``first`` to ``last`` of a product, whose rows lie between those of others; no more than fit."""
     combined = scratch + _ROWS_BYTES
     kept = combined + _COLUMNS_BYTES
-    nowhere = kept + KEPT * KEPT_BYTES
-    all_tiles = (last - first + HIGH - 1) // HIGH
-    at_once = min(_ROWS_BYTES // (OPERANDS * HIGH * min(inputs, MOST_INPUTS) * 2), _TILES)
-    turns = (all_tiles + at_once - 1) // at_once
-    for turn in range(turns):
-        begin, end = all_tiles * turn // turns, all_tiles * (turn + 1) // turns
-        top, bottom = first + begin * HIGH, min(first + end * HIGH, last)
-        _find_lines(lines, out, 4 * products * outputs, unit, top, bottom, nowhere)
-        for start in range(0, inputs, MOST_INPUTS):
-            count = min(MOST_INPUTS, inputs - start)
-            _pair_tiles(x, 4 * products * inputs, unit, top, bottom, start, count, nothing, scratch)
-            _multiply_columns(
-                scratch, 4 * HIGH * (count // 2), end - begin, weight, inputs, start, outputs // 2, count,
-                bias if start == 0 else 0, combined, kept, nothing, lines.ctypes.data,
-                1 if add or start > 0 else 0, _ZERO if relu and start + count == inputs else _NONE,
-            )  # fmt: skip
+    tiles = (last - first + HIGH - 1) // HIGH
+    _find_lines(lines, out, 4 * products * outputs, unit, first, last, kept + KEPT * KEPT_BYTES)
+    for start in range(0, inputs, MOST_INPUTS):
+        count = min(MOST_INPUTS, inputs - start)
+        _pair_tiles(x, 4 * products * inputs, unit, first, last, start, count, nothing, scratch)
+        _multiply_columns(
+            scratch, 4 * HIGH * (count // 2), tiles, weight, inputs, start, outputs // 2, count,
+            bias if start == 0 else 0, combined, kept, nothing, lines.ctypes.data,
+            1 if add or start > 0 else 0, _ZERO if relu and start + count == inputs else _NONE,
+        )  # fmt: skip
 
 
 def multiply_pairs_part(address: Any) -> None:
-    """One thread's part of some products: an equal number of tiles of pairs.
+    """One thread's part of some products: tiles of pairs, as many as it gets done.
 
     The numbers are those of :func:`extractors.product_kernels.multiply_part`, and the rows of a unit.
     """
     work = carray(address, (WORDS,))
-    x, weight, bias, out, scratch = work[2], work[3], work[4], work[5], work[6]
-    products, rows, inputs, outputs, unit = work[7], work[8], work[9], work[10], work[13]
+    x, weight, bias, out, scratch = work[3], work[4], work[5], work[6], work[7]
+    products, rows, inputs, outputs, unit = work[8], work[9], work[10], work[11], work[14]
     pairs = rows // unit * ((unit + 1) // 2)
     tiles = (pairs + HIGH - 1) // HIGH
     nothing, lines = np.zeros(MOST_INPUTS, np.float32), np.zeros(2 * HIGH * _TILES + _BEYOND, np.int64)
-    thread, at, last, own = share_of_products(work, products, tiles)
-    while at < last:
-        product, first, end, at = next_product(at, last, tiles, own, HIGH, pairs)
+    thread, _ = team(work)
+    product, first, end = take(work, products, tiles, _LEAST, _room(inputs))
+    while product < products:
         _multiply(
             x + 4 * product * inputs,
             weight + 4 * product * inputs * outputs,
@@ -168,11 +173,12 @@ def multiply_pairs_part(address: Any) -> None:
             inputs,
             outputs,
             unit,
-            first,
-            end,
+            first * HIGH,
+            min(end * HIGH, pairs),
             scratch + thread * (_OWN_BYTES + 4 * outputs),
-            work[11] != 0,
             work[12] != 0,
+            work[13] != 0,
             nothing.ctypes.data,
             lines,
         )
+        product, first, end = take(work, products, tiles, _LEAST, _room(inputs))

@@ -36,7 +36,7 @@ KEPT_BYTES = HIGH * 2 * LANES * 4
 KEPT = 3
 
 
-class PairTile(Tile):
+class _PairTile(Tile):
     """Tiles of four quarters of a result.
 
     Args:
@@ -44,9 +44,9 @@ class PairTile(Tile):
         combining: whether the panels' combinations are yet to be made, while they are multiplied for the first time.
     """
 
-    def __init__(self, builder: Any, *, combining: bool, later: Any = None) -> None:
+    def __init__(self, builder: Any, *, combining: bool) -> None:
         super().__init__(builder, rows=HIGH, vectors=2)
-        self._combining, self._later = combining, later
+        self._combining = combining
 
     def emit(  # type: ignore[override]
         self, rows: Any, apart: Any, left: Any, right: Any, combined: Any, half: Any, groups: Any, kept: Any,
@@ -69,26 +69,24 @@ class PairTile(Tile):
         ) -> list[Any]:  # fmt: skip
             """Seven times in all: ``to`` where the next result goes, with a panel that is the difference ``of`` two."""
             if of is None or not self._combining:
-                return self.product(rows, [panel], groups, sums, soon=Soon(*to, step, next(parts), self._later))
-            return self.product(
-                rows, [panel, *of], groups, sums, soon=Soon(*to, step, None, self._later), across=self._made
-            )
+                return self.product(rows, [panel], groups, sums, soon=Soon(*to, step, next(parts)))
+            return self.product(rows, [panel, *of], groups, sums, soon=Soon(*to, step), across=self._made)
 
         sums = times(a11, b11, self.zeros(), to=(upper, across))
-        self.keep(sums, first)
-        self.end(times(a12, b21, sums), bias_left, upper, across, add, least)
+        self._keep(sums, first)
+        self._end(times(a12, b21, sums), bias_left, upper, across, add, least)
         sums = times(s1, t1, self.zeros(), of=(b12, b11))
-        self.keep(sums, third)
-        sums = times(s2, t2, self.kept(first), of=(b22, t1), to=(lower, across))
-        self.keep(sums, first)
+        self._keep(sums, third)
+        sums = times(s2, t2, self._kept(first), of=(b22, t1), to=(lower, across))
+        self._keep(sums, first)
         sums = times(s3, t3, sums, of=(b22, b12), to=(lower, beyond))
-        self.keep(sums, second)
+        self._keep(sums, second)
         sums = times(a22, t4, sums, of=(b21, t2), to=(upper, beyond))
-        self.end(sums, bias_left, lower, across, add, least)
-        sums = self.plus(self.kept(third), second)
-        self.end(sums, bias_right, lower, beyond, add, least)
-        sums = self.plus(self.kept(third), first)
-        self.end(times(s4, b22, sums), bias_right, upper, beyond, add, least)
+        self._end(sums, bias_left, lower, across, add, least)
+        sums = self._plus(self._kept(third), second)
+        self._end(sums, bias_right, lower, beyond, add, least)
+        sums = self._plus(self._kept(third), first)
+        self._end(times(s4, b22, sums), bias_right, upper, beyond, add, least)
 
     def _in_turn(self, address: Any, apart: Any, count: int) -> list[Any]:
         return [self.builder.add(address, self.builder.mul(apart, ir.Constant(WORD, at))) for at in range(count)]
@@ -99,23 +97,20 @@ class PairTile(Tile):
         self.store(value, panels[0], number)
         return value
 
-    def end(self, sums: list[Any], bias: Any, table: Any, offset: Any, add: Any, least: Any) -> None:
+    def _end(self, sums: list[Any], bias: Any, table: Any, offset: Any, add: Any, least: Any) -> None:
         """As ``finish``, for lines of a table."""
         lines = [self.builder.add(self.address(table, row), offset) for row in range(HIGH)]
         self.finish(sums, bias, lines, add, least)
 
-    def keep(self, sums: list[Any], place: Any) -> None:
-        """Put sums where they wait."""
+    def _keep(self, sums: list[Any], place: Any) -> None:
         for at, value in enumerate(sums):
             self.store(value, place, at * LANES)
 
-    def kept(self, place: Any) -> list[Any]:
-        """Sums that waited."""
+    def _kept(self, place: Any) -> list[Any]:
         return [self.load(place, at * LANES, vector(LANES)) for at in range(2 * HIGH)]
 
-    def plus(self, sums: list[Any], place: Any) -> list[Any]:
-        """Sums, and those that waited."""
-        return [self.builder.fadd(one, other) for one, other in zip(sums, self.kept(place), strict=True)]
+    def _plus(self, sums: list[Any], place: Any) -> list[Any]:
+        return [self.builder.fadd(one, other) for one, other in zip(sums, self._kept(place), strict=True)]
 
 
 def _multiply_pairs(*, combining: bool) -> Any:
@@ -134,24 +129,12 @@ def _multiply_pairs(*, combining: bool) -> Any:
         least: Any,
     ) -> Any:  # fmt: skip
         def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            PairTile(builder, combining=combining).emit(*arguments)
+            _PairTile(builder, combining=combining).emit(*arguments)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 16, types.float32), lower
 
     return intrinsic(typed)
-
-
-def divides(parts: int, *, inputs: int, outputs: int) -> bool:
-    """Whether inputs are so many equal parts of whole groups, and outputs of whole panels."""
-    return inputs % (parts * DEPTH) == 0 and outputs % (parts * 2 * LANES) == 0
-
-
-def seven_operands(builder: Any, a11: Any, a12: Any, a21: Any, a22: Any) -> tuple[Any, ...]:
-    """:data:`OPERANDS` of the quarters of rows, in their order."""
-    s1 = builder.fadd(a21, a22)
-    s2 = builder.fsub(s1, a11)
-    return a11, a12, s2, builder.fsub(a11, a21), a22, s1, builder.fsub(a12, s2)
 
 
 def _pair_rows(_: Any, upper: Any, lower: Any, half: Any, ahead: Any, target: Any, apart: Any, groups: Any) -> Any:
@@ -170,8 +153,10 @@ def _pair_rows(_: Any, upper: Any, lower: Any, half: Any, ahead: Any, target: An
                 soon = builder.add(place, later)
                 code.prefetch(soon)
                 code.prefetch(builder.add(soon, middle))
+            s1 = builder.fadd(a21, a22)
+            s2 = builder.fsub(s1, a11)
             place = carried[2]
-            for value in seven_operands(builder, a11, a12, a21, a22):
+            for value in (a11, a12, s2, builder.fsub(a11, a21), a22, s1, builder.fsub(a12, s2)):
                 code.store(value, place, 0)
                 place = builder.add(place, step)
             carried[0], carried[1] = (code.forward(place, 4 * DEPTH) for place in carried[:2])

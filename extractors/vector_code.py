@@ -118,11 +118,8 @@ class Emitter:
 
     def opaque(self, number: int) -> Any:
         """A number that LLVM does not know, and so does not unroll a loop for."""
-        return self.hidden(ir.Constant(WORD, number))
-
-    def hidden(self, number: Any) -> Any:
-        """A number of which LLVM no longer knows where it is from."""
-        return self.builder.call(ir.InlineAsm(ir.FunctionType(WORD, [WORD]), "", "=r,0"), [number])
+        kind = ir.FunctionType(WORD, [WORD])
+        return self.builder.call(ir.InlineAsm(kind, "", "=r,0"), [ir.Constant(WORD, number)])
 
     def _align_stack(self) -> None:
         """Let vectors that find no register lie in one cache line each: LLVM does not by itself see to it."""

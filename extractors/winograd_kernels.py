@@ -12,7 +12,7 @@ from numba import njit
 from numba.np.numpy_support import carray
 
 from extractors import openmp
-from extractors.openmp import FAST, FIRST_WORD, share
+from extractors.openmp import FAST, FIRST_WORD, take
 from extractors.vector_code import LANES
 from extractors.winograd_microkernel import tile_in_large, tile_in_small, tile_out_large, tile_out_small
 from extractors.winograd_schemes import LARGE, TAPS, Scheme
@@ -31,56 +31,67 @@ _LARGE = LARGE.outputs
 @njit(**FAST)
 def _place(work: Any, image: int, y: int, x: int, elsewhere: int) -> int:
     """The address of a place of a picture; ``elsewhere`` for what lies outside."""
-    height, width, channels = work[6], work[7], work[8]
+    height, width, channels = work[7], work[8], work[9]
     if 0 <= y < height and 0 <= x < width:
-        elsewhere = work[2] + 4 * channels * ((image * height + y) * width + x)
+        elsewhere = work[3] + 4 * channels * ((image * height + y) * width + x)
     return elsewhere
 
 
 @njit(**FAST)
-def _mine(work: Any) -> Any:
-    """Outputs of a tile's side, tiles in a column and a row of a picture, the first and last of this thread's."""
-    outputs = work[10]
-    rows, columns = (work[6] + outputs - 1) // outputs, (work[7] + outputs - 1) // outputs
-    _, first, last = share(work, work[5] * rows * columns)
-    return outputs, rows, columns, first, last
+def _sides(work: Any) -> Any:
+    """Outputs of a tile's side, tiles in a column and a row of a picture."""
+    outputs = work[11]
+    return outputs, (work[7] + outputs - 1) // outputs, (work[8] + outputs - 1) // outputs
+
+
+@njit(**FAST)
+def _take(work: Any, tiles: int) -> Any:
+    """Whether there are tiles left, the first and the end of those that this thread takes."""
+    done, first, last = take(work, 1, tiles, 1, tiles)
+    return done == 0, first, last
 
 
 def _in_part(address: Any) -> None:
     """One thread's part of :func:`pictures_to_tiles`."""
     work = carray(address, (_WORDS,))
-    outputs, rows, columns, first, last = _mine(work)
-    side, channels = outputs + TAPS - 1, work[8]
+    outputs, rows, columns = _sides(work)
+    side, channels = outputs + TAPS - 1, work[9]
     nothing, places = np.zeros(channels, np.float32), np.empty(side * side, np.int64)
-    for tile in range(first, last):
-        image, at = tile // (rows * columns), tile % (rows * columns)
-        top, left = outputs * (at // columns) - 1, outputs * (at % columns) - 1
-        for cell in range(side * side):
-            places[cell] = _place(work, image, top + cell // side, left + cell % side, nothing.ctypes.data)
-        target = work[3] + 4 * channels * side * side * tile
-        if outputs == _LARGE:
-            tile_in_large(places.ctypes.data, target, 4 * channels, channels // LANES)
-        else:
-            tile_in_small(places.ctypes.data, target, 4 * channels, channels // LANES)
+    some, first, last = _take(work, work[6] * rows * columns)
+    while some:
+        for tile in range(first, last):
+            image, at = tile // (rows * columns), tile % (rows * columns)
+            top, left = outputs * (at // columns) - 1, outputs * (at % columns) - 1
+            for cell in range(side * side):
+                places[cell] = _place(work, image, top + cell // side, left + cell % side, nothing.ctypes.data)
+            target = work[4] + 4 * channels * side * side * tile
+            if outputs == _LARGE:
+                tile_in_large(places.ctypes.data, target, 4 * channels, channels // LANES)
+            else:
+                tile_in_small(places.ctypes.data, target, 4 * channels, channels // LANES)
+        some, first, last = _take(work, work[6] * rows * columns)
 
 
 def _out_part(address: Any) -> None:
     """One thread's part of :func:`tiles_to_pictures`."""
     work = carray(address, (_WORDS,))
-    outputs, rows, columns, first, last = _mine(work)
-    side, channels = outputs + TAPS - 1, work[8]
+    outputs, rows, columns = _sides(work)
+    side, channels = outputs + TAPS - 1, work[9]
     nowhere, places = np.empty(channels, np.float32), np.empty(outputs * outputs, np.int64)
-    least = _ZERO if work[9] != 0 else _NONE
-    for tile in range(first, last):
-        image, at = tile // (rows * columns), tile % (rows * columns)
-        top, left = outputs * (at // columns), outputs * (at % columns)
-        for cell in range(outputs * outputs):
-            places[cell] = _place(work, image, top + cell // outputs, left + cell % outputs, nowhere.ctypes.data)
-        source = work[3] + 4 * channels * side * side * tile
-        if outputs == _LARGE:
-            tile_out_large(source, 4 * channels, work[4], least, places.ctypes.data, channels // LANES)
-        else:
-            tile_out_small(source, 4 * channels, work[4], least, places.ctypes.data, channels // LANES)
+    least = _ZERO if work[10] != 0 else _NONE
+    some, first, last = _take(work, work[6] * rows * columns)
+    while some:
+        for tile in range(first, last):
+            image, at = tile // (rows * columns), tile % (rows * columns)
+            top, left = outputs * (at // columns), outputs * (at % columns)
+            for cell in range(outputs * outputs):
+                places[cell] = _place(work, image, top + cell // outputs, left + cell % outputs, nowhere.ctypes.data)
+            source = work[4] + 4 * channels * side * side * tile
+            if outputs == _LARGE:
+                tile_out_large(source, 4 * channels, work[5], least, places.ctypes.data, channels // LANES)
+            else:
+                tile_out_small(source, 4 * channels, work[5], least, places.ctypes.data, channels // LANES)
+        some, first, last = _take(work, work[6] * rows * columns)
 
 
 def can_run(channels: int) -> bool:
