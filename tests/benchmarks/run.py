@@ -1,6 +1,6 @@
 """All benchmarks: each figure is a ratio of two things timed in this run on this machine.
 
-    make bench                                   # about 20 minutes on 2 cores
+    make bench                                   # 25 to 40 minutes on 2 cores
     python tests/benchmarks/run.py --only memory # half an hour more
     python tests/benchmarks/run.py --only decode # some rows
 

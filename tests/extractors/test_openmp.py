@@ -3,8 +3,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from numba.np.numpy_support import carray
 
 from extractors import openmp
+from extractors.openmp import FIRST_WORD, floats_at, take
 
 pytestmark = pytest.mark.skipif(openmp.library() is None, reason="torch brings no GNU OpenMP library here")
 
@@ -58,3 +61,43 @@ def test_code_kept_on_disk_is_not_used_when_a_module_beside_it_changed(little, t
 def test_a_full_disk_does_not_keep_loops_from_being_compiled(little):
     no_room = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))"
     assert little(3, before=no_room) == 3
+
+
+def write_down(address):
+    """A compiled loop. Numbers: where to, products, tiles, least and most. To each tile of a part its size is added."""
+    work = carray(address, (FIRST_WORD + 5,))
+    out, products, tiles, least, most = work[3], work[4], work[5], work[6], work[7]
+    product, first, end = take(work, products, tiles, least, most)
+    while product < products:
+        for tile in range(first, end):
+            carray(floats_at(out + 4 * (product * tiles + tile)), (1,))[0] += end - first
+        product, first, end = take(work, products, tiles, least, most)
+
+
+@pytest.mark.parametrize(
+    ("products", "tiles", "least", "most"), [(1, 129, 4, 7), (81, 5, 4, 28), (3, 40, 2, 28), (1, 1, 4, 7)]
+)
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_every_tile_is_taken_once_in_parts_of_allowed_sizes(products, tiles, least, most, threads):
+    before, sizes = torch.get_num_threads(), torch.zeros(products, tiles)
+    try:
+        torch.set_num_threads(threads)
+        openmp.run(write_down, sizes.data_ptr(), products, tiles, least, most)
+    finally:
+        torch.set_num_threads(before)
+    assert sizes.max() <= most
+    for row in sizes.int().tolist():
+        at, parts = 0, []
+        while at < tiles:
+            parts.append(row[at])
+            assert row[at : at + parts[-1]] == [parts[-1]] * parts[-1]
+            at += parts[-1]
+        assert at == tiles
+        assert min(parts[:-1], default=least) >= least
+
+
+def test_parts_become_smaller_towards_the_end():
+    sizes = torch.zeros(64)
+    openmp.run(write_down, sizes.data_ptr(), 1, 64, 2, 64)
+    assert sizes[0] > 2 >= sizes[-1]
+    assert sizes.sort(descending=True).values.equal(sizes)
