@@ -132,7 +132,7 @@ def tiles_to_pictures(tiles: Tensor, bias: Tensor, pictures: Tensor, scheme: Sch
 def _run(
     part: Callable[[Any], None], pictures: Tensor, tiles: Tensor, bias: Tensor | None, scheme: Scheme, *, relu: bool
 ) -> None:
-    """Run a kernel; each thread takes an equal part of the tiles."""
+    """Run a kernel in all threads."""
     images, height, width, channels = pictures.shape
     expected = (images * scheme.tiles(height, width), scheme.cells, channels)
     if not can_run(channels) or tiles.shape != expected or (bias is not None and bias.shape != (channels,)):
