@@ -11,7 +11,7 @@ from numba.np.numpy_support import carray
 
 from extractors import openmp
 from extractors.attention_microkernel import softmax_row
-from extractors.openmp import FAST, FIRST_WORD, floats_at, take, team
+from extractors.openmp import FAST, FIRST_WORD, floats_at, take_some, team
 from extractors.product_kernels import group_rows, height, multiply_tile
 from extractors.product_microkernel import DEPTH, HEIGHTS
 from extractors.scratch_memory import scratch_memory
@@ -177,8 +177,8 @@ def attend_part(address: Any) -> None:
     values = keys + 4 * padded * channels
     bias, zeros, sums = np.zeros(padded, np.float32), np.zeros(_WIDE, np.float32), np.empty(_HIGH, np.float32)
     bias[tokens:] = _NOTHING
-    done, first, last = take(work, 1, pictures * heads, 1, pictures * heads)
-    while done == 0:
+    first, last = take_some(work, pictures * heads)
+    while first < last:
         for head in range(first, last):
             picture, begin = head // heads, 4 * (head % heads) * channels
             _lay_out_keys(key + 4 * picture * tokens * key_stride + begin, key_stride, tokens, padded, channels, keys)
@@ -191,4 +191,4 @@ def attend_part(address: Any) -> None:
                     query + place, out + place, width, top, min(queries - top, _HIGH), padded, channels, keys, values,
                     bias.ctypes.data, zeros.ctypes.data, values + 4 * padded * channels, sums,
                 )  # fmt: skip
-        done, first, last = take(work, 1, pictures * heads, 1, pictures * heads)
+        first, last = take_some(work, pictures * heads)

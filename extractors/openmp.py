@@ -109,6 +109,13 @@ def take(work: Any, products: int, tiles: int, least: int, most: int) -> Any:
 
 
 @njit(**FAST)
+def take_some(work: Any, count: int) -> Any:
+    """As :func:`take`, of so many small things: the first and the end of the next; equal when nothing is left."""
+    done, first, end = take(work, 1, count, 1, count)
+    return first, end if done == 0 else first
+
+
+@njit(**FAST)
 def _size_of_part(at: int, end: int, tiles: int, threads: int, least: int, most: int) -> int:
     wanted = min(max((end - at) // (_SHARE * threads), least), most)
     return min(wanted, tiles - at % tiles)

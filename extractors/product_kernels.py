@@ -33,7 +33,7 @@ WORDS = FIRST_WORD + 11
 """Numbers that a thread is given, see :func:`multiply_part`."""
 
 _LEAST = 2
-"""Tiles that a thread takes at once."""
+"""Tiles that a thread takes at once, at least."""
 _LOW, _MIDDLE, _HIGH = HEIGHTS
 _WIDE, _NARROW = 2 * LANES, LANES
 _ZERO, _NONE = np.float32(0), np.float32(-np.inf)

@@ -28,7 +28,7 @@ _TILES = 28
 """Of pairs that a thread holds at once, at most: the first, which makes the columns' combinations, takes an eighth to a
 sixth longer than the others."""
 _LEAST = 4
-"""Tiles that a thread takes at once."""
+"""Tiles that a thread takes at once, at least."""
 _LEAST_UNIT, _LEAST_SIDE = 4, 128
 _ROWS_AHEAD = 2
 """How far ahead of those that are laid out rows are asked for."""

@@ -12,7 +12,7 @@ from numba import njit
 from numba.np.numpy_support import carray
 
 from extractors import openmp
-from extractors.openmp import FAST, FIRST_WORD, take
+from extractors.openmp import FAST, FIRST_WORD, take_some
 from extractors.vector_code import LANES
 from extractors.winograd_microkernel import tile_in_large, tile_in_small, tile_out_large, tile_out_small
 from extractors.winograd_schemes import LARGE, TAPS, Scheme
@@ -44,21 +44,14 @@ def _sides(work: Any) -> Any:
     return outputs, (work[7] + outputs - 1) // outputs, (work[8] + outputs - 1) // outputs
 
 
-@njit(**FAST)
-def _take(work: Any, tiles: int) -> Any:
-    """Whether there are tiles left, the first and the end of those that this thread takes."""
-    done, first, last = take(work, 1, tiles, 1, tiles)
-    return done == 0, first, last
-
-
 def _in_part(address: Any) -> None:
     """One thread's part of :func:`pictures_to_tiles`."""
     work = carray(address, (_WORDS,))
     outputs, rows, columns = _sides(work)
     side, channels = outputs + TAPS - 1, work[9]
     nothing, places = np.zeros(channels, np.float32), np.empty(side * side, np.int64)
-    some, first, last = _take(work, work[6] * rows * columns)
-    while some:
+    first, last = take_some(work, work[6] * rows * columns)
+    while first < last:
         for tile in range(first, last):
             image, at = tile // (rows * columns), tile % (rows * columns)
             top, left = outputs * (at // columns) - 1, outputs * (at % columns) - 1
@@ -69,7 +62,7 @@ def _in_part(address: Any) -> None:
                 tile_in_large(places.ctypes.data, target, 4 * channels, channels // LANES)
             else:
                 tile_in_small(places.ctypes.data, target, 4 * channels, channels // LANES)
-        some, first, last = _take(work, work[6] * rows * columns)
+        first, last = take_some(work, work[6] * rows * columns)
 
 
 def _out_part(address: Any) -> None:
@@ -79,8 +72,8 @@ def _out_part(address: Any) -> None:
     side, channels = outputs + TAPS - 1, work[9]
     nowhere, places = np.empty(channels, np.float32), np.empty(outputs * outputs, np.int64)
     least = _ZERO if work[10] != 0 else _NONE
-    some, first, last = _take(work, work[6] * rows * columns)
-    while some:
+    first, last = take_some(work, work[6] * rows * columns)
+    while first < last:
         for tile in range(first, last):
             image, at = tile // (rows * columns), tile % (rows * columns)
             top, left = outputs * (at // columns), outputs * (at % columns)
@@ -91,7 +84,7 @@ def _out_part(address: Any) -> None:
                 tile_out_large(source, 4 * channels, work[5], least, places.ctypes.data, channels // LANES)
             else:
                 tile_out_small(source, 4 * channels, work[5], least, places.ctypes.data, channels // LANES)
-        some, first, last = _take(work, work[6] * rows * columns)
+        first, last = take_some(work, work[6] * rows * columns)
 
 
 def can_run(channels: int) -> bool:
