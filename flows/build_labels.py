@@ -10,8 +10,8 @@ from prefect.states import Completed
 
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Embedder, Text
-from pipeline.build.labels import make_labels
 from pipeline.data.dataset_description import load_description
+from pipeline.labels.embeddings import make_labels
 
 
 @flow(name="build-labels")

@@ -22,7 +22,7 @@ from prefect.logging.loggers import LoggingAdapter
 
 from flows.pictures import bar_picture
 from flows.tables import array_rows, failure_rows, key_of, store_links, store_summary
-from pipeline.build.slab import DecodeReport
+from pipeline.decode.clip_buffer import DecodeReport
 from pipeline.inspect_page import write_clip_page
 from pipeline.overview import StoreOverview
 from pipeline.progress import PlainReporter

@@ -15,9 +15,9 @@ from flows.outcomes import WITH_FAILURES, refuses_in_one_line
 from flows.parameters import Count, Sampling, Split, Text
 from flows.pseudo_labels import pseudo_labels
 from flows.train import check_folder, train
-from pipeline.build.needs import needs_of
 from pipeline.commands import parse_weights
 from pipeline.config import load_recipe
+from pipeline.extraction.requirements import needs_of
 from storage.clips import ClipTable
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.build.features import ExtractOptions
 from pipeline.commands import parse_bytes, parse_weights
+from pipeline.extraction.extract import ExtractOptions
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.store import FeatureStore

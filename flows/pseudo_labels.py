@@ -10,8 +10,8 @@ from prefect.states import Completed
 
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Text
-from pipeline.build.pseudo_labels import make_pseudo_labels
 from pipeline.data.dataset_description import load_description
+from pipeline.labels.pseudo_labels import make_pseudo_labels
 
 
 @flow(name="pseudo-labels")

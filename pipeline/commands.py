@@ -18,7 +18,7 @@ from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
 if TYPE_CHECKING:
-    from pipeline.build.reporting import ExtractReport
+    from pipeline.extraction.reporting import ExtractReport
 
 _FAILED_EXIT = 3
 _LEAST_MEMORY_BYTES = 1_000
@@ -41,7 +41,7 @@ def run_extract(
     table = ClipTable.load(clips, media=media)
     if not backbones and not keep:
         raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
-    from pipeline.build.features import ExtractOptions, extract
+    from pipeline.extraction.extract import ExtractOptions, extract
     from pipeline.progress import terminal_reporter
 
     chosen = ExtractOptions(

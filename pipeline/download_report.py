@@ -10,11 +10,11 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from pipeline.build.download import DownloadOptions, DownloadReport, download, parse_rate, parse_retry
-from pipeline.build.download_clip import DEFAULT_FORMAT, check_cookies
-from pipeline.build.download_ledger import LEDGER_NAME, Attempt, DownloadLedger
-from pipeline.build.download_reasons import OK, REASONS
 from pipeline.console import count, wide_console
+from pipeline.download.clips import DownloadOptions, DownloadReport, download, parse_rate, parse_retry
+from pipeline.download.ledger import LEDGER_NAME, Attempt, DownloadLedger
+from pipeline.download.one_clip import DEFAULT_FORMAT, check_cookies
+from pipeline.download.reasons import OK, REASONS
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.llp_names import LLP_SPLIT_FILES

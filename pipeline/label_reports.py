@@ -25,7 +25,7 @@ def run_labels(*, store_url: str, embedder: str, dataset: str, import_file: str 
     Raises:
         AvvpError: If anything that was given cannot be used.
     """
-    from pipeline.build.labels import import_labels, make_labels
+    from pipeline.labels.embeddings import import_labels, make_labels
 
     known = load_description(dataset)
     chosen = {name: options.pop(name) for name in EMBEDDER_OPTIONS}
@@ -56,8 +56,8 @@ def run_pseudo_labels(
     Raises:
         AvvpError: If anything that was given cannot be used.
     """
-    from pipeline.build.pseudo_labels import Sources, make_pseudo_labels
-    from pipeline.build.published_pseudo_labels import import_pseudo_labels
+    from pipeline.labels.pseudo_labels import Sources, make_pseudo_labels
+    from pipeline.labels.published_pseudo_labels import import_pseudo_labels
 
     known = load_description(dataset)
     sources = Sources(*(options.pop(part) for part in ("audio", "visual", "audio_labels", "visual_labels")))
@@ -81,8 +81,8 @@ def _with_truth(
     store_url: str, teacher: str, dataset: str, annotations: str, split: str
 ) -> tuple[PseudoLabels, list[int], Annotations]:
     """Pseudo labels, the rows that have ground truth in a split, and that ground truth."""
-    from pipeline.build.pseudo_label_scores import rows_with_truth
     from pipeline.data.llp import load_annotations
+    from pipeline.labels.pseudo_label_scores import rows_with_truth
     from storage.labels import LabelStore
     from storage.store import FeatureStore
 
@@ -98,7 +98,7 @@ def _with_truth(
 
 def print_scores(*, store_url: str, teacher: str, dataset: str, annotations: str, split: str, as_json: bool) -> None:
     """``avvp pseudo-labels score``."""
-    from pipeline.build.pseudo_label_scores import score
+    from pipeline.labels.pseudo_label_scores import score
 
     labels, rows, truth = _with_truth(store_url, teacher, dataset, annotations, split)
     found = {
@@ -123,8 +123,8 @@ def _percent(value: float | None, width: int) -> str:
 
 def run_search(*, store_url: str, teacher: str, dataset: str, annotations: str, split: str, out: str) -> None:
     """``avvp pseudo-labels search``."""
-    from pipeline.build.pseudo_label_scores import search_thresholds
     from pipeline.data.threshold_files import Thresholds, thresholds_text
+    from pipeline.labels.pseudo_label_scores import search_thresholds
 
     labels, rows, truth = _with_truth(store_url, teacher, dataset, annotations, split)
     used = labels.provenance.facts.get("thresholds", {})

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from pipeline.build.plan import Plan
-from pipeline.build.reporting import Reporter
-from pipeline.build.slab import DecodeReport
+from pipeline.decode.clip_buffer import DecodeReport
+from pipeline.extraction.plan import Plan
+from pipeline.extraction.reporting import Reporter
 
 _PLAIN_EVERY_SECONDS = 10.0
 

@@ -18,9 +18,9 @@ from storage.files import Root
 from storage.store import FeatureStore
 
 if TYPE_CHECKING:
-    from pipeline.build.combining import CombineReport
-    from pipeline.build.importing import ImportReport
-    from pipeline.build.verify_report import VerifyReport
+    from pipeline.exchange.combining import CombineReport
+    from pipeline.exchange.importing import ImportReport
+    from pipeline.exchange.verify_report import VerifyReport
 
 _WRONG_EXIT = 3
 _SHOWN = 20
@@ -29,7 +29,7 @@ _SHOWN_REASONS = 10
 
 def run_verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> int:
     """``avvp verify``. Returns the exit code."""
-    from pipeline.build.verify import verify
+    from pipeline.exchange.verify import verify
 
     report = verify(store_url, deep=deep)
     if repair and report.problems:
@@ -64,8 +64,8 @@ def _print_verified(report: VerifyReport) -> None:
 
 def _repair(report: VerifyReport) -> int:
     """Put metadata back, look again, mark what must be redone, and look once more."""
-    from pipeline.build.repair import mark_rows, restore_metadata
-    from pipeline.build.verify import verify
+    from pipeline.exchange.repair import mark_rows, restore_metadata
+    from pipeline.exchange.verify import verify
 
     console = wide_console()
     restored = restore_metadata(report.store, report.problems).restored
@@ -88,8 +88,8 @@ def run_import(
     shard_size: int | None, rebuild: bool,
 ) -> int:  # fmt: skip
     """``avvp import``. Returns the exit code."""
-    from pipeline.build.importing import IMPORT_SHARD_SIZE, import_features
-    from pipeline.build.interchange import LAYOUTS, parse_layout, table_of_folder
+    from pipeline.exchange.importing import IMPORT_SHARD_SIZE, import_features
+    from pipeline.exchange.interchange import LAYOUTS, parse_layout, table_of_folder
     from pipeline.freed_memory import keep_freed_memory
 
     keep_freed_memory()
@@ -123,8 +123,8 @@ def _print_imported(store_url: str, report: ImportReport) -> None:
 
 def run_export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
     """``avvp export``."""
-    from pipeline.build.exporting import export_features
-    from pipeline.build.interchange import parse_layout
+    from pipeline.exchange.exporting import export_features
+    from pipeline.exchange.interchange import parse_layout
 
     store = FeatureStore.open(store_url)
     chosen = cast("Literal['skip', 'zero', 'nan']", padding)
@@ -139,14 +139,14 @@ def run_export(store_url: str, folder: str, *, layout: str, padding: str) -> Non
 
 def run_merge(urls: Sequence[str], target: str, *, shard_size: int | None) -> None:
     """``avvp store merge``."""
-    from pipeline.build.combining import merge
+    from pipeline.exchange.combining import merge
 
     _print_combined(target, merge(urls, target, shard_size=shard_size))
 
 
 def run_subset(store_url: str, target: str, *, split: str | None, ids_file: str | None, shard_size: int | None) -> None:
     """``avvp store subset``."""
-    from pipeline.build.combining import subset
+    from pipeline.exchange.combining import subset
 
     if (split is None) == (ids_file is None):
         raise InvalidInput("store subset: give --split NAME or --ids FILE, one of them")

@@ -10,7 +10,7 @@ from storage.errors import InvalidInput
 
 def make_synthetic(folder: Path, *, count: int, seed: int) -> None:
     """``avvp synthetic``."""
-    from pipeline.build.synthetic import write_dataset
+    from pipeline.synthetic.dataset import write_dataset
 
     clips = write_dataset(folder, count=count, seed=seed)
     splits = ", ".join(f"{sum(clip.split == name for clip in clips)} {name}" for name in ("train", "val", "test"))
@@ -19,8 +19,8 @@ def make_synthetic(folder: Path, *, count: int, seed: int) -> None:
 
 def make_synthetic_features(folder: Path, *, count: int, seed: int, annotations: str | None) -> None:
     """``avvp synthetic --features``."""
-    from pipeline.build.synthetic_features import write_features
     from pipeline.data.llp import load_annotations
+    from pipeline.synthetic.features import write_features
 
     _refuse_a_second_store(folder)
     real = None if annotations is None else load_annotations(annotations)
@@ -30,7 +30,7 @@ def make_synthetic_features(folder: Path, *, count: int, seed: int, annotations:
 
 def make_synthetic_events(folder: Path, *, count: int, seed: int) -> None:
     """``avvp synthetic --features --dataset ave``."""
-    from pipeline.build.synthetic_events import write_event_features
+    from pipeline.synthetic.events import write_event_features
 
     _refuse_a_second_store(folder)
     store = write_event_features(folder, count=count, seed=seed)

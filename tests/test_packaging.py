@@ -11,6 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("storage", "extractors", "pipeline", "flows")
+BUILDING_ROOMS = {
+    f"pipeline.{room}" for room in ("decode", "extraction", "labels", "exchange", "download", "synthetic")
+}
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -49,8 +52,8 @@ def loaded_by(statement: str) -> set[str]:
             {"torch", "prefect", "pipeline", "zarr"},
         ),
         ("import pipeline.cli", {"torch", "prefect", "zarr", "numpy", "extractors"}),
-        ("import pipeline.build.workers", {"torch", "prefect", "zarr"}),
-        ("import pipeline.build.features", {"prefect"}),
+        ("import pipeline.extraction.workers", {"torch", "prefect", "zarr"}),
+        ("import pipeline.extraction.extract", {"prefect"}),
     ],
 )
 def test_imports_stay_light(statement, unwanted):
@@ -61,4 +64,14 @@ def test_train_side_modules_load_neither_prefect_nor_extractors():
     names = ["train", "evaluate", "data", "models", "training", "metrics"]
     present = [name for name in names if list((ROOT / "pipeline").glob(f"{name}*"))]
     for name in present:
-        assert not loaded_by(f"import pipeline.{name}") & {"prefect", "extractors", "pipeline.build"}
+        assert not loaded_by(f"import pipeline.{name}") & {"prefect", "extractors", *BUILDING_ROOMS}
+
+
+def test_every_test_file_is_collected():
+    """pytest does not descend into folders with some names, ``build`` among them, and says nothing."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    collected = {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
+    written = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert written == collected

@@ -19,8 +19,8 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, Resize
 
 from extractors.views import AudioView, FrameView
-from pipeline.build.ffmpeg_binary import ffmpeg_path
-from pipeline.build.sources import MediaSource
+from pipeline.decode.ffmpeg_binary import ffmpeg_path
+from pipeline.extraction.sources import MediaSource
 from storage.clips import Clip
 
 VIEW = FrameView(8, 224, "crop", short_side=256)

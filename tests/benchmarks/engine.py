@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from extractors import runner
-from pipeline.build.features import ExtractOptions, extract
-from pipeline.build.reporting import Reporter
+from pipeline.extraction.extract import ExtractOptions, extract
+from pipeline.extraction.reporting import Reporter
 from storage.clips import Clip, ClipTable
 from storage.store import FeatureStore
 

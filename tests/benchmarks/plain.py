@@ -22,7 +22,7 @@ from PIL import Image
 from extractors import registry
 from extractors.runtime import skipped_initialisation
 from extractors.weights import fill_random
-from pipeline.build.ffmpeg_binary import ffmpeg_path
+from pipeline.decode.ffmpeg_binary import ffmpeg_path
 
 SEED = 0
 
@@ -122,8 +122,8 @@ class Plain:
     def run_on_our_frames(self, clip: str) -> np.ndarray:
         """The plain network on frames that are decoded without JPEGs in between, resized as the script does."""
         from extractors.views import FrameView
-        from pipeline.build.decode import decode_clip, open_slab
-        from pipeline.build.slab import DecodeRequest
+        from pipeline.decode.clip import decode_clip, open_slab
+        from pipeline.decode.clip_buffer import DecodeRequest
 
         view = FrameView(8, 224, "crop", short_side=256)
         request = DecodeRequest("clip", clip, frame_views=(view,))

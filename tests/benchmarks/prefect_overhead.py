@@ -19,7 +19,7 @@ from prefect import flow
 from extractors.registry import BACKBONES
 from flows import shards
 from flows.parameters import ExtractRequest, Placement
-from pipeline.build.shards import ShardFiller, prepare_shards
+from pipeline.extraction.shards import ShardFiller, prepare_shards
 
 SHARD_SIZE = 64
 BACKBONES |= {"toy_visual": "toy_backbones:ToyVisual", "toy_audio": "toy_backbones:ToyAudio"}

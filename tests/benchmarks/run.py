@@ -52,7 +52,7 @@ def find_clips(work: Path) -> list[str]:
     shared = HERE.parents[2] / "shared" / "clips"
     found = sorted(shared.glob("*.mp4"))
     if not found:
-        from pipeline.build.synthetic import write_dataset
+        from pipeline.synthetic.dataset import write_dataset
 
         write_dataset(work, count=3)
         found = sorted((work / "clips").glob("*.mp4"))

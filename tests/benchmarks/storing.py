@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.build.importing import import_features
-from pipeline.build.interchange import LAYOUTS
 from pipeline.data.memory import load_segments
+from pipeline.exchange.importing import import_features
+from pipeline.exchange.interchange import LAYOUTS
 from pipeline.freed_memory import keep_freed_memory
 from storage.clips import Clip, ClipTable
 from storage.ledger import Row

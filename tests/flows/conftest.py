@@ -24,7 +24,7 @@ RUN_SECONDS = 120
 @pytest.fixture(scope="session")
 def six_clips(tmp_path_factory):
     """Six clips of 2 s, each its own colour and tone; the last one is broken."""
-    from pipeline.build.ffmpeg_binary import ffmpeg_path
+    from pipeline.decode.ffmpeg_binary import ffmpeg_path
 
     folder = tmp_path_factory.mktemp("six")
     for number, colour in enumerate(("red", "green", "blue", "white", "yellow")):

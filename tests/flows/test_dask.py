@@ -10,8 +10,8 @@ import psutil
 import pytest
 from processes import kill
 
-from pipeline.build.features import ExtractOptions, extract
-from pipeline.build.verify import verify
+from pipeline.exchange.verify import verify
+from pipeline.extraction.extract import ExtractOptions, extract
 from storage.clips import ClipTable
 
 pytest.importorskip("prefect_dask", reason="needs prefect-dask: pip install 'avvp-pipeline[dask]'")

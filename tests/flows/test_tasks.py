@@ -18,9 +18,9 @@ from flows.parameters import ExtractRequest
 from flows.retries import back_off, may_pass
 from flows.train import train
 from flows.up import find_place, free_port, write_environment
-from pipeline.build.needs import needs_of
-from pipeline.build.shards import prepare_shards
 from pipeline.config import FeaturesRecipe
+from pipeline.extraction.requirements import needs_of
+from pipeline.extraction.shards import prepare_shards
 from storage.errors import InvalidInput, SchemaMismatch, ShardLocked, StoreError
 
 LOG = logging.getLogger("test")

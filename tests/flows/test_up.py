@@ -12,7 +12,7 @@ import psutil
 import pytest
 from processes import kill
 
-from pipeline.build.verify import verify
+from pipeline.exchange.verify import verify
 from storage.store import FeatureStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]

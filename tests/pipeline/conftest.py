@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from media_fixtures import bars, bars_rgb, clip, dumped_numbers, ffmpeg, frame_numbers, media_dir, numbered
 
 from extractors.registry import BACKBONES
-from pipeline.build.ffmpeg_binary import ffmpeg_path
 from pipeline.cli import main
 from pipeline.data.dataset_description import load_description
 from storage.clips import Clip, ClipTable
@@ -19,17 +19,11 @@ from storage.schema import FeatureSpec, Provenance
 from storage.store import FeatureStore
 from storage.writer import claim, commit_features
 
+__all__ = ["bars", "bars_rgb", "clip", "dumped_numbers", "ffmpeg", "frame_numbers", "media_dir", "numbered"]
+"""Fixtures of another file."""
+
 DATA = Path(__file__).resolve().parents[1] / "data"
 COLOURS = ("red", "green", "blue", "white", "yellow", "purple")
-
-
-@pytest.fixture(scope="session")
-def ffmpeg():
-    def run(*arguments):
-        command = [ffmpeg_path(), "-loglevel", "error", "-y", *map(str, arguments)]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-
-    return run
 
 
 @pytest.fixture(scope="session")

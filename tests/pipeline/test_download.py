@@ -13,7 +13,7 @@ import psutil
 import pytest
 from video_server import FLASH, FRAME, look_at, make_video, serve
 
-from pipeline.build.download_clip import cut
+from pipeline.download.one_clip import cut
 
 pytest.importorskip("yt_dlp")
 

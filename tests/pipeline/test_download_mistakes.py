@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.build.download import parse_rate
-from pipeline.build.download_ledger import Attempt, DownloadLedger
+from pipeline.download.clips import parse_rate
+from pipeline.download.ledger import Attempt, DownloadLedger
 
 NAME = "GGGGGGGGGGG_2_8"
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.build.features import ExtractOptions
-from pipeline.build.features import extract as extract_features
+from pipeline.extraction.extract import ExtractOptions
+from pipeline.extraction.extract import extract as extract_features
 from storage.clips import ClipTable
 from storage.store import FeatureStore
 

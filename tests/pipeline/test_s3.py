@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pytest
 
-from pipeline.build.verify import verify
+from pipeline.exchange.verify import verify
 from storage.ledger import Ledger
 from storage.store import FeatureStore
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toy_store as toy
 
-from pipeline.build.verify import verify
+from pipeline.exchange.verify import verify
 from storage.errors import ShardLocked
 from storage.ledger import Row
 from storage.store import FeatureStore

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.build.synthetic_features import write_features
+from pipeline.synthetic.features import write_features
 
 
 @pytest.fixture(scope="session")

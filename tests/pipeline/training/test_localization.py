@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.build.synthetic_events import EventDifficulty, write_event_features
 from pipeline.cli import main
 from pipeline.config import LocalizationRecipe, load_recipe, shipped_recipes
 from pipeline.data.ave import load_events
 from pipeline.evaluate import run_evaluation
 from pipeline.models.config_tables import model_config
 from pipeline.models.localization import Localized
+from pipeline.synthetic.events import EventDifficulty, write_event_features
 from pipeline.train import run_training
 from pipeline.training.localization import weak_loss
 from pipeline.training.optim import learning_rate

@@ -118,8 +118,8 @@ def test_two_processes_give_the_losses_of_one(made, tmp_path):
 
 
 def test_failed_clips_are_left_out_and_counted(made, tmp_path, capsys):
-    from pipeline.build.repair import mark_rows
-    from pipeline.build.verify_report import Problem
+    from pipeline.exchange.repair import mark_rows
+    from pipeline.exchange.verify_report import Problem
 
     shutil.copytree(made / "features.zarr", tmp_path / "features.zarr")
     store = FeatureStore.open(tmp_path / "features.zarr")
@@ -213,6 +213,7 @@ def test_the_trainer_loads_neither_prefect_nor_an_extractor():
     code = (
         "import sys, pipeline.train, pipeline.evaluate, pipeline.training.loop, pipeline.evaluation;"
         "bad = [n for n in sys.modules if n.split('.')[0] in ('prefect', 'extractors', 'flows')"
-        " or n.startswith('pipeline.build')]; assert not bad, bad"
+        " or n.startswith(('pipeline.decode', 'pipeline.extraction', 'pipeline.labels', 'pipeline.exchange'))];"
+        "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,1 +1,0 @@
-"""What builds a store: decode, extraction, labels, import and export, checks."""

@@ -1,0 +1,240 @@
+"""One decoded clip as one flat buffer: every clip of a run has the same layout, whatever its media are like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extractors.base import Frames, Waveform
+from extractors.views import AudioView, FrameView
+from pipeline.decode.frames import CanvasView
+from storage.schema import Sampling, Status
+
+_ALIGNMENT = 64
+
+AnyView = FrameView | AudioView | CanvasView
+
+
+@dataclass(frozen=True)
+class DecodeShape:
+    """What every clip of a run is decoded to.
+
+    Attributes:
+        clip_seconds: length of every clip.
+        frame_views: what the visual backbones want; may be empty.
+        audio_views: what the audio backbones want; may be empty.
+        keep: frames for the store, if they are kept.
+    """
+
+    clip_seconds: int
+    frame_views: tuple[FrameView, ...] = ()
+    audio_views: tuple[AudioView, ...] = ()
+    keep: CanvasView | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one clip."""
+        return slab_layout(self).nbytes
+
+
+@dataclass(frozen=True)
+class DecodeRequest:
+    """One clip to decode. Plain data, so that it can travel to another process.
+
+    Attributes:
+        clip_id: for the report.
+        path: local media file.
+        start_seconds: where the clip starts in its source video.
+        end_seconds: where it ends there; ``None`` for as long as clips are.
+        clip_seconds: length of every clip of the run.
+        sampling: ``uniform`` or ``published``.
+        frame_views: what the visual backbones want.
+        audio_views: what the audio backbones want.
+        keep: frames for the store, if they are kept.
+        timeout_seconds: for ffmpeg alone; a pool has its own deadline.
+    """
+
+    clip_id: str
+    path: str
+    start_seconds: float = 0.0
+    end_seconds: float | None = None
+    clip_seconds: int = 10
+    sampling: Sampling = "uniform"
+    frame_views: tuple[FrameView, ...] = ()
+    audio_views: tuple[AudioView, ...] = ()
+    keep: CanvasView | None = None
+    timeout_seconds: float = 60.0
+
+    @property
+    def shape(self) -> DecodeShape:
+        """What it is decoded to."""
+        return DecodeShape(self.clip_seconds, self.frame_views, self.audio_views, self.keep)
+
+
+@dataclass(frozen=True)
+class DecodeReport:
+    """How the decoding of one clip ended.
+
+    Attributes:
+        status: the clip's status.
+        reason: in words for people; may hold a note where the status is ``OK``, else empty there.
+        has_video: frames of this clip can be used.
+        has_audio: sound of this clip can be used.
+        decoder: what read the frames, e.g. ``decord 3.4.0``; empty where no frames were read.
+        seconds: spent on it.
+        source_seconds: duration of the file; 0 where unknown.
+        fingerprint: SHA-256 of the file's bytes and the span; empty where there is no file.
+        size_bytes: of the file.
+        mtime_ns: of the file.
+    """
+
+    status: Status
+    reason: str = ""
+    has_video: bool = False
+    has_audio: bool = False
+    decoder: str = ""
+    seconds: float = 0.0
+    source_seconds: float = 0.0
+    fingerprint: str = ""
+    size_bytes: int = 0
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True)
+class KeptFrames:
+    """Frames for the store.
+
+    Attributes:
+        pixels: ``[frames, size, size, 3]`` uint8 RGB, each at the top left, zero elsewhere.
+        valid: ``[frames]`` bool.
+        heights: ``[frames]`` int32, true height in pixels.
+        widths: ``[frames]`` int32, true width in pixels.
+        frames_per_second: the grid's rate.
+    """
+
+    pixels: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+    heights: NDArray[np.int32]
+    widths: NDArray[np.int32]
+    frames_per_second: int
+
+
+@dataclass
+class DecodedClip:
+    """One clip's arrays, as views into a slab: valid until :meth:`release`.
+
+    Attributes:
+        request: what was asked for.
+        report: how it ended.
+        frames: by view; empty where the clip has no usable video.
+        waveforms: by view; empty where the clip has no usable sound.
+        kept: frames for the store, where they were asked for and there is video.
+    """
+
+    request: DecodeRequest
+    report: DecodeReport
+    frames: dict[FrameView, Frames] = field(default_factory=dict)
+    waveforms: dict[AudioView, Waveform] = field(default_factory=dict)
+    kept: KeptFrames | None = None
+    on_release: Callable[[], None] | None = None
+
+    def release(self) -> None:
+        """Give the slab back and drop the arrays. A second call does nothing."""
+        self.frames, self.waveforms, self.kept = {}, {}, None
+        give_back, self.on_release = self.on_release, None
+        if give_back is not None:
+            give_back()
+
+
+@dataclass(frozen=True)
+class SlabField:
+    """One array in a slab."""
+
+    view: AnyView
+    name: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class SlabLayout:
+    """Where each array of a clip lies.
+
+    Attributes:
+        fields: in order of offset.
+        nbytes: of the whole.
+    """
+
+    fields: tuple[SlabField, ...]
+    nbytes: int
+
+    @cached_property
+    def by_key(self) -> dict[tuple[AnyView, str], SlabField]:
+        """Fields by view and name."""
+        return {(entry.view, entry.name): entry for entry in self.fields}
+
+    def array(self, slab: Any, view: AnyView, name: str) -> NDArray[Any]:
+        """A writable view into ``slab``, which is any writable buffer of at least :attr:`nbytes`."""
+        entry = self.by_key[view, name]
+        return np.ndarray(entry.shape, dtype=entry.dtype, buffer=slab, offset=entry.offset)
+
+
+@lru_cache(maxsize=16)
+def slab_layout(shape: DecodeShape) -> SlabLayout:
+    """Offsets of every array; depends on nothing but ``shape``."""
+    wanted: list[tuple[AnyView, str, tuple[int, ...], str]] = []
+    for view in shape.frame_views:
+        frames = view.frames(shape.clip_seconds)
+        wanted += [(view, "pixels", (frames, view.size, view.size, 3), "u1"), (view, "valid", (frames,), "?")]
+    if shape.keep is not None:
+        keep, frames = shape.keep, shape.keep.frames(shape.clip_seconds)
+        wanted += [(keep, "pixels", (frames, keep.size, keep.size, 3), "u1"), (keep, "valid", (frames,), "?")]
+        wanted += [(keep, "heights", (frames,), "<i4"), (keep, "widths", (frames,), "<i4")]
+    for sound in shape.audio_views:
+        wanted += [(sound, "samples", (sound.sample_rate_hz * shape.clip_seconds,), "<f4")]
+        wanted += [(sound, "valid_samples", (1,), "<i8")]
+    offset, fields = 0, []
+    for view_of_field, name, dims, dtype in wanted:
+        fields.append(SlabField(view_of_field, name, offset, dims, dtype))
+        size = math.prod(dims) * np.dtype(dtype).itemsize
+        offset += math.ceil(size / _ALIGNMENT) * _ALIGNMENT
+    return SlabLayout(tuple(fields), max(offset, _ALIGNMENT))
+
+
+def open_slab(
+    request: DecodeRequest, slab: Any, report: DecodeReport, *, on_release: Callable[[], None] | None = None
+) -> DecodedClip:
+    """The arrays of a decoded clip, without copying.
+
+    Args:
+        request: what was asked for.
+        slab: buffer that :func:`pipeline.decode.clip.decode_clip` filled.
+        report: what it gave back.
+        on_release: called once by :meth:`DecodedClip.release`.
+    """
+    layout = slab_layout(request.shape)
+    clip = DecodedClip(request, report, on_release=on_release)
+    if report.has_video:
+        for view in request.frame_views:
+            pixels, valid = (layout.array(slab, view, name) for name in ("pixels", "valid"))
+            clip.frames[view] = Frames(pixels, valid, view.frames_per_second)
+        if request.keep is not None:
+            clip.kept = KeptFrames(
+                pixels=layout.array(slab, request.keep, "pixels"),
+                valid=layout.array(slab, request.keep, "valid"),
+                heights=layout.array(slab, request.keep, "heights"),
+                widths=layout.array(slab, request.keep, "widths"),
+                frames_per_second=request.keep.frames_per_second,
+            )
+    if report.has_audio:
+        for sound in request.audio_views:
+            count = int(layout.array(slab, sound, "valid_samples")[0])
+            clip.waveforms[sound] = Waveform(layout.array(slab, sound, "samples"), sound.sample_rate_hz, count)
+    return clip

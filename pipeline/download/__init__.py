@@ -1,0 +1,1 @@
+"""Fetching the clips of a table."""

@@ -1,0 +1,1 @@
+"""Import, export, merge and subset, verify and repair."""

@@ -1,0 +1,108 @@
+"""Export of a store's features as ``.npy`` folders of a published layout."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.exchange.interchange import LayoutPart, stems_of
+from storage.errors import InvalidInput
+from storage.store import FeatureStore
+
+Padding = Literal["skip", "zero", "nan"]
+
+
+@dataclass
+class ExportReport:
+    """What was written.
+
+    Attributes:
+        written: files, by array.
+        padded: of these, files with steps that the clip does not have.
+        skipped: by array, ids of clips that have no features, or not all steps.
+    """
+
+    written: dict[str, int] = field(default_factory=dict)
+    padded: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+
+
+def export_features(
+    store: FeatureStore, folder: Path, parts: Sequence[LayoutPart], *, padding: Padding = "skip"
+) -> ExportReport:
+    """Write a file a clip. Files are put whole: a killed export leaves no half file.
+
+    Args:
+        store: to read.
+        folder: made if absent.
+        parts: the layout; arrays that the store lacks are an error only if it has none of them.
+        padding: what becomes of clips that lack some steps: left out, or filled with zeros or NaN.
+
+    Raises:
+        InvalidInput: If the store has none of the layout's arrays, or two clips would share a file.
+        SchemaMismatch: If an array has another shape than the layout says.
+    """
+    there = [part for part in parts if part.array in store.features]
+    if not there:
+        names = ", ".join(part.array for part in parts)
+        raise InvalidInput(f"{store.url}: has none of {names}; there are {', '.join(store.features) or 'no features'}")
+    _check_shapes(store, there)
+    stems = _stems(store)
+    report = ExportReport()
+    for part in there:
+        for shard in range(store.shards):
+            _export_shard(store, folder, part, shard, stems, padding, report)
+    return report
+
+
+def _check_shapes(store: FeatureStore, parts: Sequence[LayoutPart]) -> None:
+    for part in parts:
+        spec = store.spec(part.array)
+        if spec.dim != part.dim or part.steps not in (0, spec.steps):
+            expected = f"{part.steps or 'any'}x{part.dim}"
+            raise InvalidInput(f"{store.url}: {part.array} is {spec.steps}x{spec.dim}, the layout has {expected}")
+
+
+def _stems(store: FeatureStore) -> list[str]:
+    """File names by row: the first 11 characters of the id; whole ids where two clips would share a name."""
+    short = [stems_of(clip)[0] for clip in store.clips]
+    whole = [clip.id for clip in store.clips]
+    stems = short if len(set(short)) == len(short) else whole
+    if any("/" in stem or stem in ("", ".", "..") for stem in stems):
+        raise InvalidInput(f"{store.url}: clip ids with slashes cannot be file names of this layout")
+    return stems
+
+
+def _export_shard(
+    store: FeatureStore, folder: Path, part: LayoutPart, shard: int, stems: Sequence[str], padding: Padding,
+    report: ExportReport,
+) -> None:  # fmt: skip
+    span = slice(store.shard_rows(shard).start, store.shard_rows(shard).stop)
+    values, valid = store.read(part.array, span), store.valid(part.array, span)
+    report.written.setdefault(part.array, 0)
+    for at, (row, mask) in enumerate(zip(store.shard_rows(shard), valid, strict=True)):
+        if not mask.any() or (padding == "skip" and not mask.all()):
+            report.skipped.setdefault(part.array, []).append(store.ids[row])
+            continue
+        block = values[at]
+        if not mask.all():
+            block = np.where(mask[:, None], block, block.dtype.type(0 if padding == "zero" else np.nan))
+            report.padded[part.array] = report.padded.get(part.array, 0) + 1
+        _put_npy(part.file(folder, stems[row]), block)
+        report.written[part.array] += 1
+
+
+def _put_npy(target: Path, block: NDArray[Any]) -> None:
+    stream = io.BytesIO()
+    np.save(stream, np.ascontiguousarray(block), allow_pickle=False)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    temporary.write_bytes(stream.getbuffer())
+    temporary.replace(target)

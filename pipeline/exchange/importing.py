@@ -1,0 +1,269 @@
+"""Import of ``.npy`` features: whole shards, every file hashed, what is wrong with a file in the ledger."""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from pipeline.exchange.interchange import LayoutPart, stems_of
+from pipeline.extraction.provenance import now
+from storage.clips import Clip
+from storage.errors import InvalidInput, ShardLocked
+from storage.ledger import Row, ShardRecord
+from storage.schema import FeatureSpec, Provenance, Status
+from storage.store import FeatureStore
+from storage.writer import claim, commit_rows
+
+IMPORT_SHARD_SIZE = 1024
+"""Clips a shard of a store that is made by an import: few files, and a killed import costs seconds."""
+
+_SHARDS_AT_ONCE = 2
+"""While one is synced to the disk, the next is read and encoded."""
+_DECODER = f"numpy {np.__version__}"
+
+
+@dataclass
+class ImportReport:
+    """What was imported.
+
+    Attributes:
+        imported: rows written, by array.
+        kept: rows that were there already, by array.
+        failed: by array, ids and reasons of files that could not be used.
+    """
+
+    imported: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+
+
+def import_features(
+    store: FeatureStore,
+    folder: Path,
+    parts: Sequence[LayoutPart],
+    *,
+    rebuild: bool = False,
+    dtype: str = "float32",
+    codec: str = "auto",
+) -> ImportReport:
+    """Fill arrays of a store from a folder. What was imported and has not changed is left alone.
+
+    Args:
+        store: open for writing.
+        folder: with the layout's files.
+        parts: the layout.
+        rebuild: replace arrays that came from elsewhere.
+        dtype: ``float32`` or ``float16``, of new arrays.
+        codec: of new arrays: ``auto``, ``blosc``, ``zstd`` or ``none``.
+
+    Raises:
+        InvalidInput: If there is no such folder, or no file of an array in it.
+        SchemaMismatch: If the store has such an array from elsewhere.
+    """
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder}: no such folder")
+    report = ImportReport()
+    importers = []
+    for part in parts:
+        whole = _with_steps(part, folder, store.clips.clips)
+        store.ensure_feature(whole.spec(dtype), _provenance(whole, folder), rebuild=rebuild, codec=codec)
+        importers.append(_Importer(store, folder, whole, report))
+    with ThreadPoolExecutor(_SHARDS_AT_ONCE) as pool:
+        list(pool.map(lambda task: task[0].import_shard(task[1]), product(importers, range(store.shards))))
+    return report
+
+
+def _with_steps(part: LayoutPart, folder: Path, clips: Sequence[Clip]) -> LayoutPart:
+    """A generic layout's number of steps is that of its first good file."""
+    files = (file for clip in clips if (file := find_file(part, folder, clip)) is not None)
+    first = next(files, None)
+    if first is None:
+        raise InvalidInput(
+            f"{folder}: no file of {part.array} for any of the {len(clips)} clips; expected {part.pattern} "
+            f"with e.g. {stems_of(clips[0])[0]}"
+        )
+    if part.steps:
+        return part
+    for file in (first, *files):
+        try:
+            found = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            continue
+        if found.ndim in (1, 2) and found.shape[-1] == part.dim:
+            return replace(part, steps=1 if found.ndim == 1 else int(found.shape[0]))
+    raise InvalidInput(f"{folder}: no file of {part.array} has rows of {part.dim} values, e.g. {first}")
+
+
+def find_file(part: LayoutPart, folder: Path, clip: Clip) -> Path | None:
+    """A clip's file by the first name that is there."""
+    return next((file for stem in stems_of(clip) if (file := part.file(folder, stem)).exists()), None)
+
+
+def _provenance(part: LayoutPart, folder: Path) -> Provenance:
+    return Provenance(
+        backbone=part.array,
+        code_version="imported",
+        weights="unknown",
+        preprocessing={"files": part.pattern},
+        sampling="published",
+        source="imported",
+        weights_source=f"imported from {folder.absolute()}",
+        created=now(),
+    )
+
+
+class _Importer:
+    """One array, shard by shard: files are read, checked, encoded and written at the same time."""
+
+    def __init__(self, store: FeatureStore, folder: Path, part: LayoutPart, report: ImportReport) -> None:
+        self._store = store
+        self._folder = folder
+        self._part = part
+        self._spec: FeatureSpec = store.spec(part.array)
+        self._report = report
+        self._clips = store.clips.clips
+        self._nothing = np.full((self._spec.steps, self._spec.dim), np.nan, dtype=self._spec.dtype)
+        self._counting = threading.Lock()
+        self._failed: dict[int, list[tuple[str, str, str]]] = {}
+        report.imported[part.array] = report.kept[part.array] = 0
+
+    def import_shard(self, shard: int) -> None:
+        """Import what is missing in a shard or has changed."""
+        ledger = self._store.ledger(self._part.array)
+        state = ledger.states().get(shard)
+        rows = self._import(shard, ledger.read(shard, state.commit) if state else None)
+        self._failed[shard] = [(row.id, row.status, row.reason) for row in rows if row.failed]
+        self._report.failed[self._part.array] = [entry for at in sorted(self._failed) for entry in self._failed[at]]
+
+    def _import(self, shard: int, known: ShardRecord | None) -> Sequence[Row]:
+        """Returns what is then known of its clips."""
+        span, name = self._store.shard_rows(shard), self._part.array
+        files = [find_file(self._part, self._folder, self._clips[row]) for row in span]
+        before: list[Row | None] = list(known.rows) if known else [None] * len(span)
+        todo = {at for at, (entry, file) in enumerate(zip(before, files, strict=True)) if not _unchanged(entry, file)}
+        with self._counting:
+            self._report.kept[name] += len(span) - len(todo)
+        if not todo:
+            return known.rows if known else ()
+        entries = list(before)
+
+        def make(at: int) -> NDArray[Any]:
+            if at not in todo:
+                kept: NDArray[Any] = self._store.read(name, [span[at]])[0]
+                return kept
+            values, entries[at] = self._load(self._clips[span[at]], files[at], before[at])
+            return values
+
+        def outcome() -> tuple[NDArray[np.bool_], list[Row]]:
+            rows = [entry for entry in entries if entry is not None]
+            return np.repeat([[row.stored] for row in rows], self._spec.steps, axis=1), rows
+
+        with claim(self._store, [name], shard):
+            state = self._store.ledger(name).states().get(shard)
+            if (state.commit if state else 0) != (known.commit if known else 0):
+                raise ShardLocked(f"{self._store.url}: shard {shard} of {name} was just written by another process")
+            record = commit_rows(self._store, name, shard, make=make, outcome=outcome)
+        with self._counting:
+            self._report.imported[name] += sum(record.rows[at].stored for at in todo)
+        return record.rows
+
+    def _load(self, clip: Clip, file: Path | None, before: Row | None) -> tuple[NDArray[Any], Row]:
+        """A clip's numbers, NaN if they cannot be used, and what happened."""
+        attempt = before.attempt + 1 if before else 1
+        if file is None:
+            tried = " or ".join(self._part.pattern.replace("{id}", stem) for stem in stems_of(clip))
+            return self._nothing, Row(clip.id, "missing", f"no {tried} in {self._folder}", attempt=attempt)
+        facts: dict[str, Any] = {}
+        try:
+            data, stat = file.read_bytes(), file.stat()
+            fingerprint = f"xxh3_128:{xxhash.xxh3_128_hexdigest(data)}"
+            facts = {"clip_fingerprint": fingerprint, "size_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+            values = checked(data, self._spec)
+        except (OSError, ValueError, EOFError) as problem:
+            reason = f"{file.name}: {problem}"
+            return self._nothing, Row(
+                clip.id, Status.UNREADABLE.label, reason, attempt=attempt, decoder=_DECODER, **facts
+            )
+        return values, Row(clip.id, "ok", stored=True, attempt=attempt, decoder=_DECODER, **facts)
+
+
+def _unchanged(before: Row | None, file: Path | None) -> bool:
+    if before is None:
+        return False
+    if file is None:
+        return before.code is Status.MISSING
+    facts = file.stat()
+    return (before.size_bytes, before.mtime_ns) == (
+        facts.st_size,
+        facts.st_mtime_ns,
+    ) and before.code is not Status.PENDING
+
+
+def checked(data: bytes, spec: FeatureSpec) -> NDArray[np.float32]:
+    """The numbers of a ``.npy`` file.
+
+    Raises:
+        ValueError: If it is truncated, holds another shape, or numbers that are not finite.
+        EOFError: If it is empty.
+    """
+    if not data:
+        raise EOFError("is empty")
+    array = _npy(data)
+    shape = (spec.steps, spec.dim)
+    if array.shape != shape and not (spec.steps == 1 and array.shape == (spec.dim,)):
+        raise ValueError(f"has the shape {array.shape}, expected {shape}")
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"holds {array.dtype}, expected numbers")
+    finite = np.isfinite(array)
+    if not finite.all():
+        wrong = array.size - int(finite.sum())
+        raise ValueError(f"{wrong} of its {array.size} values are not finite")
+    return array.reshape(shape).astype(np.float32, copy=False)
+
+
+def _npy(data: bytes) -> NDArray[Any]:
+    """A view on the numbers in the bytes of a ``.npy`` file."""
+    shape, fortran_order, dtype, start = _header(data[: _header_bytes(data)])
+    if dtype.hasobject:
+        raise ValueError("holds Python objects, expected numbers")
+    count = math.prod(shape)
+    needed, there = count * dtype.itemsize, len(data) - start
+    if there < needed:
+        raise ValueError(f"is truncated: holds {there} bytes of {needed}")
+    flat = np.frombuffer(data, dtype=dtype, count=count, offset=start)
+    return flat.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _header_bytes(data: bytes) -> int:
+    """How long the header is, as its own length field says; numpy checks the rest."""
+    wide = data[6:7] != b"\x01"
+    return (12 if wide else 10) + int.from_bytes(data[8 : 12 if wide else 10], "little")
+
+
+@lru_cache(maxsize=64)
+def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, order, dtype, and where the numbers begin. Kept: the files of one folder all have the same header."""
+    stream = io.BytesIO(header)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read(stream)
+    return shape, fortran_order, dtype, stream.tell()
+
+
+def failures(report: ImportReport) -> Iterator[tuple[str, str, str, str]]:
+    """Array, clip, status and reason of every file that could not be used."""
+    for array, rows in report.failed.items():
+        for clip, status, reason in rows:
+            yield array, clip, status, reason

@@ -1,0 +1,1 @@
+"""Many clips: plan, decode workers, the engine, shards, devices."""

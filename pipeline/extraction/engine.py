@@ -1,0 +1,207 @@
+"""The extraction loop: one decode feeds all backbones, shards are written behind it.
+
+Decoding goes on in other processes while the network runs here; finished shards are committed by one writer
+thread. Clips are taken strictly in row order and batches end with their shard, so a shard's bits do not depend
+on what was killed, retried or running beside it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from extractors.base import Extractor, Features, Units
+from extractors.runner import BatchRunner
+from extractors.views import FrameView
+from pipeline.decode.clip_buffer import DecodedClip, DecodeReport
+from pipeline.extraction.batching import Batcher, Failure, failure_of
+from pipeline.extraction.jobs import ShardJob, row_of
+from pipeline.extraction.keeping import Keeper
+from pipeline.extraction.plan import ShardTask
+from pipeline.extraction.reporting import Reporter
+from storage.decoded import DecodedSpec
+from storage.errors import ShardLocked
+from storage.schema import Status
+from storage.store import FeatureStore
+
+
+class ClipSource(Protocol):
+    """Where decoded clips come from: the decode workers, or arrays that were kept."""
+
+    def decode(self, rows: Iterable[int]) -> Iterator[DecodedClip]:
+        """Give the clips of these rows, in this order; each must be released."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoadedBackbone:
+    """A backbone ready to run.
+
+    Attributes:
+        extractor: with its network loaded.
+        runner: of its batches.
+    """
+
+    extractor: Extractor
+    runner: BatchRunner
+
+
+@dataclass(frozen=True)
+class _Ticket:
+    """One clip in one backbone's hands."""
+
+    job: ShardJob
+    row: int
+    report: DecodeReport
+
+
+class Engine:
+    """Runs tasks over one store.
+
+    Args:
+        store: open for writing.
+        backbones: loaded.
+        source: of decoded clips.
+        kept: specs of intermediates to keep, by ledger name.
+        identities: fingerprint of each feature array, as this run makes it.
+        reporter: told of every clip and shard.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        backbones: Sequence[LoadedBackbone],
+        source: ClipSource,
+        *,
+        kept: Mapping[str, DecodedSpec],
+        identities: Mapping[str, str],
+        reporter: Reporter,
+    ) -> None:
+        self._store = store
+        self._identities = identities
+        self._source = source
+        self._kept = kept
+        self._reporter = reporter
+        self._backbones = backbones
+        self._keeper = Keeper(kept)
+        self._batchers: list[tuple[Extractor, Batcher[_Ticket]]] = [
+            (item.extractor, self._batcher(item)) for item in backbones
+        ]
+
+    def _batcher(self, item: LoadedBackbone) -> Batcher[_Ticket]:
+        def deliver(ticket: _Ticket, result: dict[str, Features] | Failure) -> None:
+            _deliver(item.extractor, ticket, result)
+
+        return Batcher(
+            item.extractor,
+            item.runner.submit,
+            batch_units=item.runner.batch_units,
+            in_flight=item.runner.in_flight,
+            deliver=deliver,
+        )
+
+    def run(self, tasks: Iterable[ShardTask]) -> list[ShardTask]:
+        """Do the tasks.
+
+        Returns:
+            Tasks that another process is doing now.
+        """
+        locked: list[ShardTask] = []
+        waiting: deque[tuple[ShardJob, int]] = deque()
+        open_jobs: list[ShardJob] = []
+        commits: deque[tuple[ShardJob, Future[None]]] = deque()
+
+        def rows() -> Iterator[int]:
+            for task in tasks:
+                try:
+                    job = ShardJob(self._store, task, kept=self._kept, identities=self._identities)
+                except ShardLocked:
+                    locked.append(task)
+                    continue
+                open_jobs.append(job)
+                for row in task.clips:
+                    waiting.append((job, row))
+                    yield row
+
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
+            try:
+                for decoded in self._source.decode(rows()):
+                    job, row = waiting.popleft()
+                    self._take(job, row, decoded)
+                    if row == job.task.clips[-1]:
+                        self._finish(job)
+                        commits.append((job, writer.submit(job.commit)))
+                        open_jobs.remove(job)
+                    self._collect(commits, at_most=1)
+                self._collect(commits, at_most=0)
+            finally:
+                for job in open_jobs:
+                    job.release()
+        return locked
+
+    def _take(self, job: ShardJob, row: int, decoded: DecodedClip) -> None:
+        """Hand one decoded clip to every backbone that wants it."""
+        try:
+            self._reporter.clip_read(row, decoded.report)
+            self._keeper.keep(job, row, decoded)
+            for extractor, batcher in self._batchers:
+                self._hand_over(extractor, batcher, _Ticket(job, row, decoded.report), decoded)
+        finally:
+            decoded.release()
+
+    def _hand_over(
+        self, extractor: Extractor, batcher: Batcher[_Ticket], ticket: _Ticket, decoded: DecodedClip
+    ) -> None:
+        wanted = any(ticket.job.wants(spec.name, ticket.row) for spec in extractor.specs)
+        keeps = self._keeper.wants_units(ticket.job, ticket.row, extractor)
+        if not wanted and not keeps:
+            return
+        clip = _input_of(decoded, extractor) if decoded.report.status.has_features else None
+        result: Units | Failure | None = None
+        if clip is not None:
+            try:
+                result = extractor.units(clip)
+            except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the ledger gets the reason
+                result = failure_of(problem)
+        units = result if isinstance(result, Units) else None
+        if keeps:
+            self._keeper.keep_units(ticket.job, ticket.row, units, ticket.report)
+        if units is not None and wanted:
+            batcher.add(ticket, units)
+        elif wanted:
+            _deliver(extractor, ticket, result if isinstance(result, Failure) else None)
+
+    def _finish(self, job: ShardJob) -> None:
+        for _, batcher in self._batchers:
+            batcher.flush()
+        for row in job.task.clips:
+            self._reporter.clip_done(row, job.entries(row))
+
+    def _collect(self, commits: deque[tuple[ShardJob, Future[None]]], *, at_most: int) -> None:
+        """Report finished commits and wait until few are left; an error of the writer ends the run."""
+        while commits and (len(commits) > at_most or commits[0][1].done()):
+            job, commit = commits.popleft()
+            commit.result()
+            self._reporter.shard_done(job.task.shard)
+
+
+def _input_of(decoded: DecodedClip, extractor: Extractor) -> Any:
+    """The frames or samples that a backbone wants, or ``None`` where the clip lacks them."""
+    view = extractor.view
+    return decoded.frames.get(view) if isinstance(view, FrameView) else decoded.waveforms.get(view)
+
+
+def _deliver(extractor: Extractor, ticket: _Ticket, result: dict[str, Features] | Failure | None) -> None:
+    """Put a backbone's result for a clip, or what is known of its failure, into the shard."""
+    clip_id = ticket.job.clip_id(ticket.row)
+    for spec in extractor.specs:
+        if isinstance(result, Failure):
+            status = Status.OUT_OF_MEMORY if result.out_of_memory else Status.EXTRACTOR_ERROR
+            entry = row_of(clip_id, ticket.report, status=status, reason=f"{extractor.name}: {result.reason}")
+            ticket.job.put(spec.name, ticket.row, None, entry)
+        else:
+            features = None if result is None else result[spec.name]
+            ticket.job.put(spec.name, ticket.row, features, row_of(clip_id, ticket.report))

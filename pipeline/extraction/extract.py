@@ -1,0 +1,300 @@
+"""From a clip table to feature arrays in a store: the main job, as one function.
+
+The command line, the Prefect tasks and notebooks all call :func:`extract`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+
+from extractors import registry
+from extractors.base import Extractor
+from extractors.views import FrameView
+from extractors.weights import ResolvedWeights, resolve
+from pipeline.decode.fingerprint import clip_fingerprint
+from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
+from pipeline.extraction.keeping import (
+    LOGMEL_LEDGER,
+    audio_views,
+    kept_audio_views,
+    kept_canvas,
+    kept_specs,
+    makes_logmel,
+)
+from pipeline.extraction.plan import Plan, make_plan
+from pipeline.extraction.provenance import provenance_of
+from pipeline.extraction.reporting import ExtractReport, Reporter, Reporters
+from pipeline.extraction.sources import KeptSource, MediaSource, can_read_kept
+from storage.clips import Clip, ClipTable
+from storage.decoded import DecodedSpec
+from storage.errors import InvalidInput
+from storage.schema import SAMPLINGS, Sampling, fingerprint
+from storage.store import FeatureStore
+from storage.writer import sweep_locks
+
+KEPT = "decoded"
+MEDIA = "media"
+_POLL_SECONDS = 0.5
+OPEN_SHARDS = 3
+"""Shards in memory at once: one being filled, one waiting for the writer, one in its hands."""
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What to extract and how.
+
+    Attributes:
+        backbones: registered names.
+        weights: ``pretrained``, ``random:SEED`` or a path, by backbone; the key ``""`` is for all others.
+        sampling: ``uniform`` or ``published``.
+        precision: ``float32``, ``bfloat16`` or ``float16``.
+        device: ``auto``, ``cpu`` or ``cuda:N``; several, with commas, for a worker process each.
+        keep: intermediates to keep: ``frames``, ``waveform``, ``logmel``.
+        clip_seconds: length of every clip.
+        shard_size: clips a shard; ``None`` for the store's own, or the default.
+        workers: decode processes; ``None`` to choose by the machine.
+        deadline_seconds: for decoding one clip.
+        memory_bytes: for decoded clips and open shards, whatever the clips are like; the networks' own come on top.
+        compile_networks: run each network through ``torch.compile``.
+        retry_failed: also redo clips that failed before.
+        rebuild: replace arrays that were made otherwise.
+        shards: only these shards.
+    """
+
+    backbones: Sequence[str]
+    weights: Mapping[str, str] = field(default_factory=lambda: {"": "pretrained"})
+    sampling: Sampling = "uniform"
+    precision: str = "float32"
+    device: str = "auto"
+    keep: Sequence[str] = ()
+    clip_seconds: int = 10
+    shard_size: int | None = None
+    workers: int | None = None
+    deadline_seconds: float = 60.0
+    memory_bytes: int | None = None
+    compile_networks: bool = False
+    retry_failed: bool = False
+    rebuild: bool = False
+    shards: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A backbone of this run before its network is loaded, and where its input comes from."""
+
+    extractor: Extractor
+    weights: ResolvedWeights
+    source: str
+    identities: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every step of a run needs."""
+
+    store: FeatureStore
+    clips: Sequence[Clip]
+    options: ExtractOptions
+    reporter: Reporter
+    networks: MutableMapping[str, LoadedBackbone]
+
+
+def extract(
+    table: ClipTable, store_url: str, options: ExtractOptions, *, reporter: Reporter | None = None
+) -> ExtractReport:
+    """Fill a store: plan, decode, run, commit. What is there already is left alone.
+
+    Args:
+        table: the clips, in row order.
+        store_url: local path or fsspec URL; made if absent.
+        options: what and how.
+        reporter: told of the plan, every clip and every shard.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InvalidInput: If an option cannot be used.
+        SchemaMismatch: If the store holds other clips, or arrays made otherwise.
+        WeightsError: If weights cannot be had.
+    """
+    started = time.monotonic()
+    report = ExtractReport()
+    everyone = Reporters(report, reporter or Reporter())
+    devices = options.device.split(",")
+    if len(devices) == 1:
+        fill(table, store_url, options, reporter=everyone)
+    else:
+        from pipeline.extraction.fleet import fill_on_devices
+
+        fill_on_devices(table, store_url, options, devices=devices, reporter=everyone)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def fill(
+    table: ClipTable,
+    store_url: str,
+    options: ExtractOptions,
+    *,
+    reporter: Reporter,
+    only_prepare: bool = False,
+    networks: MutableMapping[str, LoadedBackbone] | None = None,
+) -> None:
+    """As :func:`extract`, in this process, on one device.
+
+    Args:
+        table: the clips, in row order.
+        store_url: local path or fsspec URL; made if absent.
+        options: what and how.
+        reporter: told of the plan, every clip and every shard.
+        only_prepare: make the store and its arrays, find what is missing, and stop.
+        networks: by backbone, those an earlier call with the same options has built; new ones are put there.
+    """
+    extractors = _create(options)
+    weights = [resolve(_weights_of(item, options), item.weights_source) for item in extractors]
+    specs = kept_specs(options.keep, extractors, clip_seconds=options.clip_seconds, sampling=options.sampling)
+    store = FeatureStore.open_or_create(
+        store_url, table, clip_seconds=options.clip_seconds, shard_size=options.shard_size
+    )
+    chosen = [_prepare(store, item, found, options) for item, found in zip(extractors, weights, strict=True)]
+    for spec in specs:
+        store.ensure_decoded(spec)
+    run = _Run(store, table.clips, options, reporter, {} if networks is None else networks)
+    for source in (MEDIA, KEPT):
+        group = [item for item in chosen if item.source == source]
+        _fill(run, group, specs if source == MEDIA else (), only_prepare=only_prepare)
+
+
+def _create(options: ExtractOptions) -> list[Extractor]:
+    """The backbones asked for, each array once."""
+    if options.sampling not in SAMPLINGS:
+        raise InvalidInput(f"sampling {options.sampling!r}: expected one of {', '.join(SAMPLINGS)}")
+    from extractors.runtime import check_precision, pick_device
+
+    for device in options.device.split(","):
+        check_precision(options.precision, pick_device(device))
+    names = list(dict.fromkeys(options.backbones))
+    return [registry.create(name, clip_seconds=options.clip_seconds) for name in names]
+
+
+def _weights_of(extractor: Extractor, options: ExtractOptions) -> str:
+    return options.weights.get(extractor.name, options.weights.get("", "pretrained"))
+
+
+def _prepare(store: FeatureStore, extractor: Extractor, weights: ResolvedWeights, options: ExtractOptions) -> _Chosen:
+    """Make a backbone's arrays, or check the ones there. An array that exists keeps its source."""
+    names = [spec.name for spec in extractor.specs]
+    there = {store.provenance(name).source for name in names if name in store.features}
+    if there and not options.rebuild:
+        source = there.pop()
+    else:
+        source = KEPT if can_read_kept(store, extractor, options.sampling) else MEDIA
+    origin = provenance_of(extractor, weights, sampling=options.sampling, precision=options.precision, source=source)
+    for spec in extractor.specs:
+        store.ensure_feature(spec, origin, rebuild=options.rebuild)
+    identities = {spec.name: fingerprint(spec, origin) for spec in extractor.specs}
+    return _Chosen(extractor, weights, source, identities)
+
+
+def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], *, only_prepare: bool) -> None:
+    """Do what is missing in the arrays of some backbones that share a source, until nothing is."""
+    arrays = [spec.name for item in group for spec in item.extractor.specs]
+    arrays += [spec.ledger_name for spec in specs]
+    if not arrays:
+        return
+    plan_for = partial(
+        make_plan, run.store, arrays, run.clips, fingerprint_of=clip_fingerprint, retry_failed=run.options.retry_failed
+    )
+    for array in arrays:
+        sweep_locks(run.store, array)
+    plan = plan_for(shards=run.options.shards)
+    if not plan.tasks:
+        return
+    run.reporter.planned(plan, shards=run.store.shards)
+    if only_prepare:
+        return
+    needed = _needed(group, plan)
+    # Decode workers come first: they are up by the time that the networks are.
+    with _source(run, needed, specs) as source:
+        engine = Engine(
+            run.store,
+            [_load(item, run) for item in needed],
+            source,
+            kept={spec.ledger_name: spec for spec in specs},
+            identities={name: made for item in needed for name, made in item.identities.items()},
+            reporter=run.reporter,
+        )
+        run.reporter.running()
+        _run_all(engine, plan, plan_for, run.reporter)
+
+
+def _needed(group: Sequence[_Chosen], plan: Plan) -> list[_Chosen]:
+    """The backbones that the plan has work for; the others are not even loaded."""
+    wanted = frozenset().union(*(task.rows for task in plan.tasks))
+    needed = [item for item in group if any(spec.name in wanted for spec in item.extractor.specs)]
+    if LOGMEL_LEDGER in wanted:
+        needed += [item for item in group if item not in needed and makes_logmel(item.extractor)]
+    return needed
+
+
+def _run_all(engine: Engine, plan: Plan, plan_for: partial[Plan], reporter: Reporter) -> None:
+    """Run a plan. Shards that another process holds are looked at again until they are done, by it or by us."""
+    while plan.tasks:
+        locked = engine.run(plan.tasks)
+        # Who holds a shard redoes its failed rows too, if asked to: redoing them again would be for nothing.
+        again = plan_for(shards=[task.shard for task in locked], retry_failed=False)
+        if len(again.tasks) == len(plan.tasks):
+            reporter.waiting(len(locked))
+            time.sleep(_POLL_SECONDS)
+        plan = again
+
+
+def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
+    """Build a network and what runs its batches."""
+    from extractors.runner import BatchRunner
+    from extractors.runtime import pick_device
+    from pipeline.freed_memory import give_back_freed_memory, keep_freed_memory
+
+    if item.extractor.name in run.networks:
+        return run.networks[item.extractor.name]
+    device = pick_device(run.options.device)
+    keep_freed_memory()
+    run.reporter.loading(item.extractor.name, item.weights.identity)
+    item.extractor.load(item.weights, device=device, precision=run.options.precision)
+    give_back_freed_memory()  # weights as the file has them, before they are laid out for the processor
+    runner = BatchRunner(item.extractor, device=device, compiled=run.options.compile_networks)
+    loaded = LoadedBackbone(item.extractor, runner)
+    run.networks[item.extractor.name] = loaded
+    return loaded
+
+
+def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -> AbstractContextManager[ClipSource]:
+    extractors = [item.extractor for item in group]
+    frame_views = list(dict.fromkeys(item.view for item in extractors if isinstance(item.view, FrameView)))
+    sounds = list(dict.fromkeys([*audio_views(extractors), *kept_audio_views(specs)]))
+    if group and group[0].source == KEPT:
+        return nullcontext(KeptSource(run.store, frame_views=frame_views, audio_views=sounds))
+    return MediaSource(
+        run.clips,
+        clip_seconds=run.options.clip_seconds,
+        sampling=run.options.sampling,
+        frame_views=frame_views,
+        audio_views=sounds,
+        keep=kept_canvas(specs),
+        workers=run.options.workers,
+        deadline_seconds=run.options.deadline_seconds,
+        slab_budget_bytes=_slab_budget(run, group),
+    )
+
+
+def _slab_budget(run: _Run, group: Sequence[_Chosen]) -> int | None:
+    """What ``--memory`` leaves for decoded clips: a shard being filled and one being written come first."""
+    if run.options.memory_bytes is None:
+        return None
+    row = sum(spec.steps * spec.dim * 4 for item in group for spec in item.extractor.specs)
+    return run.options.memory_bytes - OPEN_SHARDS * run.store.info.shard_size * row

@@ -1,0 +1,125 @@
+"""Several devices as several worker processes on one store: each takes shards that no other holds.
+
+Nothing is shared but the store. A worker that dies gives up its shards, and the others do them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+from pipeline.decode.clip_buffer import DecodeReport
+from pipeline.extraction.reporting import Reporter
+from storage.clips import ClipTable
+from storage.errors import AvvpError, InvalidInput, StoreError
+from storage.ledger import Row
+
+if TYPE_CHECKING:
+    from pipeline.extraction.extract import ExtractOptions
+
+
+class _PipeReporter(Reporter):
+    """Sends what happens to the parent process."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def loading(self, backbone: str, weights: str) -> None:
+        self._pipe.send(("loading", (backbone, weights)))
+
+    def running(self) -> None:
+        self._pipe.send(("running", ()))
+
+    def clip_read(self, row: int, report: DecodeReport) -> None:
+        self._pipe.send(("clip_read", (row, report)))
+
+    def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
+        self._pipe.send(("clip_done", (row, dict(entries))))
+
+    def shard_done(self, shard: int) -> None:
+        self._pipe.send(("shard_done", (shard,)))
+
+
+@dataclass
+class _Worker:
+    device: str
+    process: Any
+    pipe: Connection
+    finished: bool = False
+
+
+def fill_on_devices(
+    table: ClipTable, store_url: str, options: ExtractOptions, *, devices: Sequence[str], reporter: Reporter
+) -> None:
+    """Fill a store with one worker process a device.
+
+    Args:
+        table: the clips, in row order.
+        store_url: local path or fsspec URL.
+        options: what and how; decode workers and memory are shared out evenly.
+        devices: such as ``cuda:0`` and ``cuda:1``; one may be named twice.
+        reporter: told of every clip and shard of all workers.
+
+    Raises:
+        AvvpError: What a worker was refused for.
+        StoreError: If workers died and shards are left.
+    """
+    from pipeline.extraction.extract import fill
+    from pipeline.extraction.sources import default_workers
+
+    fill(table, store_url, options, reporter=reporter, only_prepare=True)
+    decoders = max(1, (options.workers or default_workers()) // len(devices))
+    memory = None if options.memory_bytes is None else options.memory_bytes // len(devices)
+    context = multiprocessing.get_context("spawn")
+    workers = []
+    for device in devices:
+        ours, theirs = context.Pipe(duplex=False)
+        own = replace(options, device=device, workers=decoders, memory_bytes=memory, rebuild=False)
+        process = context.Process(target=_work, args=(theirs, table, store_url, own), name=f"avvp {device}")
+        process.start()
+        theirs.close()
+        workers.append(_Worker(device, process, ours))
+    try:
+        _listen(workers, reporter)
+    finally:
+        for worker in workers:
+            worker.process.terminate()
+            worker.process.join()
+    dead = [worker for worker in workers if not worker.finished]
+    if len(dead) == len(workers):
+        ends = ", ".join(f"{worker.device}: exit code {worker.process.exitcode}" for worker in dead)
+        raise StoreError(f"{store_url}: every worker died ({ends}). Committed shards are safe; see the messages above")
+
+
+def _work(pipe: Connection, table: ClipTable, store_url: str, options: ExtractOptions) -> None:
+    """A worker process."""
+    from pipeline.extraction.extract import fill
+
+    try:
+        fill(table, store_url, options, reporter=_PipeReporter(pipe))
+    except AvvpError as refused:
+        pipe.send(("refused", (str(refused),)))
+    else:
+        pipe.send(("finished", ()))
+
+
+def _listen(workers: Sequence[_Worker], reporter: Reporter) -> None:
+    """Pass on what the workers say until all have ended."""
+    listening = list(workers)
+    while listening:
+        ready = wait([worker.pipe for worker in listening])
+        for worker in [worker for worker in listening if worker.pipe in ready]:
+            try:
+                what, arguments = worker.pipe.recv()
+            except EOFError:
+                listening.remove(worker)
+                continue
+            if what == "refused":
+                raise InvalidInput(arguments[0])
+            if what == "finished":
+                worker.finished = True
+            else:
+                getattr(reporter, what)(*arguments)

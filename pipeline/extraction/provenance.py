@@ -1,0 +1,58 @@
+"""Writing down where features come from."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from importlib import metadata
+
+from extractors.base import Extractor
+from extractors.weights import ResolvedWeights
+from storage.schema import Provenance
+
+_LIBRARIES = ("avvp-pipeline", "torch", "torchvision", "torchaudio", "open_clip_torch", "laion-clap", "numpy", "zarr")
+_DECODERS = ("decord2", "av", "pillow")
+
+
+def provenance_of(
+    extractor: Extractor, weights: ResolvedWeights, *, sampling: str, precision: str, source: str
+) -> Provenance:
+    """Everything that an array's numbers depend on, and the circumstances."""
+    return Provenance(
+        backbone=extractor.name,
+        code_version=extractor.code_version,
+        weights=weights.identity,
+        preprocessing=dict(extractor.preprocessing),
+        sampling=sampling,
+        source=source,
+        precision=precision,
+        weights_source=weights.source,
+        decoder={**versions(_DECODERS), "ffmpeg": _ffmpeg_version()},
+        libraries=versions(_LIBRARIES),
+        created=now(),
+    )
+
+
+def now() -> str:
+    """ISO date and time, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Versions of distributions by name, ``absent`` where one is not installed."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def _ffmpeg_version() -> str:
+    import subprocess
+
+    from pipeline.decode.ffmpeg_binary import ffmpeg_path
+
+    first = subprocess.run([ffmpeg_path(), "-version"], capture_output=True, text=True, check=False).stdout.split()
+    return first[2] if len(first) > 2 else "unknown"

@@ -1,0 +1,1 @@
+"""Label embeddings and pseudo labels."""

@@ -1,0 +1,105 @@
+"""VALOR's published pseudo labels, a ``.npy`` a clip and modality, into a store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset_description import DatasetDescription
+from pipeline.extraction.provenance import now, versions
+from pipeline.labels.pseudo_labels import PROVENANCE_LIBRARIES
+from storage.errors import InvalidInput
+from storage.label_schema import LabelProvenance, Labels, PseudoLabels
+from storage.labels import LabelStore
+from storage.llp_names import YOUTUBE_ID_LENGTH
+from storage.store import FeatureStore
+
+FOLDERS = {"audio": "CLAP/segment_pseudo_labels", "visual": "CLIP/segment_pseudo_labels"}
+"""Where VALOR keeps them: what CLAP hears, what CLIP sees."""
+
+
+def import_pseudo_labels(
+    store_url: str | os.PathLike[str],
+    folder: str | Path,
+    *,
+    dataset: DatasetDescription,
+    name: str = "valor",
+    subset: bool = False,
+    rebuild: bool = False,
+) -> tuple[PseudoLabels, bool]:
+    """``avvp pseudo-labels --import``: read VALOR's folders.
+
+    Args:
+        store_url: an existing store; its clips are matched by the first 11 characters of their ids.
+        folder: with ``CLAP/segment_pseudo_labels`` and ``CLIP/segment_pseudo_labels``, each with ``<id>.npy``
+            ``[segments, classes]`` of zeros and ones.
+        dataset: classes and segments.
+        name: of the group.
+        subset: whether there may be files of clips that the store lacks.
+        rebuild: replace pseudo labels that differ.
+
+    Returns:
+        The pseudo labels, without logits, ``known`` where there are files; and whether they were written.
+
+    Raises:
+        InvalidInput: If folders or one of a clip's two files are absent, a file is malformed, or belongs to no clip.
+    """
+    store, place = FeatureStore.open(store_url), Path(folder).expanduser()
+    row_of = _rows_by_id(store)
+    shape = (len(row_of), dataset.segments, len(dataset.classes))
+    made: dict[str, Labels] = {}
+    known: dict[str, NDArray[np.bool_]] = {}
+    digest = hashlib.sha256()
+    for modality, inner in FOLDERS.items():
+        made[modality], known[modality] = np.zeros(shape, np.uint8), np.zeros(shape[0], bool)
+        for stem, path in _files(place / inner, row_of, subset=subset, store_url=store.url).items():
+            made[modality][row_of[stem]] = _read(path, shape[1:])
+            known[modality][row_of[stem]] = True
+        digest.update(made[modality].tobytes())
+    if (differ := np.flatnonzero(known["audio"] != known["visual"])).size:
+        clip, lacking = store.ids[differ[0]], "visual" if known["audio"][differ[0]] else "audio"
+        raise InvalidInput(f"{place / FOLDERS[lacking]}: has no file for {clip!r}, the other folder has one")
+    facts = {"imported": True, "sha256": digest.hexdigest()}
+    provenance = LabelProvenance(
+        "valor", "1", "", facts, weights_source=str(folder), libraries=versions(PROVENANCE_LIBRARIES), created=now()
+    )
+    labels = PseudoLabels(name, provenance, dataset.classes, made["audio"], made["visual"], known["audio"])
+    return labels, LabelStore.open(store_url).write_pseudo_labels(labels, rebuild=rebuild)
+
+
+def _rows_by_id(store: FeatureStore) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for row, name in enumerate(store.ids):
+        stem = name[:YOUTUBE_ID_LENGTH]
+        if stem in rows:
+            raise InvalidInput(f"{store.url}: {store.ids[rows[stem]]!r} and {name!r} would share the file {stem}.npy")
+        rows[stem] = row
+    return rows
+
+
+def _files(folder: Path, row_of: Mapping[str, int], *, subset: bool, store_url: str) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder}: no such folder. Expected VALOR's {' and '.join(FOLDERS.values())}")
+    files = {path.stem: path for path in sorted(folder.glob("*.npy"))}
+    if unknown := [] if subset else [stem for stem in files if stem not in row_of]:
+        raise InvalidInput(
+            f"{files[unknown[0]]}: {store_url} has no such clip ({len(unknown)} files like this). "
+            "If it holds a part of them only, add --subset"
+        )
+    return {stem: path for stem, path in files.items() if stem in row_of}
+
+
+def _read(path: Path, shape: tuple[int, int]) -> Labels:
+    try:
+        labels = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as problem:
+        raise InvalidInput(f"{path}: not a .npy file: {problem}") from None
+    if not isinstance(labels, np.ndarray) or labels.shape != shape or not np.isin(labels, (0, 1)).all():
+        got = f"{labels.dtype} {list(labels.shape)}" if isinstance(labels, np.ndarray) else "several arrays"
+        raise InvalidInput(f"{path}: expected zeros and ones {list(shape)} (segments, classes), got {got}")
+    return labels.astype(np.uint8)

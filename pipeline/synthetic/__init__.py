@@ -1,0 +1,1 @@
+"""Made-up clips and features in the shape of LLP."""

@@ -1,0 +1,100 @@
+"""Stores out of stores."""
+
+import shutil
+
+import numpy as np
+import pytest
+import toy_store as toy
+
+from pipeline.cli import main
+from pipeline.exchange.combining import merge, subset
+from pipeline.exchange.verify import verify
+from storage.clips import Clip, ClipTable
+from storage.errors import InvalidInput, SchemaMismatch
+from storage.schema import Status
+from storage.store import FeatureStore
+
+
+def test_shards_of_two_machines_become_one_store(tmp_path):
+    one = toy.make(tmp_path / "a.zarr", shards=[0], failed=[toy.table().ids[1]])
+    two = toy.make(tmp_path / "b.zarr", shards=[1, 2], kept=False)
+    whole = toy.make(tmp_path / "c.zarr", failed=[toy.table().ids[1]], kept=False)
+    report = merge([one.url, two.url], str(tmp_path / "out.zarr"))
+    assert report.rows == {"ear": 9, "net": 9, "decoded/frames": 10}
+    made = FeatureStore.open(tmp_path / "out.zarr")
+    np.testing.assert_array_equal(made.read("net"), whole.read("net"))
+    assert made.status("net")[1] == Status.TIMEOUT
+    np.testing.assert_array_equal(made.array("decoded/frames")[:], one.array("decoded/frames")[:])
+    assert verify(made.url, deep=True).problems == []
+
+
+def test_a_good_row_wins_over_a_failed_one(tmp_path):
+    bad = toy.make(tmp_path / "a.zarr", failed=[toy.table().ids[1]], kept=False)
+    good = toy.make(tmp_path / "b.zarr", kept=False)
+    for number, order in enumerate(([bad.url, good.url], [good.url, bad.url])):
+        merge(order, str(tmp_path / f"{number}.zarr"))
+        np.testing.assert_array_equal(FeatureStore.open(tmp_path / f"{number}.zarr").read("net"), good.read("net"))
+
+
+def test_other_clips_come_after(tmp_path):
+    one = toy.make(tmp_path / "a.zarr", toy.table(5))
+    two = toy.make(tmp_path / "b.zarr", toy.table(6, first=3))
+    merge([one.url, two.url], str(tmp_path / "out.zarr"), shard_size=2)
+    made = FeatureStore.open(tmp_path / "out.zarr")
+    assert made.ids == toy.table(9).ids
+    np.testing.assert_array_equal(made.read("ear")[:5], one.read("ear"))
+    np.testing.assert_array_equal(made.read("ear")[3:], two.read("ear"))
+
+
+def test_what_neither_has_stays_undone(tmp_path):
+    one = toy.make(tmp_path / "a.zarr", shards=[0], kept=False)
+    two = toy.make(tmp_path / "b.zarr", shards=[2], kept=False)
+    merge([one.url, two.url], str(tmp_path / "out.zarr"), shard_size=3)
+    made = FeatureStore.open(tmp_path / "out.zarr")
+    assert made.status("net").tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 1, 1]
+    assert verify(made.url, deep=True).problems == []
+
+
+def test_conflicts_are_errors(tmp_path):
+    one = toy.make(tmp_path / "a.zarr", kept=False)
+    clips = list(toy.table().clips)
+    clips[3] = Clip(clips[3].id, clips[3].path, 99, 109, clips[3].split, clips[3].labels)
+    two = toy.make(tmp_path / "b.zarr", ClipTable(clips), kept=False)
+    with pytest.raises(SchemaMismatch, match=r"b\.zarr: clip 'vid00000003_3_13' is \[99, 109\), .* is \[3, 13\)"):
+        merge([one.url, two.url], str(tmp_path / "out.zarr"))
+    other = FeatureStore.create(str(tmp_path / "c.zarr"), toy.table(), shard_size=4)
+    other.ensure_feature(toy.SPECS[0], toy.origin("net", weights="random:1"))
+    toy.fill(other, toy.SPECS[0])
+    with pytest.raises(SchemaMismatch, match=r"weights 'random:0', asked for 'random:1'|weights"):
+        merge([one.url, other.url], str(tmp_path / "out.zarr"))
+    assert not (tmp_path / "out.zarr").exists()
+    with pytest.raises(InvalidInput, match="is one of the stores to read"):
+        merge([one.url], one.url)
+
+
+def test_a_merge_goes_on_after_a_kill(tmp_path):
+    one = toy.make(tmp_path / "a.zarr")
+    merge([one.url], str(tmp_path / "out.zarr"))
+    shutil.rmtree(tmp_path / "out.zarr/ledger/net")
+    shutil.rmtree(tmp_path / "out.zarr/features/net")
+    merge([one.url], str(tmp_path / "out.zarr"))
+    np.testing.assert_array_equal(FeatureStore.open(tmp_path / "out.zarr").read("net"), one.read("net"))
+
+
+def test_subset_by_split_and_by_ids(tmp_path, capsys):
+    store = toy.make(tmp_path / "a.zarr", failed=[toy.table().ids[2]])
+    with pytest.raises(SystemExit) as ended:
+        main(["store", "subset", store.url, str(tmp_path / "test.zarr"), "--split", "test"])
+    assert ended.value.code == 0
+    made = FeatureStore.open(tmp_path / "test.zarr")
+    rows = [row for row, clip in enumerate(store.clips) if clip.split == "test"]
+    np.testing.assert_array_equal(made.read("net"), store.read("net", rows))
+    assert made.clips.clips == tuple(store.clips[row] for row in rows)
+    assert verify(made.url, deep=True).problems == []
+    (tmp_path / "ids.txt").write_text(f"{store.ids[7]}\n\n{store.ids[0]}\nnobody\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["store", "subset", store.url, str(tmp_path / "x.zarr"), "--ids", str(tmp_path / "ids.txt")])
+    assert ended.value.code == 2
+    assert "line 4" in capsys.readouterr().err
+    with pytest.raises(InvalidInput, match=r"no clip is chosen.*splits are"):
+        subset(store.url, str(tmp_path / "y.zarr"), keep=lambda clip: False)

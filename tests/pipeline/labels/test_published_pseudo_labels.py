@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from pipeline.data.dataset_description import load_description
+from pipeline.labels.published_pseudo_labels import FOLDERS, import_pseudo_labels
+from storage.clips import Clip, ClipTable
+from storage.errors import InvalidInput
+from storage.labels import LabelStore
+from storage.store import FeatureStore
+
+LLP = load_description("llp")
+IDS = ("_a-b_c_d-ef_10_20", "BjCEufrlXm4_20_30", "7nSYwyaP4QE_50_60")
+
+
+@pytest.fixture
+def url(tmp_path):
+    FeatureStore.create(tmp_path / "s.zarr", ClipTable([Clip(name, "/m") for name in IDS]))
+    return str(tmp_path / "s.zarr")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Files of the first two clips, as VALOR saves them."""
+    random = np.random.default_rng(0)
+    for inner in FOLDERS.values():
+        (tmp_path / "valor" / inner).mkdir(parents=True)
+        for name in IDS[:2]:
+            np.save(tmp_path / "valor" / inner / f"{name[:11]}.npy", random.integers(0, 2, (10, 25)))
+    return tmp_path / "valor"
+
+
+def test_published_files_become_rows(url, folder):
+    _, written = import_pseudo_labels(url, folder, dataset=LLP)
+    assert written
+    found = LabelStore.open(url).read_pseudo_labels("valor", classes=LLP.classes)
+    assert found.known.tolist() == [True, True, False]
+    for row, name in enumerate(IDS[:2]):
+        np.testing.assert_array_equal(found.audio[row], np.load(folder / FOLDERS["audio"] / f"{name[:11]}.npy"))
+        np.testing.assert_array_equal(found.visual[row], np.load(folder / FOLDERS["visual"] / f"{name[:11]}.npy"))
+    assert not found.audio[2].any()
+    assert found.audio_logits is None
+    assert found.provenance.facts["imported"]
+    assert not import_pseudo_labels(url, folder, dataset=LLP)[1]
+
+
+def test_files_of_other_clips(url, folder):
+    for inner in FOLDERS.values():
+        np.save(folder / inner / "00000000000.npy", np.zeros((10, 25), np.int64))
+    with pytest.raises(InvalidInput, match=r"00000000000.npy: .* has no such clip \(1 files like this\).*--subset"):
+        import_pseudo_labels(url, folder, dataset=LLP)
+    assert import_pseudo_labels(url, folder, dataset=LLP, subset=True)[1]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((25, 10), np.int64), r"expected zeros and ones \[10, 25\] .*got int64 \[25, 10\]"),
+        (np.full((10, 25), 2), "expected zeros and ones"),
+        (np.array([None]), "not a .npy file"),
+    ],
+)
+def test_malformed_files(url, folder, array, message):
+    np.save(folder / FOLDERS["visual"] / "BjCEufrlXm4.npy", array)
+    with pytest.raises(InvalidInput, match=message):
+        import_pseudo_labels(url, folder, dataset=LLP)
+
+
+def test_absent_files(url, folder, tmp_path):
+    (folder / FOLDERS["visual"] / "BjCEufrlXm4.npy").unlink()
+    with pytest.raises(InvalidInput, match=r"CLIP/segment_pseudo_labels: has no file for 'BjCEufrlXm4_20_30'"):
+        import_pseudo_labels(url, folder, dataset=LLP)
+    with pytest.raises(InvalidInput, match="no such folder"):
+        import_pseudo_labels(url, tmp_path, dataset=LLP)
+
+
+def test_two_clips_of_one_video_are_ambiguous(folder, tmp_path):
+    FeatureStore.create(tmp_path / "t.zarr", ClipTable([Clip(IDS[1], "/m"), Clip("BjCEufrlXm4_30_40", "/m")]))
+    with pytest.raises(InvalidInput, match=r"would share the file BjCEufrlXm4\.npy"):
+        import_pseudo_labels(tmp_path / "t.zarr", folder, dataset=LLP)
