@@ -3,70 +3,29 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import av
 
-from extractors.views import FrameView
-from pipeline.decode.audio import read_audio
-from pipeline.decode.clip_buffer import (
-    DecodedClip,
-    DecodeReport,
-    DecodeRequest,
-    DecodeShape,
-    KeptFrames,
-    SlabLayout,
-    open_slab,
-    slab_layout,
-)
+from pipeline.decode.audio import SoundReader
+from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest, SlabLayout, slab_layout
+from pipeline.decode.decord_frames import decord_name, read_with_decord, why_not_decord
 from pipeline.decode.fingerprint import span_fingerprint
-from pipeline.decode.frames import CanvasView, FrameReader
-from pipeline.decode.media import MediaProblem, shorten
-from pipeline.decode.sampling import GridFrames, published_grid, uniform_grid
-from pipeline.decode.timeline import (
-    TRUNCATION_SLACK_SECONDS,
-    AudioTrack,
-    Timeline,
-    VideoTrack,
-    read_timeline,
-)
+from pipeline.decode.media import MediaProblem, first_words, own_words, shorten
+from pipeline.decode.pictures import Damage, OtherTimes, PictureReader, TimeReader
+from pipeline.decode.reading import Opened, Reader, read_streams
+from pipeline.decode.span import Span, place, refuse_short
+from pipeline.decode.timeline import read_timeline
+from pipeline.decode.tracks import Timeline, VideoTrack
+from pipeline.decode.views import PictureViews, picture_views, views_of
 from storage.schema import Status
 
-__all__ = [
-    "DecodeReport",
-    "DecodeRequest",
-    "DecodeShape",
-    "DecodedClip",
-    "KeptFrames",
-    "decode_clip",
-    "open_slab",
-    "slab_layout",
-]
-
-CUT_SLACK_SECONDS = 1.5
-"""A file at most this much longer than its span is the cut clip itself; clips are cut at key frames."""
-MIN_SECONDS = 1.0
-_ROUNDING_SECONDS = 0.01
-
-
-@dataclass(frozen=True)
-class _Span:
-    """Which part of a file the clip is, in seconds from the container's zero.
-
-    Attributes:
-        start: first second.
-        stop: where it ends, at the latest.
-        whole: the file is the clip, so the published scripts took all its frames.
-        note: for people.
-    """
-
-    start: float
-    stop: float
-    whole: bool
-    note: str = ""
+_MAX_LOST_SHARE = 0.1
+"""More frames than this that cannot be decoded make the video broken."""
+_AFTER_SECONDS = 2.0
+"""Frames this far behind the span are still measured: some may be shown earlier than they are decoded."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +38,29 @@ class _Outcome:
     decoder: str = ""
 
 
+@dataclass
+class _Job:
+    """One clip on its way.
+
+    Attributes:
+        request: what is wanted.
+        slab: where it goes.
+        layout: of the slab.
+        timeline: of the file.
+        span: the clip's part of it.
+        sound: reads the sound, once a pass has begun.
+        pictures: reads the pictures, once a pass has begun.
+    """
+
+    request: DecodeRequest
+    slab: Any
+    layout: SlabLayout
+    timeline: Timeline
+    span: Span
+    sound: SoundReader | None = field(default=None, init=False)
+    pictures: PictureReader | None = field(default=None, init=False)
+
+
 def decode_clip(request: DecodeRequest, slab: Any) -> DecodeReport:
     """Decode one clip into a slab. Whatever the file is like, the answer is a report.
 
@@ -87,19 +69,21 @@ def decode_clip(request: DecodeRequest, slab: Any) -> DecodeReport:
         slab: writable buffer of at least ``request.shape.nbytes`` bytes.
 
     Returns:
-        The report; :func:`open_slab` gives the arrays that it vouches for.
+        The report; :func:`~pipeline.decode.clip_buffer.open_slab` gives the arrays that it vouches for.
     """
     began = time.monotonic()
     facts = DecodeReport(Status.DECODE_ERROR)
     try:
         facts = _file_facts(request)
-        timeline = read_timeline(request.path)
+        timeline = read_timeline(request.path, max_pixels=request.max_pixels)
         facts = replace(facts, source_seconds=timeline.duration_seconds)
         report = _decode(request, slab, timeline, facts)
     except MediaProblem as problem:
         report = replace(facts, status=problem.status, reason=problem.reason)
     except MemoryError:
         report = replace(facts, status=Status.OUT_OF_MEMORY, reason="not enough memory to decode this clip")
+    except av.error.FFmpegError as problem:
+        report = replace(facts, status=Status.DECODE_ERROR, reason=own_words(problem, ()))
     except OSError as problem:
         report = replace(facts, status=Status.UNREADABLE, reason=problem.strerror or "the file cannot be read")
     return replace(report, seconds=time.monotonic() - began)
@@ -116,12 +100,15 @@ def _file_facts(request: DecodeRequest) -> DecodeReport:
 
 
 def _decode(request: DecodeRequest, slab: Any, timeline: Timeline, facts: DecodeReport) -> DecodeReport:
-    span = _place(request, timeline.duration_seconds)
-    layout = slab_layout(request.shape)
-    video = _video(request, slab, layout, timeline, span)
-    audio = _audio(request, slab, layout, timeline, span)
+    span = place(request, timeline.duration_seconds)
+    job = _Job(request, slab, slab_layout(request.shape), timeline, span)
+    video, audio = _usable_video(job), _usable_audio(job)
+    if video.problem is None and views_of(request):
+        video = _read_video(job, with_sound=audio.problem is None and bool(request.audio_views))
+    if audio.problem is None and request.audio_views:
+        audio = _read_audio(job)
     status, reason = _combine(video, audio)
-    notes = [span.note, video.note, audio.note] if status in (Status.OK, Status.PARTIAL) else []
+    notes = [span.note, timeline.note, video.note, audio.note] if status in (Status.OK, Status.PARTIAL) else []
     return replace(
         facts,
         status=status,
@@ -145,116 +132,157 @@ def _combine(video: _Outcome, audio: _Outcome) -> tuple[Status, str]:
     return broken[0][1].status, "; ".join(reasons)
 
 
-def _place(request: DecodeRequest, duration: float) -> _Span:
-    """Where the clip lies in its file: rows of a table tell the span in the source video, files may be cut already."""
-    start, end, wanted = request.start_seconds, request.end_seconds, float(request.clip_seconds)
-    if end is not None and duration <= end - start + CUT_SLACK_SECONDS:
-        start, end = 0.0, None
-    if start >= duration:
-        raise MediaProblem(Status.TOO_SHORT, f"the clip starts at {start:g} s, but the file ends at {duration:.2f} s")
-    left = (duration if end is None else min(end, duration)) - start
-    if left > wanted + CUT_SLACK_SECONDS:
-        note = f"source is {duration:.1f} s; the first {wanted:g} s were used"
-        if start > 0:
-            note = f"the span is {left:.1f} s; its first {wanted:g} s were used"
-        return _Span(start, start + wanted, whole=False, note=note)
-    if start == 0 and end is None:
-        return _Span(0.0, duration, whole=True)
-    return _Span(start, start + min(left, wanted), whole=False)
-
-
-def _refuse_short(kind: str, track: VideoTrack | AudioTrack, first: float, span: _Span) -> None:
-    """Raises MediaProblem if the span holds too little of the stream, or part of what it should hold is cut off."""
-    if track.problem and track.end_seconds < span.stop - TRUNCATION_SLACK_SECONDS:
-        raise MediaProblem(Status.DECODE_ERROR, track.problem)
-    seconds = min(track.end_seconds, span.stop) - max(first, span.start)
-    if seconds < MIN_SECONDS - _ROUNDING_SECONDS:
-        raise MediaProblem(
-            Status.TOO_SHORT, f"the clip's {kind} lasts {max(seconds, 0):.2f} s; at least {MIN_SECONDS:g} s is needed"
-        )
-
-
-def _video(request: DecodeRequest, slab: Any, layout: SlabLayout, timeline: Timeline, span: _Span) -> _Outcome:
-    track = timeline.video
+def _usable_video(job: _Job) -> _Outcome:
+    track = job.timeline.video
     if track is None:
-        return _Outcome(MediaProblem(Status.NO_STREAMS, "no video stream"), absent=True)
+        return _Outcome(MediaProblem(Status.NO_STREAMS, job.timeline.no_video), absent=True)
     try:
-        _refuse_short("video", track, float(track.pts_seconds[0]), span)
-        views: list[FrameView | CanvasView] = list(request.frame_views)
-        if request.keep is not None:
-            views.append(request.keep)
-        if not views:
-            return _Outcome()
-        grids = [_grid(request, track, view, span) for view in views]
-        reader = FrameReader(timeline.path, track)
-        wanted = sorted({int(index) for grid in grids for index in grid.index})
-        for index, image in reader.read(wanted):
-            for view, grid in zip(views, grids, strict=True):
-                _write_frame(layout, slab, view, np.flatnonzero(grid.index == index), image)
-        for view, grid in zip(views, grids, strict=True):
-            layout.array(slab, view, "valid")[:] = grid.valid
-        return _Outcome(note=reader.note, decoder=reader.decoder)
+        refuse_short("video", track, float(track.pts_seconds[0]), job.span)
     except MediaProblem as problem:
         return _Outcome(problem)
+    return _Outcome()
 
 
-def _write_frame(
-    layout: SlabLayout, slab: Any, view: FrameView | CanvasView, rows: NDArray[np.intp], image: NDArray[np.uint8]
-) -> None:
-    if len(rows) == 0:
-        return
-    if isinstance(view, FrameView):
-        layout.array(slab, view, "pixels")[rows] = view.apply(image)
-        return
-    canvas, height, width = view.apply(image)
-    layout.array(slab, view, "pixels")[rows] = canvas
-    layout.array(slab, view, "heights")[rows] = height
-    layout.array(slab, view, "widths")[rows] = width
-
-
-def _grid(request: DecodeRequest, track: VideoTrack, view: FrameView | CanvasView, span: _Span) -> GridFrames:
-    frames = view.frames(request.clip_seconds)
-    if request.sampling == "uniform":
-        return uniform_grid(
-            track.pts_seconds,
-            frames_per_second=view.frames_per_second,
-            frames=frames,
-            start_seconds=span.start,
-            end_seconds=min(track.end_seconds, span.stop),
-        )
-    if span.whole:
-        return published_grid(
-            track.pts - track.own_zero_ticks, track.durations, time_base=track.time_base, frames=frames
-        )
-    # The scripts dumped files that were cut from the whole video beforehand: zero is the start of the cut.
-    seconds = track.pts_seconds
-    (inside,) = np.nonzero((seconds >= span.start - _ROUNDING_SECONDS) & (seconds < span.stop - _ROUNDING_SECONDS))
-    zero = track.zero_ticks + round(span.start / track.time_base)
-    part = published_grid(track.pts[inside] - zero, track.durations[inside], time_base=track.time_base, frames=frames)
-    return GridFrames(inside[part.index], part.valid)
-
-
-def _audio(request: DecodeRequest, slab: Any, layout: SlabLayout, timeline: Timeline, span: _Span) -> _Outcome:
-    track = timeline.audio
+def _usable_audio(job: _Job) -> _Outcome:
+    track = job.timeline.audio
     if track is None:
-        return _Outcome(MediaProblem(Status.NO_STREAMS, "no audio stream"), absent=True)
+        return _Outcome(MediaProblem(Status.NO_STREAMS, job.timeline.no_audio), absent=True)
     try:
-        _refuse_short("audio", track, track.start_seconds, span)
-        if not request.audio_views:
-            return _Outcome()
-        sound = read_audio(
-            timeline.path,
-            track,
-            request.audio_views,
-            clip_seconds=request.clip_seconds,
-            start_seconds=span.start,
-            span_seconds=None if span.whole else span.stop - span.start,
-            sampling=request.sampling,
-            timeout_seconds=request.timeout_seconds,
+        refuse_short("audio", track, track.start_seconds, job.span)
+    except MediaProblem as problem:
+        return _Outcome(problem)
+    return _Outcome()
+
+
+def _read_video(job: _Job, *, with_sound: bool) -> _Outcome:
+    """Read the pictures, and the sound in the same pass."""
+    track = job.timeline.video
+    if track is None:
+        raise ValueError("no video track")
+    try:
+        views = picture_views(job.request, job.slab, job.layout, track, job.span)
+        if job.request.decoder != "pyav" and _read_by_decord(job, track, views):
+            return _Outcome(decoder=decord_name())
+        seek = job.span.start
+        try:
+            _read_pictures(job, track, views, seek, with_sound=with_sound)
+        except OtherTimes:
+            track, seek = _measure(job, track, seek)
+            refuse_short("video", track, float(track.pts_seconds[0]), job.span)
+            views = picture_views(job.request, job.slab, job.layout, track, job.span)
+            _read_pictures(job, track, views, seek, with_sound=with_sound)
+        views.write_masks()
+        return _Outcome(note=_damage_note(job, track), decoder=f"PyAV {av.__version__}")
+    except MediaProblem as problem:
+        return _Outcome(problem)
+    except OtherTimes:
+        return _Outcome(MediaProblem(Status.DECODE_ERROR, "its video decodes otherwise each time"))
+
+
+def _read_by_decord(job: _Job, track: VideoTrack, views: PictureViews) -> bool:
+    """Read the pictures by decord if it is proven right on the file.
+
+    Raises:
+        MediaProblem: If it is not, and nothing else may read them.
+    """
+    why = why_not_decord(job.timeline, track)
+    if not why and read_with_decord(job.timeline, track, views.wanted, views.write):
+        views.write_masks()
+        return True
+    if job.request.decoder == "decord":
+        reason = why or "this file: it fails, or gives other times than the packets"
+        raise MediaProblem(Status.DECODE_ERROR, f"decord is not proven right on {reason}. Use --decoder auto or pyav")
+    return False
+
+
+def _read_pictures(job: _Job, track: VideoTrack, views: PictureViews, seek: float, *, with_sound: bool) -> None:
+    """One pass for pictures and sound. Raises OtherTimes."""
+
+    def readers(opened: Opened) -> dict[int, Reader]:
+        stream = opened.stream(track.stream_index)
+        job.pictures = PictureReader(
+            stream, track, views.wanted, views.write, opened.words,
+            first=opened.entry.first_frame, max_pixels=job.request.max_pixels,
+        )  # fmt: skip
+        return {track.stream_index: job.pictures, **(_sound_reader(job, opened) if with_sound else {})}
+
+    read_streams(job.timeline, readers, seek_seconds=seek)
+
+
+def _sound_reader(job: _Job, opened: Opened) -> dict[int, Reader]:
+    track, span, request = job.timeline.audio, job.span, job.request
+    if track is None:
+        return {}
+    job.sound = SoundReader(
+        opened.stream(track.stream_index),
+        track,
+        request.audio_views,
+        opened.words,
+        clip_seconds=request.clip_seconds,
+        start_seconds=span.start,
+        span_seconds=min(span.stop - span.start, float(request.clip_seconds)),
+        sampling=request.sampling,
+    )
+    return {track.stream_index: job.sound}
+
+
+def _measure(job: _Job, track: VideoTrack, seek: float) -> tuple[VideoTrack, float]:
+    """The decoder's own times around the span, and the seek with which they were read.
+
+    Raises:
+        MediaProblem: ``DECODE_ERROR`` if it gives no frame, or too few of those that the packets promise.
+    """
+    stop_pts = track.zero_ticks + round((job.span.stop + _AFTER_SECONDS) / track.time_base)
+    found: list[TimeReader] = []
+
+    def readers(opened: Opened) -> dict[int, Reader]:
+        stream, first = opened.stream(track.stream_index), opened.entry.first_frame
+        found.append(
+            TimeReader(stream, track, opened.words, first=first, stop_pts=stop_pts, max_pixels=job.request.max_pixels)
         )
+        return {track.stream_index: found[-1]}
+
+    read_streams(job.timeline, readers, seek_seconds=seek)
+    if seek > 0 and not found[-1].begins_whole:
+        seek = 0.0
+        read_streams(job.timeline, readers)
+    measured, damage = found[-1].measured(), found[-1].damage
+    said = first_words(damage.words)
+    promised = found[-1].frames + measured.lost
+    if not found[-1].frames or (damage.packets and measured.lost > max(_MAX_LOST_SHARE * promised, 1)):
+        lost = f"{measured.lost} of {promised} frames cannot be decoded"
+        raise MediaProblem(Status.DECODE_ERROR, shorten(lost + (f": {said}" if said else "")))
+    return measured, seek
+
+
+def _damage_note(job: _Job, track: VideoTrack) -> str:
+    """What the container and the codec complained about, in words; empty if nothing."""
+    damage = job.pictures.damage if job.pictures is not None else Damage()
+    said = first_words(damage.words)
+    found = []
+    if damage.packets:
+        gone = f", {track.lost} could not be decoded" if track.lost else ""
+        found.append(f"{_count(damage.packets, 'picture')} damaged{gone}" + (f" ({said})" if said else ""))
+    if damage.marked:
+        found.append(f"{_count(damage.marked, 'packet')} marked as damaged by the container")
+    return "; ".join(found)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun} is" if number == 1 else f"{number} {noun}s are"
+
+
+def _read_audio(job: _Job) -> _Outcome:
+    """The sound of the pass for pictures, or of one of its own."""
+    try:
+        if job.sound is None:
+            read_streams(job.timeline, lambda opened: _sound_reader(job, opened), seek_seconds=job.span.start)
+        if job.sound is None:
+            raise ValueError("no audio track")
+        sound = job.sound.sound()
         for view, waveform in sound.waveforms.items():
-            layout.array(slab, view, "samples")[:] = waveform.samples
-            layout.array(slab, view, "valid_samples")[0] = waveform.valid_samples
+            job.layout.array(job.slab, view, "samples")[:] = waveform.samples
+            job.layout.array(job.slab, view, "valid_samples")[0] = waveform.valid_samples
         return _Outcome(note=f"audio: {sound.note}" if sound.note else "")
     except MediaProblem as problem:
         return _Outcome(problem)

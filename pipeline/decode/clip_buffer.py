@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from extractors.base import Frames, Waveform
 from extractors.views import AudioView, FrameView
 from pipeline.decode.frames import CanvasView
+from pipeline.decode.media import MAX_PIXELS
 from storage.schema import Sampling, Status
 
 _ALIGNMENT = 64
 
 AnyView = FrameView | AudioView | CanvasView
+Decoder = Literal["auto", "pyav", "decord"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class DecodeRequest:
         frame_views: what the visual backbones want.
         audio_views: what the audio backbones want.
         keep: frames for the store, if they are kept.
-        timeout_seconds: for ffmpeg alone; a pool has its own deadline.
+        decoder: ``pyav``; ``decord`` for frames by decord or not at all, ``auto`` for decord where it is proven right.
+        max_pixels: larger pictures are refused.
     """
 
     clip_id: str
@@ -69,7 +72,8 @@ class DecodeRequest:
     frame_views: tuple[FrameView, ...] = ()
     audio_views: tuple[AudioView, ...] = ()
     keep: CanvasView | None = None
-    timeout_seconds: float = 60.0
+    decoder: Decoder = "pyav"
+    max_pixels: int = MAX_PIXELS
 
     @property
     def shape(self) -> DecodeShape:
@@ -86,7 +90,7 @@ class DecodeReport:
         reason: in words for people; may hold a note where the status is ``OK``, else empty there.
         has_video: frames of this clip can be used.
         has_audio: sound of this clip can be used.
-        decoder: what read the frames, e.g. ``decord 3.4.0``; empty where no frames were read.
+        decoder: what read the frames, e.g. ``PyAV 18.1.0``; empty where no frames were read.
         seconds: spent on it.
         source_seconds: duration of the file; 0 where unknown.
         fingerprint: SHA-256 of the file's bytes and the span; empty where there is no file.
@@ -215,7 +219,7 @@ def open_slab(
 
     Args:
         request: what was asked for.
-        slab: buffer that :func:`pipeline.decode.clip.decode_clip` filled.
+        slab: buffer that :func:`~pipeline.decode.clip.decode_clip` filled.
         report: what it gave back.
         on_release: called once by :meth:`DecodedClip.release`.
     """

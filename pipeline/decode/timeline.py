@@ -1,15 +1,13 @@
 """What a media file holds and when: streams, presentation times, truncation. Reads packets, decodes nothing.
 
-Zero is the container's start time, as in ffmpeg, so that frames and samples share one clock.
+Zero is the container's start time, as in ffmpeg, so that frames and samples share one clock. What headers declare is a
+hint: durations are those of the packets.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -17,261 +15,171 @@ import av.container
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decode.media import MediaProblem, Words, codec_words, last_words, open_media, own_words, rescale, shorten
+from pipeline.decode.clock import MICROSECOND, Clock, may_jump
+from pipeline.decode.media import (
+    MAX_PIXELS,
+    MediaProblem,
+    Words,
+    codec_words,
+    last_words,
+    media_packets,
+    open_media,
+    own_words,
+    refuse_unreadable,
+    rescale,
+    shorten,
+)
+from pipeline.decode.packets import NO_TIME, PacketList, PacketTable
+from pipeline.decode.streams import ChosenStreams, choose_streams
+from pipeline.decode.tracks import AudioTrack, Timeline, VideoTrack
+from pipeline.decode.truncation import declared_end, proven_truncation
 from storage.schema import Status
 
-MICROSECONDS = 1_000_000
+DECLARED_SLACK_SECONDS = 0.5
+"""A header that declares this much more than the packets give is worth a note."""
 TRUNCATION_SLACK_SECONDS = 0.25
-"""A stream that ends this much before its declared end is truncated; rounding and edit lists cost less."""
-_TS_DISCONT = 0x0200
-"""libavformat's AVFMT_TS_DISCONT: for these formats ffmpeg starts its clock at the streams in use."""
+"""A truncated stream that ends this much before the clip does has lost part of it; rounding costs less."""
 
 
-@dataclass(frozen=True)
-class VideoTrack:
-    """The frames of one video stream, in presentation order.
-
-    Attributes:
-        stream_index: in the container.
-        only_video: no other video stream, cover art included, is in the file.
-        time_base: seconds a tick.
-        pts: ``[frames]`` int64 ticks, as stored.
-        durations: ``[frames]`` int64 ticks, 0 where unknown.
-        zero_ticks: the container's zero.
-        own_zero_ticks: the zero that ffmpeg takes when it reads this stream alone.
-        frame_seconds: one over the average rate, for a last frame without duration.
-        has_hidden_frames: the file holds frames that are decoded but not shown (edit lists), or lacks timestamps, or
-            has frames with the same one.
-        problem: why the frames past :attr:`end_seconds` cannot be read; empty if none are missing.
-    """
-
-    stream_index: int
-    only_video: bool
-    time_base: Fraction
-    pts: NDArray[np.int64]
-    durations: NDArray[np.int64]
-    zero_ticks: int
-    own_zero_ticks: int
-    frame_seconds: float
-    has_hidden_frames: bool = False
-    problem: str = ""
-
-    @property
-    def pts_seconds(self) -> NDArray[np.float64]:
-        """``[frames]`` seconds from the container's zero."""
-        return np.asarray((self.pts - self.zero_ticks) * float(self.time_base))
-
-    @property
-    def end_seconds(self) -> float:
-        """Where the last frame stops being on screen."""
-        last = float(self.durations[-1] * self.time_base) or self.frame_seconds
-        return float(self.pts_seconds[-1]) + last
-
-
-@dataclass(frozen=True)
-class AudioTrack:
-    """One audio stream.
-
-    Attributes:
-        stream_index: in the container.
-        channels: how many.
-        zero_seconds: the container's zero on the stream's own clock.
-        start_seconds: first sample, from the container's zero.
-        end_seconds: end of the last packet that can be read.
-        problem: why what follows cannot be read; empty if nothing is missing.
-    """
-
-    stream_index: int
-    channels: int
-    zero_seconds: float
-    start_seconds: float
-    end_seconds: float
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """What one file holds.
-
-    Attributes:
-        path: the file.
-        video: the video stream in use, if there is one.
-        audio: the audio stream in use, if there is one.
-        duration_seconds: declared by the container, or measured where it declares nothing.
-    """
-
-    path: str
-    video: VideoTrack | None
-    audio: AudioTrack | None
-    duration_seconds: float
-
-
-def read_timeline(path: str) -> Timeline:
+def read_timeline(path: str, *, max_pixels: int = MAX_PIXELS) -> Timeline:
     """Read every packet's times, once.
 
     Args:
         path: a local media file.
+        max_pixels: larger pictures are refused.
 
     Raises:
-        MediaProblem: ``MISSING``, ``UNREADABLE`` or ``NO_STREAMS``, with the demuxer's own words.
+        MediaProblem: ``MISSING``, ``UNREADABLE``, ``NO_STREAMS`` or ``DECODE_ERROR``, with the demuxer's own words.
     """
-    file = Path(path)
-    if not file.is_file():
-        what = "is a folder, not a media file" if file.is_dir() else "no such file"
-        raise MediaProblem(Status.MISSING, what)
-    if file.stat().st_size == 0:
-        raise MediaProblem(Status.UNREADABLE, "the file is empty (0 bytes)")
+    refuse_unreadable(path)
     with codec_words() as words:
         try:
-            with open_media(path) as container:
-                return _read(path, container, words)
+            with open_media(path, max_pixels=max_pixels) as container:
+                if not _may_begin_late(container):
+                    return _read(path, container, words, max_pixels)
+        except IndexError:  # a stream that was not there when the file was opened
+            pass
         except av.error.FFmpegError as problem:
             raise MediaProblem(Status.UNREADABLE, own_words(problem, words)) from problem
-        except OSError as problem:
-            raise MediaProblem(Status.UNREADABLE, problem.strerror or "the file cannot be opened") from problem
-
-
-def _read(path: str, container: av.container.InputContainer, words: Words) -> Timeline:
-    video, audio = _best_video(container), _best_audio(container)
-    if video is None and audio is None:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise MediaProblem(Status.NO_STREAMS, f"neither audio nor video in the file (it holds {kinds})")
-    packets: dict[int, list[tuple[int, int, bool]]] = {s.index: [] for s in (video, audio) if s is not None}
-    timeless: set[int] = set()
-    for packet in _packets(container, [s for s in (video, audio) if s is not None]):
-        if packet.size == 0:
-            continue
-        if packet.pts is None:
-            timeless.add(packet.stream_index)
-            continue
-        packets[packet.stream_index].append((packet.pts, packet.duration or 0, packet.is_discard))
-    zero = container.start_time or 0
-    video_track = audio_track = None
-    if video is not None and (packets[video.index] or video.index in timeless):
-        video_track = _video_track(path, container, video, packets[video.index], video.index in timeless, zero, words)
-    if audio is not None and packets[audio.index]:
-        audio_track = _audio_track(container, audio, packets[audio.index], zero, words)
-    if video_track is None and audio_track is None:
-        raise MediaProblem(Status.UNREADABLE, shorten(last_words(words) or "no packet of the file can be read"))
-    measured = max(track.end_seconds for track in (video_track, audio_track) if track is not None)
-    declared = (container.duration or 0) / MICROSECONDS
-    return Timeline(path, video_track, audio_track, max(declared, measured) if declared else measured)
-
-
-def _packets(container: av.container.InputContainer, streams: list[Any]) -> Iterator[Any]:
-    """All packets that can be read; a demuxer that gives up in the middle ends the file there."""
-    packets = container.demux(streams)
-    while True:
         try:
-            yield next(packets)
-        except StopIteration:
-            return
-        except av.error.FFmpegError:
-            return
+            with open_media(path, max_pixels=max_pixels, probe_all=True) as container:
+                return _read(path, container, words, max_pixels, probe_all=True)
+        except (IndexError, av.error.FFmpegError) as problem:
+            said = own_words(problem, words) if isinstance(problem, av.error.FFmpegError) else last_words(words)
+            raise MediaProblem(Status.UNREADABLE, said or "its streams change in the middle") from problem
 
 
-def _best_video(container: av.container.InputContainer) -> Any | None:
-    """The stream ffmpeg would choose: default first, then most pixels. Cover art is no video."""
-    shown = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    return max(shown, key=lambda s: (_is_default(s), (s.width or 0) * (s.height or 0), -s.index), default=None)
+def _may_begin_late(container: av.container.InputContainer) -> bool:
+    """FLV does not declare its streams: sound that begins late is unknown when the file is opened."""
+    return "flv" in container.format.name and not (container.streams.video and container.streams.audio)
 
 
-def _best_audio(container: av.container.InputContainer) -> Any | None:
-    return max(container.streams.audio, key=lambda s: (_is_default(s), s.channels or 0, -s.index), default=None)
+def _read(
+    path: str, container: av.container.InputContainer, words: Words, max_pixels: int, *, probe_all: bool = False
+) -> Timeline:
+    chosen = choose_streams(container, max_pixels)
+    streams = [s for s in (chosen.video, chosen.audio) if s is not None]
+    jumps = may_jump(container.format.flags)
+    clock, alone = Clock(jumps=jumps), Clock(jumps=jumps)
+    lists = {s.index: PacketList(s.time_base) for s in streams}
+    alone_shifts: list[int] = []
+    shifted = False
+    for packet in media_packets(container, streams) if streams else ():
+        index, base = packet.stream_index, lists[packet.stream_index].time_base
+        shift = clock.shift(index, packet.dts, packet.duration or 0, base)
+        shifted = shifted or shift != 0
+        lists[index].add(packet, shift)
+        if chosen.video is not None and index == chosen.video.index:
+            alone_shifts.append(alone.shift(index, packet.dts, packet.duration or 0, base) - shift)
+    tables = {index: found.table() for index, found in lists.items()}
+    video = audio = None
+    if chosen.video is not None and len(tables[chosen.video.index].pts):
+        video = _video_track(container, chosen.video, tables[chosen.video.index], np.array(alone_shifts))
+    if chosen.audio is not None and (tables[chosen.audio.index].pts != NO_TIME).any():
+        audio = _audio_track(container, chosen.audio, tables[chosen.audio.index])
+    if video is None and audio is None:
+        if chosen.video is None and chosen.audio is None:
+            raise MediaProblem(Status.DECODE_ERROR, "; ".join(dict.fromkeys([chosen.no_video, chosen.no_audio])))
+        raise MediaProblem(Status.UNREADABLE, last_words(words) or "no packet of the file can be read")
+    timeline = Timeline(
+        path, video, audio, max(track.end_seconds for track in (video, audio) if track is not None),
+        jumps=jumps, shifted=shifted, probe_all=probe_all,
+        no_video=chosen.no_video if chosen.video is None else "no picture in its video stream",
+        no_audio=chosen.no_audio if chosen.audio is None else "no sound in its audio stream",
+    )  # fmt: skip
+    return _with_declared(timeline, container, chosen, words)
 
 
-def _is_default(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.default)
+def _with_declared(
+    timeline: Timeline, container: av.container.InputContainer, chosen: ChosenStreams, words: Words
+) -> Timeline:
+    """Compare with what the header declares: a note, or a problem where the file is proven to be truncated."""
+    proof = proven_truncation(container, words)
+    problems, notes, duration = {"video": "", "audio": ""}, [], timeline.duration_seconds
+    for name, stream, track in (("video", chosen.video, timeline.video), ("audio", chosen.audio, timeline.audio)):
+        declared = None if stream is None else declared_end(container, stream)
+        if track is None or declared is None:
+            continue
+        declared -= float(track.zero_ticks * track.time_base)
+        ends = f"its {name} ends at {track.end_seconds:.2f} s of {declared:.2f} s"
+        if proof and track.end_seconds < declared - TRUNCATION_SLACK_SECONDS:
+            problems[name] = shorten(f"the file is truncated: {ends} ({proof})")
+            duration = max(duration, declared)
+        elif track.end_seconds < declared - DECLARED_SLACK_SECONDS:
+            notes.append(f"by the header {ends}")
+    video = timeline.video and replace(timeline.video, problem=problems["video"])
+    audio = timeline.audio and replace(timeline.audio, problem=problems["audio"])
+    return replace(timeline, video=video, audio=audio, duration_seconds=duration, note="; ".join(notes[:1]))
+
+
+def _zero_ticks(container: av.container.InputContainer, time_base: Fraction) -> int:
+    return rescale(container.start_time or 0, MICROSECOND, time_base)
 
 
 def _video_track(
-    path: str,
-    container: av.container.InputContainer,
-    stream: Any,
-    packets: list[tuple[int, int, bool]],
-    timeless: bool,
-    zero_microseconds: int,
-    words: Words,
-) -> VideoTrack | None:
-    shown = sorted(((pts, duration) for pts, duration, hidden in packets if not hidden), key=_presented)
-    unclear = timeless or len({pts for pts, _ in shown}) < len(shown)
-    if unclear:
-        shown = _decoded_times(path, stream.index)
-    if not shown:
-        return None
-    times = np.array(shown, dtype=np.int64)
-    time_base = stream.time_base
-    zero = rescale(zero_microseconds, Fraction(1, MICROSECONDS), time_base)
-    alone = bool(container.format.flags & _TS_DISCONT) and stream.start_time is not None
-    end = float((times[-1, 0] + times[-1, 1]) * time_base)
+    container: av.container.InputContainer, stream: Any, packets: PacketTable, alone_shifts: NDArray[np.int64]
+) -> VideoTrack:
+    """Frames as the packets promise them; packets without times leave it to the decoder."""
+    base, zero = stream.time_base, _zero_ticks(container, stream.time_base)
+    shown = np.flatnonzero(~packets.hidden & (packets.pts != NO_TIME))
+    shown = shown[np.argsort(packets.pts[shown], kind="stable")]
+    if not len(shown):  # nothing has a time: one frame a packet, at the average rate
+        rate = stream.average_rate or stream.guessed_rate or 25
+        ticks = np.round(np.arange(len(packets.pts)) / float(rate * base)).astype(np.int64)
+        durations = np.diff(ticks, append=ticks[-1:])
+        pts, none = ticks + zero, np.full(len(ticks), NO_TIME)
+        return VideoTrack(
+            stream.index, _is_only(container), base, pts, durations, none, ticks, zero, float(1 / rate), packets
+        )
+    own_zero = stream.start_time if may_jump(container.format.flags) and stream.start_time is not None else zero
+    pts = packets.pts[shown]
     return VideoTrack(
         stream_index=stream.index,
-        only_video=len(container.streams.video) == 1,
-        time_base=time_base,
-        pts=times[:, 0],
-        durations=times[:, 1],
+        only_video=_is_only(container),
+        time_base=base,
+        pts=pts,
+        durations=packets.durations[shown],
+        decoder_pts=pts,
+        dump_pts=pts + alone_shifts[shown] - own_zero,
         zero_ticks=zero,
-        own_zero_ticks=stream.start_time if alone else zero,
         frame_seconds=float(1 / stream.average_rate) if stream.average_rate else 0.04,
-        has_hidden_frames=unclear or len(shown) < len(packets),
-        problem=_truncation(container, stream, end, words),
+        packets=packets,
     )
 
 
-def _audio_track(
-    container: av.container.InputContainer,
-    stream: Any,
-    packets: list[tuple[int, int, bool]],
-    zero_microseconds: int,
-    words: Words,
-) -> AudioTrack:
-    shown = [(pts, duration) for pts, duration, hidden in packets if not hidden] or [(p, d) for p, d, _ in packets]
-    zero = zero_microseconds / MICROSECONDS
-    end = float(max(pts + duration for pts, duration in shown) * stream.time_base)
+def _is_only(container: av.container.InputContainer) -> bool:
+    return len(container.streams.video) == 1
+
+
+def _audio_track(container: av.container.InputContainer, stream: Any, packets: PacketTable) -> AudioTrack:
+    base, zero = stream.time_base, _zero_ticks(container, stream.time_base)
+    timed = packets.pts != NO_TIME
+    shown = timed & ~packets.hidden if (timed & ~packets.hidden).any() else timed
     return AudioTrack(
         stream_index=stream.index,
-        channels=stream.channels or 1,
-        zero_seconds=zero,
-        start_seconds=float(min(pts for pts, _ in shown) * stream.time_base) - zero,
-        end_seconds=end - zero,
-        problem=_truncation(container, stream, end, words),
+        time_base=base,
+        zero_ticks=zero,
+        start_seconds=float(int(packets.pts[shown].min() - zero) * base),
+        end_seconds=float(int((packets.pts + packets.durations)[shown].max() - zero) * base),
+        packets=packets,
     )
-
-
-def _truncation(container: av.container.InputContainer, stream: Any, end_seconds: float, words: Words) -> str:
-    """Words about what is missing, where the container declares more than its packets give."""
-    declared = _declared_end(container, stream)
-    if declared is None or end_seconds >= declared - TRUNCATION_SLACK_SECONDS:
-        return ""
-    said = last_words(words)
-    return shorten(
-        f"the file is truncated: its {stream.type} ends at {end_seconds:.2f} s of {declared:.2f} s"
-        + (f" ({said})" if said else "")
-    )
-
-
-def _declared_end(container: av.container.InputContainer, stream: Any) -> float | None:
-    """End of a stream on its own clock, by what the header says; ``None`` where lavf would only guess."""
-    name = container.format.name
-    if name.startswith("mov,") and stream.duration:
-        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
-    if name.startswith("matroska"):
-        hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
-        minutes, _, seconds = rest.partition(":")
-        if seconds:
-            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    return None
-
-
-def _decoded_times(path: str, stream_index: int) -> list[tuple[int, int]]:
-    """Times of the decoded frames, for files whose packets do not carry them; what was read before an error counts."""
-    times: list[tuple[int, int]] = []
-    with contextlib.suppress(av.error.FFmpegError), open_media(path) as container:
-        stream: Any = container.streams[stream_index]
-        times.extend((frame.pts, frame.duration or 0) for frame in container.decode(stream) if frame.pts is not None)
-    return sorted(times, key=_presented)
-
-
-def _presented(frame: tuple[int, int]) -> int:
-    """Presentation order; frames with the same time stay in the order in which they came."""
-    return frame[0]

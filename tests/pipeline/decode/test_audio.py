@@ -7,19 +7,15 @@ import numpy as np
 import pytest
 
 from extractors.views import AudioView
-from pipeline.decode import audio
-from pipeline.decode.audio import read_audio
 from pipeline.decode.media import MediaProblem
-from pipeline.decode.timeline import read_timeline
 from storage.schema import Status
 
 LOW, HIGH = AudioView(16_000), AudioView(48_000)
 
 
-def read(path, *views, **options):
-    views = views or (LOW, HIGH)
-    options = {"clip_seconds": 4, **options}
-    return read_audio(path, read_timeline(path).audio, views, **options)
+@pytest.fixture
+def read(read_sound):
+    return lambda path, *views, **options: read_sound(path, views or (LOW, HIGH), **options)
 
 
 def onset(waveform):
@@ -42,7 +38,7 @@ def late_beep(media_dir, ffmpeg):
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mp4", "aac"), ("mkv", "aac"), ("ts", "aac"), ("mov", "pcm_s16le")])
-def test_late_sound_is_padded_in_front(late_beep, suffix, codec):
+def test_late_sound_is_padded_in_front(late_beep, suffix, codec, read):
     path = late_beep(suffix, codec)
     for waveform in read(path).waveforms.values():
         assert onset(waveform) == pytest.approx(2.0, abs=0.002)
@@ -53,7 +49,7 @@ def test_late_sound_is_padded_in_front(late_beep, suffix, codec):
         assert waveform.valid_samples == pytest.approx(2 * waveform.sample_rate_hz, rel=0.01)
 
 
-def test_short_sound_is_padded_behind(clip):
+def test_short_sound_is_padded_behind(clip, read):
     for waveform in read(clip("plain.mp4", 2)).waveforms.values():
         assert len(waveform.samples) == 4 * waveform.sample_rate_hz
         assert waveform.valid_samples == pytest.approx(2 * waveform.sample_rate_hz, rel=0.03)
@@ -61,7 +57,7 @@ def test_short_sound_is_padded_behind(clip):
         assert np.abs(waveform.samples).max() == pytest.approx(0.125, abs=0.02)
 
 
-def test_stereo_to_mono_is_the_mean(media_dir, ffmpeg):
+def test_stereo_to_mono_is_the_mean(media_dir, ffmpeg, read):
     path = str(media_dir / "stereo.wav")
     ffmpeg("-f", "lavfi", "-i", "aevalsrc='0.6|0.2':s=48000:d=2", path)
     assert read(path, HIGH).waveforms[HIGH].samples[48000] == pytest.approx(0.4, abs=1e-3)
@@ -71,7 +67,7 @@ def test_stereo_to_mono_is_the_mean(media_dir, ffmpeg):
 
 
 @pytest.mark.parametrize("options", [("-c:a", "libmp3lame"), ("-c:a", "aac", "-ar", "8000", "-ac", "1")])
-def test_mp3_and_mono_8_khz(clip, options):
+def test_mp3_and_mono_8_khz(clip, options, read):
     path = clip(f"{options[1]}.mp4", 2, *options)
     for waveform in read(path).waveforms.values():
         spectrum = np.abs(np.fft.rfft(waveform.samples[: 2 * waveform.sample_rate_hz]))
@@ -79,7 +75,7 @@ def test_mp3_and_mono_8_khz(clip, options):
         assert waveform.valid_samples > 1.9 * waveform.sample_rate_hz
 
 
-def test_published_repeats_moviepys_recipe(clip, ffmpeg):
+def test_published_repeats_moviepys_recipe(clip, ffmpeg, read):
     path = clip("loud.mp4", 3, "-af", "volume=14,aformat=channel_layouts=stereo")
     got = read(path, sampling="published", clip_seconds=2)
     raw = ffmpeg("-i", path, "-vn", "-f", "s16le", "-ar", "44100", "-ac", "2", "-")
@@ -94,11 +90,11 @@ def test_published_repeats_moviepys_recipe(clip, ffmpeg):
 @pytest.mark.parametrize(
     "name", ["a b.mp4", "it's.mp4", 'quo"te.mp4', "-dash.mp4", "co:lon.mp4", "Ünïcode 雨.mp4", "100%.mp4"]
 )
-def test_any_name(clip, name):
+def test_any_name(clip, name, read):
     assert read(clip(name, 1.2)).waveforms[LOW].valid_samples > 16_000
 
 
-def test_the_chosen_stream_is_read(clip, ffmpeg, media_dir):
+def test_the_chosen_stream_is_read(clip, ffmpeg, media_dir, read):
     path = str(media_dir / "two_sounds.mkv")
     ffmpeg("-i", clip("plain.mp4", 2), "-f", "lavfi", "-i", "sine=f=2000:d=2", "-map", "0:v", "-map", "0:a",
            "-map", "1:a", "-c:v", "copy", "-disposition:a:0", "0", "-disposition:a:1", "default", path)  # fmt: skip
@@ -106,7 +102,7 @@ def test_the_chosen_stream_is_read(clip, ffmpeg, media_dir):
     assert np.argmax(np.abs(np.fft.rfft(samples))) / 2 == pytest.approx(2000, abs=2)
 
 
-def test_damage_in_the_middle_keeps_the_rest_and_says_so(media_dir, ffmpeg, tmp_path):
+def test_damage_in_the_middle_keeps_the_rest_and_says_so(media_dir, ffmpeg, tmp_path, read):
     source = media_dir / "sound.m4a"
     ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=4:a=0.5", "-c:a", "aac", "-movflags", "+faststart", str(source))
     data = bytearray(Path(source).read_bytes())
@@ -120,7 +116,7 @@ def test_damage_in_the_middle_keeps_the_rest_and_says_so(media_dir, ffmpeg, tmp_
     assert np.abs(sound.waveforms[LOW].samples[-8000:]).max() > 0.1
 
 
-def test_undecodable_sound_is_an_error_in_ffmpegs_words(media_dir, ffmpeg, tmp_path):
+def test_undecodable_sound_is_an_error_in_ffmpegs_words(media_dir, ffmpeg, tmp_path, read):
     path = tmp_path / "none.m4a"
     ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=2", "-c:a", "flac", "-f", "mp4", str(path))
     data = bytearray(path.read_bytes())
@@ -133,62 +129,7 @@ def test_undecodable_sound_is_an_error_in_ffmpegs_words(media_dir, ffmpeg, tmp_p
     assert caught.value.status in (Status.DECODE_ERROR, Status.TOO_SHORT)
 
 
-def test_ffmpeg_is_stopped_at_the_deadline_and_leaves_no_process(clip, monkeypatch, tmp_path):
-    script = tmp_path / "ffmpeg"
-    script.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(audio, "ffmpeg_path", lambda: str(script))
-    with pytest.raises(MediaProblem, match=r"no sound within 0\.5 s") as caught:
-        read(clip("plain.mp4", 2), timeout_seconds=0.5)
-    assert caught.value.status == Status.TIMEOUT
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
-
-
-@pytest.fixture
-def dying_ffmpeg(monkeypatch, tmp_path):
-    """ffmpeg that is killed some times, in the middle of its sound, before it gets through."""
-
-    def make(deaths, signal):
-        real, runs, script = audio.ffmpeg_path(), tmp_path / "runs", tmp_path / "ffmpeg"
-        script.write_text(
-            f'#!/bin/sh\necho run >> "{runs}"\nif [ $(wc -l < "{runs}") -gt {deaths} ]; then exec "{real}" "$@"; fi\n'
-            f'for word; do case "$word" in pipe:*) head -c 9000 /dev/zero > /dev/fd/"${{word#pipe:}}";; esac; done\n'
-            f"kill -{signal} $$\n"
-        )
-        script.chmod(0o755)
-        monkeypatch.setattr(audio, "ffmpeg_path", lambda: str(script))
-        return runs
-
-    return make
-
-
-def test_sound_that_a_killed_ffmpeg_cut_short_is_read_again(clip, dying_ffmpeg):
-    path = clip("plain.mp4", 2)
-    whole = read(path)
-    runs = dying_ffmpeg(2, 9)
-    again = read(path)
-    assert runs.read_text().count("run") == 3
-    for view, waveform in whole.waveforms.items():
-        assert again.waveforms[view].valid_samples == waveform.valid_samples
-        np.testing.assert_array_equal(again.waveforms[view].samples, waveform.samples)
-
-
-@pytest.mark.parametrize(
-    ("signal", "status", "words"),
-    [
-        (9, Status.OUT_OF_MEMORY, r"ffmpeg was killed 3 times \(signal 9\)"),
-        (11, Status.DECODE_ERROR, r"ffmpeg crashed \(signal 11\), 3 times"),
-    ],
-)
-def test_an_ffmpeg_that_always_dies_gives_no_sound_at_all(clip, dying_ffmpeg, signal, status, words):
-    runs = dying_ffmpeg(9, signal)
-    with pytest.raises(MediaProblem, match=words) as caught:
-        read(clip("plain.mp4", 2))
-    assert caught.value.status == status
-    assert runs.read_text().count("run") == 3
-
-
-def test_eleven_minutes_cost_ten_seconds(media_dir, ffmpeg):
+def test_eleven_minutes_cost_ten_seconds(media_dir, ffmpeg, read):
     path = str(media_dir / "eleven_minutes.m4a")
     ffmpeg("-f", "lavfi", "-i", "sine=d=660:r=16000", "-c:a", "aac", "-b:a", "32k", path)
     descriptors = len(list(Path("/proc/self/fd").iterdir()))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from extractors.views import AudioView, FrameView
-from pipeline.decode.clip import DecodeRequest, decode_clip, open_slab, slab_layout
+from pipeline.decode.clip import decode_clip
+from pipeline.decode.clip_buffer import DecodeRequest, open_slab, slab_layout
 from pipeline.decode.frames import CanvasView
 from storage.schema import Status
 
@@ -29,7 +30,7 @@ def test_a_good_clip(clip):
     assert (report.status, report.reason) == (Status.OK, "")
     assert report.has_video
     assert report.has_audio
-    assert report.decoder.startswith("decord ")
+    assert report.decoder.startswith("PyAV ")
     assert report.source_seconds == pytest.approx(4, abs=0.05)
     assert len(report.fingerprint) == 64
     assert report.size_bytes > 0
@@ -175,7 +176,7 @@ def test_flash_and_beep_meet(media_dir, ffmpeg):
 def test_any_name(clip, name):
     report = decode(clip(name, 1.2), clip_seconds=1).report
     assert report.status == Status.OK
-    assert report.decoder.startswith("decord ")
+    assert report.decoder.startswith("PyAV ")
 
 
 def test_fingerprint_is_of_bytes_and_span(clip):

@@ -5,7 +5,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pipeline.decode.frames import FrameReader
 from pipeline.decode.sampling import constant_rate_frames, published_grid, uniform_grid
 from pipeline.decode.timeline import read_timeline
 
@@ -15,9 +14,7 @@ REAL = ("BjCEufrlXm4.mp4", "v_GGSY1Qvo990.mp4", "v_ZNVhz7ctTq0.mp4")
 
 
 def eight_a_second(track):
-    return constant_rate_frames(
-        track.pts - track.own_zero_ticks, track.durations, time_base=track.time_base, frames_per_second=8
-    )
+    return constant_rate_frames(track.dump_pts, track.durations, time_base=track.time_base, frames_per_second=8)
 
 
 def test_uniform_takes_the_frame_on_screen():
@@ -93,11 +90,11 @@ def test_published_picks_what_ffmpeg_picks_at_variable_rates(numbered, dumped_nu
     np.testing.assert_array_equal(source[eight_a_second(track)], dumped_numbers(path, "-r", "8"))
 
 
-def test_uniform_at_variable_rate_is_right_to_the_frame(numbered, frame_numbers):
+def test_uniform_at_variable_rate_is_right_to_the_frame(numbered, frame_numbers, read_pictures):
     path = numbered("variable_half.mp4", 250, "30", *VARIABLE["half.mp4"])
     track = read_timeline(path).video
     grid = uniform_grid(track.pts_seconds, frames_per_second=8, frames=64, end_seconds=track.end_seconds)
-    images = dict(FrameReader(path, track).read(sorted(set(grid.index.tolist()))))
+    images = read_pictures(path, sorted(set(grid.index.tolist())))
     shown = frame_numbers(np.stack([images[index] for index in grid.index.tolist()]))
     # Frame n of the source was made for n/30 s; what is on screen at t is the last that was kept up to t.
     source = np.round(track.pts_seconds * 30).astype(int)
@@ -107,11 +104,11 @@ def test_uniform_at_variable_rate_is_right_to_the_frame(numbered, frame_numbers)
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_published_picks_the_pixels_of_ffmpegs_dump_of_a_real_clip(shared_dir, ffmpeg, name):
+def test_published_picks_the_pixels_of_ffmpegs_dump_of_a_real_clip(shared_dir, ffmpeg, read_pictures, name):
     path = str(shared_dir / "clips" / name)
     track = read_timeline(path).video
     picked = eight_a_second(track)
-    images = dict(FrameReader(path, track).read(sorted(set(picked.tolist()))))
+    images = read_pictures(path, sorted(set(picked.tolist())))
     height, width = images[0].shape[:2]
     raw = ffmpeg("-i", path, "-r", "8", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     dump = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)

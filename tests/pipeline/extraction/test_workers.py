@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from extractors.views import AudioView, FrameView
-from pipeline.decode.clip import DecodeRequest, DecodeShape
+from pipeline.decode.clip_buffer import DecodeRequest, DecodeShape
 from pipeline.decode.media import death
 from pipeline.extraction.workers import DecodePool
 from storage.schema import Status
@@ -179,7 +179,7 @@ def test_impossible_settings():
 SCRIPT = """
 import sys, time
 from extractors.views import AudioView, FrameView
-from pipeline.decode.clip import DecodeRequest, DecodeShape
+from pipeline.decode.clip_buffer import DecodeRequest, DecodeShape
 from pipeline.decode.media import death
 from pipeline.extraction.workers import DecodePool
 views = (FrameView(8, 32, "squash"),), (AudioView(16000),)
