@@ -165,6 +165,8 @@ def _read_video(job: _Job, *, with_sound: bool) -> _Outcome:
             return _Outcome(decoder=decord_name())
         seek = job.span.start
         try:
+            if track.is_doubtful:
+                raise OtherTimes
             _read_pictures(job, track, views, seek, with_sound=with_sound)
         except OtherTimes:
             track, seek = _measure(job, track, seek)

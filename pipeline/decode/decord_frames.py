@@ -47,7 +47,7 @@ def why_not_decord(timeline: Timeline, track: VideoTrack) -> str:
         "pictures that lead their key frame": packets.has_leading_pictures,
         "frames that are decoded but not shown": bool(packets.hidden.any()),
         "packets without timestamps": bool((packets.pts == NO_TIME).any()),
-        "several frames with one timestamp": bool((np.diff(track.pts) <= 0).any()),
+        "several frames with one timestamp": track.is_doubtful,
         "timestamps that jump": timeline.shifted,
         "a huge start time": abs(float(track.zero_ticks * track.time_base)) > _HUGE_SECONDS,
         "a damaged or truncated file": bool(track.problem) or track.measured,

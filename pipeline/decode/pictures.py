@@ -41,16 +41,24 @@ class Damage:
 
 
 class _Decoder:
-    """Feeds packets to a codec and notes damage. Frames from before ``first_pts`` are dropped, and so are complaints
-    about them: after a seek they may need pictures that were not decoded.
+    """Feeds packets to a codec and notes damage.
+
+    Args:
+        stream: PyAV's, of the file that is read.
+        words: what libav says, as it grows.
+        first_pts: frames from before are dropped: after a seek they may need pictures that were not decoded.
+        told_from: complaints about packets from before are not noted.
+        max_pixels: of a frame.
     """
 
-    def __init__(self, stream: Any, words: Words, *, first_pts: int | None, max_pixels: int) -> None:
+    def __init__(
+        self, stream: Any, words: Words, *, first_pts: int | None, told_from: int | None, max_pixels: int
+    ) -> None:
         self._codec = stream.codec_context
         self._codec.thread_count = 1
         self._codec.options = {"max_pixels": str(max_pixels)}
         self._words = words
-        self._first_pts = first_pts
+        self._first_pts, self._told_from = first_pts, told_from
         self.damage = Damage()
 
     def frames(self, packet: Any | None) -> list[Any]:
@@ -63,16 +71,17 @@ class _Decoder:
             found = []
         except av.error.FFmpegError:
             found, refused = [], True
-        early = packet is not None and self._is_early(packet.pts)
+        early = packet is not None and _is_before(packet.pts, self._told_from)
         corrupt = any(frame.is_corrupt for frame in found)
         self.damage.marked += packet is not None and packet.is_corrupt and not early
         if not early and (refused or corrupt or len(self._words) > said):
             self.damage.packets += 1
             self.damage.words += list(self._words[said : said + 2])
-        return [frame for frame in found if not self._is_early(frame.pts)]
+        return [frame for frame in found if not _is_before(frame.pts, self._first_pts)]
 
-    def _is_early(self, pts: int | None) -> bool:
-        return self._first_pts is not None and (pts is None or pts < self._first_pts)
+
+def _is_before(pts: int | None, first: int | None) -> bool:
+    return first is not None and (pts is None or pts < first)
 
 
 class PictureReader:
@@ -84,7 +93,8 @@ class PictureReader:
         wanted: indices of frames, ascending, each once.
         deliver: called with the index and ``[height, width, 3]`` uint8 RGB, upright.
         words: what libav says, as it grows.
-        first: index of the frame that decoding begins with; 0 unless there was a seek.
+        first: index of the frame that decoding begins with; 0 unless there was a seek. What a codec says about pictures
+            from then to the first that is wanted is not noted: after a seek it misses what it was never given.
         max_pixels: of a frame; larger ones are refused by the codec.
     """
 
@@ -104,7 +114,8 @@ class PictureReader:
         self._next = first
         self._rgb = RgbConverter()
         first_pts = int(track.decoder_pts[first]) if first else None
-        self._decoder = _Decoder(stream, words, first_pts=first_pts, max_pixels=max_pixels)
+        told_from = int(track.decoder_pts[wanted[0]]) if first and wanted else None
+        self._decoder = _Decoder(stream, words, first_pts=first_pts, told_from=told_from, max_pixels=max_pixels)
 
     @property
     def done(self) -> bool:
@@ -152,7 +163,7 @@ class TimeReader:
     ) -> None:
         self._track, self._first, self._stop_pts = track, first, stop_pts
         first_pts = int(track.decoder_pts[first]) if first else None
-        self._decoder = _Decoder(stream, words, first_pts=first_pts, max_pixels=max_pixels)
+        self._decoder = _Decoder(stream, words, first_pts=first_pts, told_from=first_pts, max_pixels=max_pixels)
         self._rows: list[tuple[int, int, int]] = []
         self.done = False
 
@@ -216,6 +227,12 @@ def _without_gaps(stored: NDArray[np.int64], durations: NDArray[np.int64], track
 
 
 def _dump_ticks(times: NDArray[np.int64], decoding: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What ffmpeg takes for the frames' times: decoding times where presentation times run backwards."""
-    backwards = bool((np.diff(times) < 0).any())
-    return decoding if backwards and bool((np.diff(decoding) > 0).all()) else times
+    """What ffmpeg takes for the frames' times, in the decoder's order.
+
+    A time that is not before the next frame's was guessed by the demuxer; ffmpeg takes the decoding time then. Where
+    decoding times run forward all along and presentation times do not, it takes these throughout.
+    """
+    not_before = np.append(np.diff(times) <= 0, False)
+    if not_before.any() and bool((np.diff(decoding) > 0).all()):
+        return decoding
+    return np.where(not_before & (decoding < times), decoding, times)

@@ -47,6 +47,11 @@ class VideoTrack:
     problem: str = ""
 
     @property
+    def is_doubtful(self) -> bool:
+        """Whether two frames have one time: then the demuxer guessed some of them."""
+        return bool((np.diff(self.pts) <= 0).any())
+
+    @property
     def pts_seconds(self) -> NDArray[np.float64]:
         """``[frames]`` seconds from the container's zero."""
         return np.asarray((self.pts - self.zero_ticks) * float(self.time_base))
