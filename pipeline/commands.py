@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.console import count, wide_console
+from pipeline.console import count, tell, wide_console
 from pipeline.overview import ArrayOverview, StoreOverview, overview
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
@@ -39,6 +39,7 @@ def run_extract(
 ) -> int:
     """``avvp extract``. Returns the exit code."""
     table = ClipTable.load(clips, media=media)
+    tell(table.notes)
     if not backbones and not keep:
         raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
     from pipeline.extraction.extract import ExtractOptions, extract

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from rich.markup import escape
 
-from pipeline.console import count, wide_console
+from pipeline.console import count, tell, wide_console
 from storage.clips import ClipTable
 from storage.compare import read_info
 from storage.errors import InvalidInput
 from storage.files import Root
 from storage.store import FeatureStore
+from storage.text import lines_of
 
 if TYPE_CHECKING:
     from pipeline.exchange.combining import CombineReport
@@ -99,6 +100,7 @@ def run_import(
     else:
         dataset = layout if layout in LAYOUTS else parts[0].array
         table = table_of_folder(source, parts, dataset=dataset) if clips is None else ClipTable.load(clips, media=media)
+        tell(table.notes)
         new = read_info(Root.at(store_url)) is None
         store = FeatureStore.open_or_create(
             store_url, table, shard_size=shard_size or (IMPORT_SHARD_SIZE if new else None)
@@ -160,13 +162,16 @@ def run_subset(store_url: str, target: str, *, split: str | None, ids_file: str 
 
 def _ids(path: str, store: FeatureStore) -> set[str]:
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = lines_of(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as problem:
         raise InvalidInput(f"--ids {path}: cannot be read: {problem}") from problem
-    wanted = {line.strip() for line in lines if line.strip()}
+    wanted, ids = set[str](), store.ids
     for number, line in enumerate(lines, start=1):
-        if line.strip() and line.strip() not in store.ids:
-            raise InvalidInput(f"--ids {path} line {number}: {store.url} has no clip {line.strip()!r}")
+        if line.strip():
+            try:
+                wanted.add(ids[store.row_of(line.strip())])
+            except InvalidInput as problem:
+                raise InvalidInput(f"--ids {path} line {number}: {problem}") from None
     return wanted
 
 
