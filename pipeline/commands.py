@@ -53,7 +53,7 @@ def run_extract(
         memory_bytes=parse_bytes(memory) if memory else None,
         **options,
     )
-    with terminal_reporter() as reporter:
+    with terminal_reporter(compiled=chosen.compile_networks) as reporter:
         report = extract(table, store_url, chosen, reporter=reporter)
     return _say_what_was_done(report, store_url, asked_for=", ".join(backbones) or keep)
 
