@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -13,19 +14,26 @@ _HARMLESS = "\u00ad\u200c\u200d"
 """Of these, the soft hyphen and the joiners: Persian words and emoji are written with them."""
 
 
-def visible(text: object, *, limit: int | None = None) -> str:
+def visible(text: object, *, limit: int | None = None, keep: str = "") -> str:
     r"""Text that is safe to print: control characters as escapes such as ``\x1b``.
 
     Args:
         text: from a file, a file name or a library; anything else is shown as ``str`` does.
         limit: longer texts are cut off with an ellipsis.
+        keep: characters that stay, e.g. the newlines of a text of several lines.
     """
     shown = str(text)
     if limit is not None and len(shown) > limit:
         shown = shown[: limit - 1] + "…"
     if shown.isascii() and shown.isprintable():
         return shown
-    return "".join(_escaped(character) for character in shown)
+    return "".join(character if character in keep else _escaped(character) for character in shown)
+
+
+def visible_json(text: str) -> str:
+    r"""JSON that is safe to print and still the same: what :func:`visible` would escape, as JSON's ``\u001b``."""
+    hidden = (character for character in set(text) - {"\n"} if _escaped(character) != character)
+    return text.translate({ord(character): json.dumps(character)[1:-1] for character in hidden})
 
 
 def _escaped(character: str) -> str:
