@@ -246,14 +246,15 @@ def write_weights(form, path):
 
 def mutated(data, chance):
     data = bytearray(data)
-    for _ in range(chance.choice([1, 1, 2, 8])):
+    for _ in range(chance.choice([1, 1, 2, 8]) if data else 0):
         at, what = chance.randrange(len(data)), chance.randrange(5)
         if what == 0:
             data[at] ^= 1 << chance.randrange(8)
         elif what == 1:
             data[at] = chance.choice([0, 1, 0x2E, 0x52, 0x62, 0x7F, 0x80, 0xFF])
         elif what == 2:
-            del data[at : at + chance.randrange(1, 40)]
+            del data[at : at + chance.randrange(1, min(40, len(data)) + 1)]
+            data += b"." * (not data)
         elif what == 3:
             data[at:at] = data[chance.randrange(len(data)) :][: chance.randrange(1, 40)]
         else:
