@@ -18,6 +18,7 @@ from extractors.base import TextEmbedder
 from extractors.hugging_face import load_tokenizer, model_folder, quiet_transformers, weights_sha256
 from extractors.weights import WeightsSource, fill_random, resolve
 from storage.errors import InvalidInput, WeightsError
+from storage.foreign_files import reading
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,16 +88,12 @@ class Bert(TextEmbedder):
 
 
 def _trained_network(folder: Path) -> nn.Module:
-    from safetensors import SafetensorError
     from transformers import AutoModel
 
-    try:
+    with reading(folder, "no model that transformers can read", error=WeightsError, remedy=_REMEDY):
         network, found = AutoModel.from_pretrained(
-            str(folder), local_files_only=True, dtype="float32", output_loading_info=True
+            str(folder), local_files_only=True, trust_remote_code=False, dtype="float32", output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-        raise WeightsError(f"{folder}: no model that transformers can read: {reason} {_REMEDY}") from None
     # transformers fills what a file lacks with random numbers. The pooler is not used here.
     if missing := sorted(name for name in found["missing_keys"] if not name.startswith("pooler.")):
         raise WeightsError(f"{folder}: does not fit its config.json: {len(missing)} missing: {missing[0]} …")
@@ -109,7 +106,7 @@ def _network_of(folder: Path) -> nn.Module:
 
     from extractors.runtime import skipped_initialisation
 
-    try:
+    with reading(folder / "config.json", "not a model's configuration", error=WeightsError):
         data = json.loads((folder / "config.json").read_text()) if (folder / "config.json").is_file() else None
         with skipped_initialisation():
             if data is None:
@@ -118,5 +115,3 @@ def _network_of(folder: Path) -> nn.Module:
 
             config = AutoConfig.for_model(**data)
             return AutoModel.from_config(config)  # type: ignore[no-any-return]
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise WeightsError(f"{folder / 'config.json'}: not a model's configuration: {problem}") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from extractors.weight_cache import file_sha256
 from storage.errors import WeightsError
+from storage.foreign_files import reading, reason_of
 
 _TOKENIZER_FILES = ("*.json", "*.txt")
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -37,7 +38,7 @@ def model_folder(name_or_folder: str, *, weights: bool, remedy: str) -> Path:
         wanted = [*_TOKENIZER_FILES, _WEIGHT_FILES[0]] if weights else list(_TOKENIZER_FILES)
         return Path(snapshot_download(name_or_folder, allow_patterns=wanted))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as problem:
-        reason = str(problem).strip().splitlines()[0]
+        reason = reason_of(problem)
         raise WeightsError(f"{name_or_folder!r} cannot be had from the Hugging Face hub: {reason} {remedy}") from None
 
 
@@ -67,11 +68,9 @@ def load_tokenizer(name_or_folder: str, *, remedy: str, kind: str = "AutoTokeniz
     import transformers
 
     folder = model_folder(name_or_folder, weights=False, remedy=remedy)
-    try:
-        tokenizer = getattr(transformers, kind).from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-        raise WeightsError(f"{folder}: holds no tokenizer that transformers can read: {reason} {remedy}") from None
+    with reading(folder, "holds no tokenizer that transformers can read", error=WeightsError, remedy=remedy):
+        made_by = getattr(transformers, kind)
+        tokenizer = made_by.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     # Where files are missing, transformers makes a tokenizer that knows its special tokens only.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise WeightsError(f"{folder}: holds no vocabulary. {remedy}")

@@ -10,7 +10,6 @@ goes on with a PCA (``vggish:pca``) and eight bits (``vggish:pca-quantized``).
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -21,6 +20,7 @@ from extractors.base import Extractor, Frames, Units, Waveform
 from extractors.views import AudioView
 from extractors.weights import ResolvedWeights, WeightsSource, apply_weights, resolve
 from storage.errors import WeightsError
+from storage.foreign_files import reading
 from storage.schema import FeatureSpec, Modality
 
 if TYPE_CHECKING:
@@ -250,12 +250,10 @@ def read_pca(path: Path) -> nn.ParameterDict:
         type(np.dtype("f4")),
         type(np.dtype("f8")),
     ]
-    try:
-        with torch.serialization.safe_globals(arrays):
-            found = torch.load(path, map_location="cpu", weights_only=True)
+    complaint = "not VGGish's PCA (pca_eigen_vectors, pca_means)"
+    with reading(path, complaint, error=WeightsError), torch.serialization.safe_globals(arrays):
+        found = torch.load(path, map_location="cpu", weights_only=True)
         vectors, means = (torch.as_tensor(found[name]).float() for name in ("pca_eigen_vectors", "pca_means"))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path}: not VGGish's PCA (pca_eigen_vectors, pca_means): {error!r:.200}") from None
     if vectors.shape != (DIM, DIM) or means.numel() != DIM:
         raise WeightsError(
             f"{path}: the PCA is {list(vectors.shape)} and {list(means.shape)}, expected [128, 128], [128]"

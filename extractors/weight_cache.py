@@ -49,7 +49,7 @@ def remembered_sha256(path: Path) -> str:
     stat = path.stat()
     stamp = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     sidecar = path.with_name(path.name + ".sha256")
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, RecursionError):
         note = json.loads(sidecar.read_text())
         if {key: note.get(key) for key in stamp} == stamp and len(note.get("sha256", "")) == 64:
             return str(note["sha256"])

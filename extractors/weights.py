@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.resources
 import math
-import pickle
-import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -15,12 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from extractors.torchscript_archive import is_torchscript, read_torchscript
 from extractors.weight_cache import cache_folder, download, file_sha256, remembered_sha256
 from storage.errors import WeightsError
+from storage.foreign_files import reading
+from storage.text import visible
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_SHOWN_NAME = 80
 _SMALL = 0.02
 """Half-width of random values that are neither matrices, norm weights nor biases."""
 
@@ -76,7 +78,7 @@ def resolve(weights: str, source: WeightsSource) -> ResolvedWeights:
         return _from_package(source) if source.package else _from_cache(source)
     if weights == "random" or weights.startswith("random:"):
         seed = weights.removeprefix("random").removeprefix(":")
-        if not (seed.isascii() and seed.isdigit() and int(seed) < 2**32):
+        if not (seed.isascii() and seed.isdigit() and len(seed) <= 10 and int(seed) < 2**32):
             raise WeightsError(f"weights {weights!r}: expected random:SEED with a whole number, e.g. random:0")
         return ResolvedWeights("random", None, int(seed), f"random:{int(seed)}", "random numbers")
     path = Path(weights).expanduser()
@@ -127,26 +129,35 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     """Read a checkpoint: ``.safetensors``, ``torch.save`` or a TorchScript archive such as OpenAI's CLIP files.
 
     A dict nested under ``state_dict`` is unwrapped, and a ``module.`` in front of every name is cut off.
-    No code in the file is run. Tensors may be mapped from the file: copy them before it is replaced.
+    No code in the file is run, not even TorchScript's. Tensors may be mapped from the file: copy them before it is
+    replaced.
 
     Raises:
-        WeightsError: If the file is not a checkpoint.
+        WeightsError: If the file is not a checkpoint, whatever it holds; one line without control characters.
     """
-    try:
+    with reading(path, "not a state dict that torch or safetensors can read", error=WeightsError):
         found = _read_checkpoint(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"{path}: not a state dict that torch or safetensors can read: {reason}") from None
-    state = found["state_dict"] if isinstance(found, Mapping) and "state_dict" in found else found
-    tensors = (
-        {name: value for name, value in state.items() if hasattr(value, "dtype") and hasattr(value, "numel")}
-        if (isinstance(state, Mapping))
-        else {}
-    )
+        state = found["state_dict"] if isinstance(found, Mapping) and "state_dict" in found else found
+        tensors = _tensors(state, path) if isinstance(state, Mapping) else {}
     if not tensors:
-        raise WeightsError(f"{path}: holds no state dict, but a {type(found).__name__}")
+        raise WeightsError(f"{visible(path)}: holds no state dict, but a {type(found).__name__}")
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    return tensors
+
+
+def _tensors(state: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
+    """The entries that are tensors; a training script's numbers beside them are left out."""
+    import torch
+
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    for name, value in tensors.items():
+        plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
+        if not (isinstance(name, str) and plain):
+            raise WeightsError(
+                f"{visible(path)}: {visible(name, limit=_SHOWN_NAME)!r} is {value.layout} on {value.device}; expected "
+                "names and dense tensors. Save it again as torch.save(model.state_dict(), FILE)"
+            )
     return tensors
 
 
@@ -154,28 +165,17 @@ def _read_checkpoint(path: Path) -> Any:
     import torch
 
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(str(error)) from None
+        return load_file(path)
     zipped = zipfile.is_zipfile(path)
-    if zipped and _is_torchscript(path):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript is deprecated; OpenAI's files are what they are
-            return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    if zipped and is_torchscript(path):
+        return read_torchscript(path)
     # Checkpoints of training scripts carry numpy numbers (epoch, best loss) beside the tensors.
     numpy_numbers: list[Any] = [np.float64(0).__reduce__()[0], np.dtype]
     numpy_numbers += [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?")]
     with torch.serialization.safe_globals(numpy_numbers):
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-
-
-def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.split("/", 1)[-1] == "constants.pkl" for name in archive.namelist())
 
 
 def load_into(module: nn.Module, state: Mapping[str, Tensor], *, path: Path, ignore: Sequence[str] = ()) -> None:
@@ -203,13 +203,14 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], *, path: Path, ign
     found = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
     problems = [_some(what, names) for what, names in found if names]
     if problems:
-        raise WeightsError(f"{path}: does not fit {type(module).__name__}: " + "; ".join(problems))
+        raise WeightsError(f"{visible(path)}: does not fit {type(module).__name__}: " + "; ".join(problems))
     module.load_state_dict(kept, strict=False)
 
 
 def _some(what: str, names: Sequence[str], *, limit: int = 3) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"{len(names)} {what}: {', '.join(names[:limit])}{more}"
+    shown = ", ".join(visible(name, limit=_SHOWN_NAME) for name in names[:limit])
+    return f"{len(names)} {what}: {shown}{more}"
 
 
 def fill_random(module: nn.Module, seed: int) -> None:

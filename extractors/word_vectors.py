@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import WeightsError
+from storage.foreign_files import reading
 
 Vectors = dict[str, NDArray[np.float32]]
 _PEEK_BYTES = 1 << 16
@@ -34,7 +35,7 @@ def read_word_vectors(path: Path, words: Collection[str], *, dim: int) -> Vector
     Raises:
         WeightsError: If the file cannot be read, a line is broken, or its vectors have another dimension.
     """
-    try:
+    with reading(path, "cannot be read", error=WeightsError):
         with _open(path) as file:
             peek = file.read(_PEEK_BYTES)
         header = _header(peek)
@@ -43,8 +44,6 @@ def read_word_vectors(path: Path, words: Collection[str], *, dim: int) -> Vector
         if header is not None and _is_binary(peek, dim):
             return _read_binary(path, words)
         return _read_text(path, set(words), dim=dim, header=header)
-    except (OSError, EOFError) as problem:
-        raise WeightsError(f"{path}: cannot be read: {problem}") from None
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -71,10 +70,8 @@ def _is_binary(peek: bytes, dim: int) -> bool:
 def _read_binary(path: Path, words: Collection[str]) -> Vectors:
     from gensim.models import KeyedVectors
 
-    try:
+    with reading(path, "not word2vec's binary format", error=WeightsError):
         vectors = KeyedVectors.load_word2vec_format(str(path), binary=True)
-    except (ValueError, UnicodeDecodeError, MemoryError) as problem:
-        raise WeightsError(f"{path}: not word2vec's binary format: {problem}") from None
     return {word: np.asarray(vectors[word], dtype=np.float32) for word in words if word in vectors.key_to_index}
 
 

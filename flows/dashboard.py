@@ -22,7 +22,6 @@ from prefect.logging.loggers import LoggingAdapter
 
 from flows.pictures import bar_picture
 from flows.tables import array_rows, failure_rows, key_of, store_links, store_summary
-from pipeline.decode.clip_buffer import DecodeReport
 from pipeline.inspect_page import write_clip_page
 from pipeline.overview import StoreOverview
 from pipeline.progress import PlainReporter
@@ -88,9 +87,8 @@ class ShardReporter(PlainReporter):
         super().running()
         self._bar = ProgressBar(self._pace.total, self._description, key="shard-progress", log=self._log)
 
-    def clip_read(self, row: int, report: DecodeReport) -> None:
+    def advanced(self) -> None:
         """Move it."""
-        super().clip_read(row, report)
         if self._bar is not None:
             self._bar.advance()
 

@@ -68,7 +68,7 @@ def fill_shard(request: ExtractRequest, shard: int, run: str, limit: str | None 
     log = get_run_logger()
     slot: AbstractContextManager[None] = concurrency(limit, strict=True) if limit else nullcontext()
     with slot:
-        report = shard_filler(request, run).fill(shard, reporter=ShardReporter(log, f"shard {shard}: clips read"))
+        report = shard_filler(request, run).fill(shard, reporter=ShardReporter(log, f"shard {shard}: clips done"))
     for reason, number in report.reasons.items():
         log.warning("%s without features: %s", count(number, "clip"), reason)
     return report

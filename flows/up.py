@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from flows.children import Child, wait_until
+from storage.text import visible
 
 HOST = "127.0.0.1"
 PORT = 4200
@@ -208,7 +209,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - a command's output
+    print(visible(text, keep="\n"), flush=True)  # noqa: T201 - a command's output
 
 
 def _parser() -> argparse.ArgumentParser:

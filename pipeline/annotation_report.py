@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
+from pipeline.console import say_json, wide_console
 from pipeline.data.annotation_defects import KINDS, count_kinds, nearest_clip
 from pipeline.data.ave import EventLabels, load_events
 from pipeline.data.clip_labels import ClipLabels
 from pipeline.data.dataset_description import load_description
 from pipeline.data.llp import Annotations, load_annotations
 from storage.errors import InvalidInput
+from storage.text import visible
 
 
 def check_annotations(folder: str, *, dataset: str, strict: bool, as_json: bool) -> None:
@@ -29,19 +29,19 @@ def check_annotations(folder: str, *, dataset: str, strict: bool, as_json: bool)
         return
     found = load_annotations(folder, dataset=known, strict=strict)
     if as_json:
-        print(json.dumps(_as_json(found), indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
+        say_json(_as_json(found))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = wide_console()
     _print_statistics(console, found, found.statistics())
     for revision in found.revisions:
-        console.print(f"These files are the release from {escape(revision)}")
+        console.print(f"These files are the release from {visible(revision)}")
     if not found.defects:
         console.print("no defects")
     for kind, count in count_kinds(found.defects).items():
         console.print(f"\n{count} {kind}: {KINDS[kind]}", style="bold")
         for defect in found.defects:
             if defect.kind == kind:
-                console.print(f"  {escape(str(defect))}{escape(_hint(found, defect.clip, kind))}")
+                console.print(f"  {visible(str(defect))}{visible(_hint(found, defect.clip, kind))}")
 
 
 def _check_events(found: EventLabels, *, strict: bool, as_json: bool) -> None:
@@ -52,17 +52,17 @@ def _check_events(found: EventLabels, *, strict: bool, as_json: bool) -> None:
         raise InvalidInput(f"{found.source}: {again} rows are of videos that other rows are of, too")
     if as_json:
         body = {"folder": found.source, "dataset": found.dataset.name, "splits": splits}
-        print(json.dumps(body, indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
+        say_json(body)
         return
-    _print_statistics(Console(highlight=False, soft_wrap=True), found, splits)
+    _print_statistics(wide_console(), found, splits)
 
 
 def _print_statistics(console: Console, found: ClipLabels, splits: Mapping[str, Mapping[str, int]]) -> None:
     classes = len(found.dataset.classes)
-    console.print(f"{escape(found.source)}: {found.dataset.name}, {len(found)} clips, {classes} classes")
+    console.print(f"{visible(found.source)}: {found.dataset.name}, {len(found)} clips, {classes} classes")
     for split, numbers in splits.items():
         facts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in numbers.items())
-        console.print(f"  {escape(split)}: {facts}")
+        console.print(f"  {visible(split)}: {facts}")
 
 
 def _as_json(found: Annotations) -> dict[str, Any]:

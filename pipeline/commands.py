@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from pipeline.console import count, wide_console
+from pipeline.console import count, say_json, show_json, tell, wide_console
 from pipeline.overview import ArrayOverview, StoreOverview, overview
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
+from storage.text import visible
 
 if TYPE_CHECKING:
     from pipeline.extraction.reporting import ExtractReport
@@ -39,6 +38,7 @@ def run_extract(
 ) -> int:
     """``avvp extract``. Returns the exit code."""
     table = ClipTable.load(clips, media=media)
+    tell(table.notes)
     if not backbones and not keep:
         raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
     from pipeline.extraction.extract import ExtractOptions, extract
@@ -52,7 +52,7 @@ def run_extract(
         memory_bytes=parse_bytes(memory) if memory else None,
         **options,
     )
-    with terminal_reporter() as reporter:
+    with terminal_reporter(compiled=chosen.compile_networks) as reporter:
         report = extract(table, store_url, chosen, reporter=reporter)
     return _say_what_was_done(report, store_url, asked_for=", ".join(backbones) or keep)
 
@@ -61,22 +61,23 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
     """A few lines, and the exit code."""
     console = wide_console()
     if report.changed:
-        console.print(f"{len(report.changed)} clips had changed on disk and were read again")
+        console.print(f"{count(len(report.changed), 'clip')} had changed on disk and were read again")
     if not report.read:
-        console.print(f"{store_url}: nothing to do, all rows of {asked_for} are there")
+        console.print(f"{visible(store_url)}: nothing to do, all rows of {asked_for} are there")
         failed_before = _failed_before(store_url)
         if failed_before:
             console.print(
-                f"{failed_before} clips failed in earlier runs: avvp status {store_url}, and --retry-failed to redo"
+                f"{count(failed_before, 'clip')} failed in earlier runs: avvp status {visible(store_url)}, and "
+                "--retry-failed to redo"
             )
         return _FAILED_EXIT if failed_before else 0
     console.print(
-        f"{store_url}: {count(len(report.shards), 'shard')}, {count(report.read, 'clip')} read "
+        f"{visible(store_url)}: {count(len(report.shards), 'shard')}, {count(report.read, 'clip')} read "
         f"in {report.seconds:.1f} s; "
         f"{len(report.failed)} failed, {len(report.partial)} with one modality only"
     )
     for (status, reason), number in report.reasons.most_common(_SHOWN_FAILURES):
-        console.print(f"  {number} {status}: {escape(reason)}")
+        console.print(f"  {number} {status}: {visible(reason)}")
     return _FAILED_EXIT if report.failed or _failed_before(store_url) else 0
 
 
@@ -126,11 +127,11 @@ def print_status(store_url: str, *, as_json: bool) -> None:
     store = FeatureStore.open(store_url)
     found = overview(store)
     if as_json:
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
+        say_json(found.to_json())
         return
     console = wide_console()
     console.print(
-        f"{escape(found.store)}: {found.dataset or 'unnamed'}, {found.clips} clips of {found.clip_seconds} s "
+        f"{visible(found.store)}: {visible(found.dataset or 'unnamed')}, {found.clips} clips of {found.clip_seconds} s "
         f"in {found.shards} shards",
         soft_wrap=True,
     )
@@ -147,7 +148,7 @@ def _status_table(found: StoreOverview) -> Table:
     for prefix, arrays in (("", found.arrays), ("decoded/", found.decoded)):
         for array in arrays.values():
             table.add_row(
-                escape(prefix + array.name),
+                visible(prefix + array.name),
                 "×".join(str(size) for size in array.shape),
                 f"{array.committed}/{found.clips}",
                 str(array.stored),
@@ -166,15 +167,15 @@ def _short(weights: str) -> str:
 def _print_failures(console: Console, array: ArrayOverview, store: FeatureStore) -> None:
     if not array.failures:
         return
-    console.print(f"\n{escape(array.name)}: {array.committed - array.stored} clips without features", style="bold")
+    console.print(f"\n{visible(array.name)}: {array.committed - array.stored} clips without features", style="bold")
     for group in array.failures[:_SHOWN_FAILURES]:
         examples = ", ".join(group.examples)
         console.print(
-            f"  {group.count:>5} {group.status}: {escape(group.reason)}  e.g. {escape(examples)}", soft_wrap=True
+            f"  {group.count:>5} {group.status}: {visible(group.reason)}  e.g. {visible(examples)}", soft_wrap=True
         )
         if group.status == "missing" and "no such file" in group.reason:
             path = store.clips[store.row_of(group.examples[0])].path
-            console.print(f"        looked for {escape(path)}; --media gives the folder of the files", soft_wrap=True)
+            console.print(f"        looked for {visible(path)}; --media gives the folder of the files", soft_wrap=True)
     if len(array.failures) > _SHOWN_FAILURES:
         console.print(f"  and {len(array.failures) - _SHOWN_FAILURES} more reasons: avvp status --json")
 
@@ -187,7 +188,7 @@ def print_inspection(store_url: str, *, array: str | None, clip_id: str | None, 
         from pipeline.inspect_page import write_clip_page
 
         write_clip_page(store, clip_id or store.ids[0], page)
-        console.print(f"{escape(str(page))}: {escape(clip_id or store.ids[0])}, open it in a browser")
+        console.print(f"{visible(str(page))}: {visible(clip_id or store.ids[0])}, open it in a browser")
         return
     if clip_id is not None:
         _print_clip(console, store, clip_id, array)
@@ -202,7 +203,7 @@ def _print_tree(console: Console, store: FeatureStore) -> None:
 
     info = store.info
     console.print(
-        f"{escape(store.url)}: {info.dataset or 'unnamed'}, {info.clips} clips of {info.clip_seconds} s, "
+        f"{visible(store.url)}: {visible(info.dataset or 'unnamed')}, {info.clips} clips of {info.clip_seconds} s, "
         f"shards of {info.shard_size}, clip table {info.clip_table_hash[:12]}",
         soft_wrap=True,
     )
@@ -213,7 +214,7 @@ def _print_tree(console: Console, store: FeatureStore) -> None:
     table.add_column("ratio", justify="right")
     for item in layouts(store):
         table.add_row(
-            escape(item.path),
+            visible(item.path),
             _sizes(item.shape),
             item.dtype,
             _sizes(item.chunks),
@@ -234,13 +235,13 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
 
     if name.startswith("decoded/") or name in store.decoded:
         kept = store.decoded_spec(name.removeprefix("decoded/"))
-        console.print_json(json.dumps(kept.to_json(), ensure_ascii=False))
+        show_json(console, kept.to_json())
         return
     name = name.removeprefix("features/").removesuffix("/values")
     spec, origin = store.spec(name), store.provenance(name)
-    console.print(f"{escape(name)}: {escape(spec.description)}", style="bold")
+    console.print(f"{visible(name)}: {visible(spec.description)}", style="bold")
     facts = {"spec": spec.to_json(), "provenance": origin.to_json(), "fingerprint": store.fingerprint(name)}
-    console.print_json(json.dumps(facts, ensure_ascii=False))
+    show_json(console, facts)
     found = statistics(store, name)
     if found is None:
         console.print("no valid step yet")
@@ -263,9 +264,9 @@ def _print_clip(console: Console, store: FeatureStore, clip_id: str, array: str 
     clip = store.clips[store.row_of(clip_id)]
     end = "end" if clip.end_seconds is None else f"{clip.end_seconds:g}"
     console.print(
-        f"{escape(clip.id)}: {escape(clip.path)} [{clip.start_seconds:g}, {end}) s", style="bold", soft_wrap=True
+        f"{visible(clip.id)}: {visible(clip.path)} [{clip.start_seconds:g}, {end}) s", style="bold", soft_wrap=True
     )
-    console.print(f"split {clip.split or '-'}, labels {', '.join(clip.labels) or '-'}")
+    console.print(f"split {visible(clip.split or '-')}, labels {visible(', '.join(clip.labels) or '-')}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("array", "status", "steps", "mean", "norm", "first values", "reason"):
         table.add_column(name, overflow="fold")
@@ -274,7 +275,7 @@ def _print_clip(console: Console, store: FeatureStore, clip_id: str, array: str 
             head = " ".join(f"{value:.4g}" for value in view.head)
             steps = f"{view.valid_steps}/{view.steps}"
             numbers = (f"{view.mean:.4g}", f"{view.norm:.4g}") if view.head else ("-", "-")
-            table.add_row(escape(view.array), view.status, steps, *numbers, head or "-", escape(view.reason))
+            table.add_row(visible(view.array), view.status, steps, *numbers, head or "-", visible(view.reason))
     console.print(table)
 
 
@@ -289,7 +290,7 @@ def print_backbones() -> None:
         made = registry.create(name)
         for variant in ("", *(f":{each}" for each in made.variants)):
             for spec in registry.create(name + variant).specs:
-                table.add_row(name + variant, spec.name, f"{spec.steps}×{spec.dim}", escape(spec.description))
+                table.add_row(name + variant, spec.name, f"{spec.steps}×{spec.dim}", visible(spec.description))
     console = wide_console()
     console.print(table)
     console.print("and clip:MODEL/PRETRAINED for any open_clip model; NAME@8fps sets a per-frame backbone's frame rate")

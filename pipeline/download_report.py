@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich.markup import escape
-
-from pipeline.console import count, wide_console
+from pipeline.console import count, tell, wide_console
 from pipeline.download.clips import DownloadOptions, DownloadReport, download, parse_rate, parse_retry
 from pipeline.download.ledger import LEDGER_NAME, Attempt, DownloadLedger
 from pipeline.download.one_clip import DEFAULT_FORMAT, check_cookies
@@ -18,6 +15,7 @@ from pipeline.download.reasons import OK, REASONS
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.llp_names import LLP_SPLIT_FILES
+from storage.text import visible
 
 _SOME_FAILED = 3
 _INTERRUPTED = 130
@@ -67,7 +65,7 @@ def print_folder(folder: Path) -> None:
     files = {path.stem for path in folder.glob("*.mp4")}
     failed = [attempt for name, attempt in ledger.failed().items() if name not in files]
     console = wide_console()
-    console.print(f"{escape(str(folder))}: {count(len(files), 'clip')} there, {len(failed)} failed")
+    console.print(f"{visible(str(folder))}: {count(len(files), 'clip')} there, {len(failed)} failed")
     _print_failures(failed)
 
 
@@ -97,18 +95,18 @@ class _Progress:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - for people who watch
+    tell([text])
 
 
 def _print_report(folder: Path, report: DownloadReport, total: int) -> None:
     console = wide_console()
     untried = f", {len(report.untried):,} not tried yet" if report.untried else ""
     there = f"{len(report.there):,} of {count(total, 'clip')} there"
-    console.print(f"{escape(str(folder))}: {there}, {len(report.failed):,} failed{untried}")
+    console.print(f"{visible(str(folder))}: {there}, {len(report.failed):,} failed{untried}")
     _print_failures(report.failed)
     if report.stopped:
         console.print(
-            f"Stopped: {escape(report.stopped)}. Wait, lower --rate or give --cookies; then run the same again"
+            f"Stopped: {visible(report.stopped)}. Wait, lower --rate or give --cookies; then run the same again"
         )
 
 
@@ -122,6 +120,6 @@ def _print_failures(failed: Iterable[Attempt]) -> None:
         console.print(f"  {len(attempts):,} {status}: {REASONS.get(status, '')}")
         examples = {attempt.reason: attempt.id for attempt in reversed(attempts)}
         for words, number in Counter(attempt.reason for attempt in attempts).most_common(_SHOWN_WORDS):
-            console.print(f"      {number:,}  {escape(words)}  e.g. {escape(examples[words])}")
+            console.print(f"      {number:,}  {visible(words)}  e.g. {visible(examples[words])}")
     if groups:
         console.print(f"Try again: avvp download … --retry-failed {','.join(sorted(groups))}")

@@ -62,5 +62,7 @@ def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[s
 
 def _complain(message: str) -> int:
     """One line, whatever the message holds."""
-    click.echo(" ".join(message.split()), err=True)
+    from storage.text import visible
+
+    click.echo(visible(" ".join(message.split())), err=True)
     return USER_MISTAKE

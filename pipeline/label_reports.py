@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 
+from pipeline.console import say, say_json
 from pipeline.data.dataset_description import load_description
 from storage.errors import InvalidInput
 
@@ -43,9 +42,9 @@ def run_labels(*, store_url: str, embedder: str, dataset: str, import_file: str 
     group = f"{store_url}: labels/{made.spec.name}"
     if written:
         weights = made.provenance.weights[:15]
-        click.echo(f"{group}: {count} classes of {known.name}, {dim} numbers each, {made.spec.description}, {weights}")
+        say(f"{group}: {count} classes of {known.name}, {dim} numbers each, {made.spec.description}, {weights}")
     else:
-        click.echo(f"{group}: nothing to do, the same is there")
+        say(f"{group}: nothing to do, the same is there")
 
 
 def run_pseudo_labels(
@@ -68,10 +67,10 @@ def run_pseudo_labels(
         made, written = import_pseudo_labels(store_url, import_folder, name=name or options["teacher"], **common)
     group = f"{store_url}: pseudo_labels/{made.teacher}"
     if not written:
-        click.echo(f"{group}: nothing to do, the same is there")
+        say(f"{group}: nothing to do, the same is there")
         return
     clips, segments, classes = made.audio.shape
-    click.echo(
+    say(
         f"{group}: {int(made.known.sum())} of {clips} clips, {segments} segments, {classes} classes; "
         f"{int(made.audio.sum())} labels heard, {int(made.visual.sum())} seen"
     )
@@ -106,15 +105,15 @@ def print_scores(*, store_url: str, teacher: str, dataset: str, annotations: str
         "visual": score(labels.visual[rows], truth.visual, labels.classes).rows(),
     }
     if as_json:
-        click.echo(json.dumps({"split": split, "clips": len(rows), **found}, indent=2, ensure_ascii=False))
+        say_json({"split": split, "clips": len(rows), **found})
         return
-    click.echo(f"{store_url}: pseudo_labels/{teacher} on {len(rows)} clips of {split}, segments")
+    say(f"{store_url}: pseudo_labels/{teacher} on {len(rows)} clips of {split}, segments")
     width = max(map(len, labels.classes))
     for modality, lines in found.items():
-        click.echo(f"\n{modality:<{width}}  precision  recall     F1  segments  predicted")
+        say(f"\n{modality:<{width}}  precision  recall     F1  segments  predicted")
         for line in lines:
             parts = "".join(_percent(line[name], size) for name, size in (("precision", 9), ("recall", 8), ("f1", 7)))
-            click.echo(f"{line['class']:<{width}}  {parts}  {line['segments']:>8}  {line['predicted']:>9}")
+            say(f"{line['class']:<{width}}  {parts}  {line['segments']:>8}  {line['predicted']:>9}")
 
 
 def _percent(value: float | None, width: int) -> str:
@@ -139,4 +138,4 @@ def run_search(*, store_url: str, teacher: str, dataset: str, annotations: str, 
         Path(out).write_text(thresholds_text(found, truth.dataset, comment=comment), encoding="utf-8")
     except OSError as problem:
         raise InvalidInput(f"--out {out}: cannot be written: {problem.strerror}") from None
-    click.echo(f"{out}: thresholds from {len(rows)} clips of {split}. Use them: avvp pseudo-labels --thresholds {out}")
+    say(f"{out}: thresholds from {len(rows)} clips of {split}. Use them: avvp pseudo-labels --thresholds {out}")

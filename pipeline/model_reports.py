@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.config import load_recipe
 from pipeline.console import wide_console
 from storage.errors import InvalidInput, WeightsError
+from storage.foreign_files import reading
 
 
 def print_model_info(recipe: str, changes: tuple[str, ...]) -> None:
@@ -64,17 +65,13 @@ def _state_of(official: str) -> dict[str, Any]:
     path = Path(official)
     if not path.is_file():
         raise WeightsError(f"{official}: no such file")
-    try:
+    complaint = "is no checkpoint that can be read safely; expected the published file, tensors alone"
+    with reading(official, complaint, error=WeightsError):
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return dict(load_file(path))
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:
-        raise WeightsError(
-            f"{official}: is no checkpoint that can be read safely ({type(problem).__name__}). Expected the published "
-            "file, tensors alone"
-        ) from problem
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from rich.markup import escape
-
-from pipeline.console import count, wide_console
+from pipeline.console import count, say_json, tell, wide_console
 from storage.clips import ClipTable
 from storage.compare import read_info
 from storage.errors import InvalidInput
 from storage.files import Root
 from storage.store import FeatureStore
+from storage.text import lines_of, visible
 
 if TYPE_CHECKING:
     from pipeline.exchange.combining import CombineReport
@@ -35,7 +33,7 @@ def run_verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> in
     if repair and report.problems:
         return _repair(report)
     if as_json:
-        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))  # noqa: T201 - a command's output
+        say_json(report.to_json())
     else:
         _print_verified(report)
     return _WRONG_EXIT if report.problems else 0
@@ -44,20 +42,20 @@ def run_verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> in
 def _print_verified(report: VerifyReport) -> None:
     console = wide_console()
     for problem in report.problems[:_SHOWN]:
-        console.print(escape(str(problem)))
+        console.print(visible(str(problem)))
     if len(report.problems) > _SHOWN:
         console.print(f"and {len(report.problems) - _SHOWN} more: avvp verify --json")
     for note in report.notes[:_SHOWN]:
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {visible(note)}")
     if len(report.notes) > _SHOWN:
         console.print(f"and {len(report.notes) - _SHOWN} more notes")
     how = f"{count(report.files, 'file')}, {report.bytes_read / 1e6:.1f} MB read"
     if not report.problems:
         more = "" if report.deep else "; --deep reads every byte"
-        console.print(f"{escape(report.store)}: nothing is wrong ({how}{more})")
+        console.print(f"{visible(report.store)}: nothing is wrong ({how}{more})")
         return
     console.print(
-        f"{escape(report.store)}: {count(len(report.problems), 'problem')} ({how}). "
+        f"{visible(report.store)}: {count(len(report.problems), 'problem')} ({how}). "
         "avvp verify --repair puts metadata back and marks damaged rows"
     )
 
@@ -70,14 +68,14 @@ def _repair(report: VerifyReport) -> int:
     console = wide_console()
     restored = restore_metadata(report.store, report.problems).restored
     for file in restored:
-        console.print(f"put back: {escape(file)}")
+        console.print(f"put back: {visible(file)}")
     again = verify(report.store, deep=report.deep) if restored else report
     marked = mark_rows(report.store, again.problems).marked
     for array, rows in marked.items():
-        console.print(f"{escape(array)}: {count(rows, 'row')} to redo")
+        console.print(f"{visible(array)}: {count(rows, 'row')} to redo")
     left = verify(report.store, deep=report.deep).problems
     for problem in left[:_SHOWN]:
-        console.print(f"not mended: {escape(str(problem))}")
+        console.print(f"not mended: {visible(str(problem))}")
     if marked:
         console.print("Now run the same avvp extract or avvp import again: it redoes these rows and no others")
     return _WRONG_EXIT if left else 0
@@ -99,6 +97,7 @@ def run_import(
     else:
         dataset = layout if layout in LAYOUTS else parts[0].array
         table = table_of_folder(source, parts, dataset=dataset) if clips is None else ClipTable.load(clips, media=media)
+        tell(table.notes)
         new = read_info(Root.at(store_url)) is None
         store = FeatureStore.open_or_create(
             store_url, table, shard_size=shard_size or (IMPORT_SHARD_SIZE if new else None)
@@ -113,12 +112,12 @@ def _print_imported(store_url: str, report: ImportReport) -> None:
     for array, rows in report.imported.items():
         failed = report.failed.get(array, [])
         there = f", {count(report.kept[array], 'row')} as before" if report.kept.get(array) else ""
-        console.print(f"{escape(array)}: {count(rows, 'row')} imported{there}, {len(failed)} failed")
+        console.print(f"{visible(array)}: {count(rows, 'row')} imported{there}, {len(failed)} failed")
         reasons = Counter((status, reason.partition(": ")[2] or "no such file") for _, status, reason in failed)
         for (status, reason), number in reasons.most_common(_SHOWN_REASONS):
             example = next(clip for clip, said, why in failed if said == status)
-            console.print(f"  {number} {status}: {escape(reason)}  e.g. {escape(example)}")
-    console.print(f"{escape(store_url)}: avvp status tells what failed and why")
+            console.print(f"  {number} {status}: {visible(reason)}  e.g. {visible(example)}")
+    console.print(f"{visible(store_url)}: avvp status tells what failed and why")
 
 
 def run_export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
@@ -134,7 +133,7 @@ def run_export(store_url: str, folder: str, *, layout: str, padding: str) -> Non
         padded = f", {report.padded[array]} of them with {padding} for missing steps" if array in report.padded else ""
         skipped = report.skipped.get(array, [])
         left = f"; {count(len(skipped), 'clip')} left out, e.g. {skipped[0]}" if skipped else ""
-        console.print(f"{escape(array)}: {count(files, 'file')}{padded}{escape(left)}")
+        console.print(f"{visible(array)}: {count(files, 'file')}{padded}{visible(left)}")
 
 
 def run_merge(urls: Sequence[str], target: str, *, shard_size: int | None) -> None:
@@ -160,18 +159,21 @@ def run_subset(store_url: str, target: str, *, split: str | None, ids_file: str 
 
 def _ids(path: str, store: FeatureStore) -> set[str]:
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = lines_of(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as problem:
         raise InvalidInput(f"--ids {path}: cannot be read: {problem}") from problem
-    wanted = {line.strip() for line in lines if line.strip()}
+    wanted, ids = set[str](), store.ids
     for number, line in enumerate(lines, start=1):
-        if line.strip() and line.strip() not in store.ids:
-            raise InvalidInput(f"--ids {path} line {number}: {store.url} has no clip {line.strip()!r}")
+        if line.strip():
+            try:
+                wanted.add(ids[store.row_of(line.strip())])
+            except InvalidInput as problem:
+                raise InvalidInput(f"--ids {path} line {number}: {problem}") from None
     return wanted
 
 
 def _print_combined(target: str, report: CombineReport) -> None:
     console = wide_console()
-    console.print(f"{escape(target)}: {count(report.clips, 'clip')}")
+    console.print(f"{visible(target)}: {count(report.clips, 'clip')}")
     for array, rows in report.rows.items():
-        console.print(f"  {escape(array)}: {count(rows, 'row')} with features")
+        console.print(f"  {visible(array)}: {count(rows, 'row')} with features")

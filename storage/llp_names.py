@@ -18,7 +18,7 @@ LLP_CLASSES = (
 )  # fmt: skip
 """The 25 classes in the order of every published label array."""
 
-_SPAN = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)")
+_SPAN = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)", re.ASCII)
 
 
 @dataclass(frozen=True)

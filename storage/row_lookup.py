@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from storage.errors import InvalidInput
+from storage.text import name_key
 
 
 class RowLookup:
@@ -44,13 +45,22 @@ class RowLookup:
     def _row_of_id(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self._ids())}
 
+    @cached_property
+    def _rows_of_key(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(self._ids()):
+            rows.setdefault(name_key(name), []).append(row)
+        return rows
+
     def of(self, clip_id: str) -> int:
-        """The row of a clip.
+        """The row of a clip; an id in another Unicode normal form is the same, unless the store has both.
 
         Raises:
             InvalidInput: If the store has no such clip; near names are given.
         """
         row = self._row_of_id.get(clip_id)
+        if row is None and len(rows := self._rows_of_key.get(name_key(clip_id), [])) == 1:
+            row = rows[0]
         if row is None:
             ids = self._ids()
             near = difflib.get_close_matches(clip_id, ids, n=3) or ids[:3]

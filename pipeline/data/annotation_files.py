@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.data.dataset_description import DatasetDescription, read_text
 from storage.errors import InvalidInput
+from storage.text import lines_of
 
 WEAK_COLUMNS = ("filename", "event_labels")
 DENSE_COLUMNS = ("filename", "onset", "offset", "event_labels")
@@ -93,7 +94,7 @@ def read_dense(path: Path, dataset: DatasetDescription) -> list[DenseRow]:
 
 def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Numbered lines split at tabs, without the header and empty ones."""
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(path)), start=1):
         fields = line.split("\t")
         if number == 1:
             if [name.strip() for name in fields] != list(columns):

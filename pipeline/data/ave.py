@@ -20,6 +20,7 @@ from pipeline.data.annotation_files import refuse_lines, segment_number
 from pipeline.data.clip_labels import ClipLabels
 from pipeline.data.dataset_description import DatasetDescription, load_description, read_text
 from storage.errors import InvalidInput
+from storage.text import lines_of
 
 COLUMNS = ("Category", "VideoID", "Quality", "StartTime", "EndTime")
 EVERYTHING = "Annotations.txt"
@@ -141,7 +142,7 @@ def read_events(path: Path, dataset: DatasetDescription, *, among: frozenset[str
         InvalidInput: If it cannot be read or lines are malformed; file, line and reason are named.
     """
     rows, problems = [], []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(path)), start=1):
         text = line.strip()
         if not text or (number == 1 and tuple(text.split(_SEPARATOR)) == COLUMNS):
             continue

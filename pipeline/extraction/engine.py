@@ -7,7 +7,7 @@ on what was killed, retried or running beside it.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -87,6 +87,7 @@ class Engine:
         self._reporter = reporter
         self._backbones = backbones
         self._keeper = Keeper(kept)
+        self._undelivered: Counter[int] = Counter()
         self._batchers: list[tuple[Extractor, Batcher[_Ticket]]] = [
             (item.extractor, self._batcher(item)) for item in backbones
         ]
@@ -94,6 +95,7 @@ class Engine:
     def _batcher(self, item: LoadedBackbone) -> Batcher[_Ticket]:
         def deliver(ticket: _Ticket, result: dict[str, Features] | Failure) -> None:
             _deliver(item.extractor, ticket, result)
+            self._delivered(ticket.row)
 
         return Batcher(
             item.extractor,
@@ -144,6 +146,7 @@ class Engine:
 
     def _take(self, job: ShardJob, row: int, decoded: DecodedClip) -> None:
         """Hand one decoded clip to every backbone that wants it."""
+        self._undelivered[row] = 1 + len(self._batchers)  # one is for the decoded clip itself
         try:
             self._reporter.clip_read(row, decoded.report)
             self._keeper.keep(job, row, decoded)
@@ -151,6 +154,14 @@ class Engine:
                 self._hand_over(extractor, batcher, _Ticket(job, row, decoded.report), decoded)
         finally:
             decoded.release()
+        self._delivered(row)
+
+    def _delivered(self, row: int) -> None:
+        """One of those who work on a clip is done with it."""
+        self._undelivered[row] -= 1
+        if not self._undelivered[row]:
+            del self._undelivered[row]
+            self._reporter.clip_finished(row)
 
     def _hand_over(
         self, extractor: Extractor, batcher: Batcher[_Ticket], ticket: _Ticket, decoded: DecodedClip
@@ -158,6 +169,7 @@ class Engine:
         wanted = any(ticket.job.wants(spec.name, ticket.row) for spec in extractor.specs)
         keeps = self._keeper.wants_units(ticket.job, ticket.row, extractor)
         if not wanted and not keeps:
+            self._delivered(ticket.row)
             return
         clip = _input_of(decoded, extractor) if decoded.report.status.has_features else None
         result: Units | Failure | None = None
@@ -171,8 +183,10 @@ class Engine:
             self._keeper.keep_units(ticket.job, ticket.row, units, ticket.report)
         if units is not None and wanted:
             batcher.add(ticket, units)
-        elif wanted:
+            return
+        if wanted:
             _deliver(extractor, ticket, result if isinstance(result, Failure) else None)
+        self._delivered(ticket.row)
 
     def _finish(self, job: ShardJob) -> None:
         for _, batcher in self._batchers:

@@ -29,6 +29,9 @@ class Reporter:
     def clip_read(self, row: int, report: DecodeReport) -> None:
         """A clip has been decoded, or has failed to be."""
 
+    def clip_finished(self, row: int) -> None:
+        """Every backbone has delivered this clip, or has failed to; its shard may wait for others."""
+
     def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
         """A clip has an entry in every array; its shard is about to be committed."""
 
@@ -116,6 +119,11 @@ class Reporters(Reporter):
         """Tell all."""
         for reporter in self._reporters:
             reporter.clip_read(row, report)
+
+    def clip_finished(self, row: int) -> None:
+        """Tell all."""
+        for reporter in self._reporters:
+            reporter.clip_finished(row)
 
     def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
         """Tell all."""

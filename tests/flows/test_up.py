@@ -57,7 +57,7 @@ def test_a_watched_run_fills_the_store_and_says_how_many_clips_failed(up, six_cl
     assert {float(found["data"]) for found in artifacts if found["type"] == "progress"} == {100.0}
     logs = api(up, "/logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})
     said = "\n".join(line["message"] for line in logs)
-    assert "3/3 clips read" in said
+    assert "3/3 clips done" in said
     assert "1 clip without features: unreadable" in said
 
 

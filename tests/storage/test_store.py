@@ -329,3 +329,13 @@ def test_an_array_at_work_is_not_replaced(tmp_path, table):
     assert store.provenance("net").weights == "random:0"
     store.ensure_feature(SPEC, other)
     assert store.provenance("net").weights == "random:1"
+
+
+def test_ids_are_found_in_either_normal_form(tmp_path):
+    ids = ["caf\u00e9", "e\u0301te\u0301", "line\u2028end"]
+    store = FeatureStore.open_or_create(str(tmp_path / "s.zarr"), ClipTable([Clip(name, f"/m/{name}") for name in ids]))
+    assert [store.row_of(name) for name in ("cafe\u0301", "\u00e9t\u00e9", "line\u2028end", *ids)] == [0, 1, 2, 0, 1, 2]
+    assert FeatureStore.open(store.url).ids == ids
+    both = ClipTable([Clip("caf\u00e9", "/m/1"), Clip("cafe\u0301", "/m/2")])
+    store = FeatureStore.open_or_create(str(tmp_path / "both.zarr"), both)
+    assert [store.row_of(clip.id) for clip in FeatureStore.open(store.url).clips] == [0, 1]

@@ -93,3 +93,10 @@ def test_a_folder_or_a_description_that_does_not_fit(tmp_path):
         load_events(tmp_path, dataset="llp")
     with pytest.raises(InvalidInput, match="ave: is a dataset of event localization"):
         load_annotations(tmp_path, dataset="ave")
+
+
+def test_only_newlines_end_a_line_of_events(write):
+    folder = write(trainSet="Bark&a\u2028b\x85c&good&2&5\nbad\n")
+    with pytest.raises(InvalidInput, match=r"trainSet\.txt: 1 line is bad: line 2: "):
+        load_events(folder)
+    assert load_events(write(trainSet="Bark&a\u2028b\x85c&good&2&5\n")).ids[0] == "a\u2028b\x85c"

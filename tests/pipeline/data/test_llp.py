@@ -164,3 +164,11 @@ def test_alignment_to_other_rows(toy, toy_files):
     np.testing.assert_array_equal(aligned.weak, found.weak[[3, 0]])
     with pytest.raises(InvalidInput, match=r"has no labels for 'x' of s\.zarr"):
         found.align(["e1", "x"], asker="s.zarr")
+
+
+@pytest.mark.parametrize("separator", "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e")
+def test_only_newlines_end_a_line_of_labels(toy, toy_files, separator):
+    found = load_annotations(toy_files(train=f"filename\tevent_labels\nt{separator}1\tDog\nt2\tCat\n"), dataset=toy)
+    assert found.ids[:2] == (f"t{separator}1", "t2")
+    with pytest.raises(InvalidInput, match=r"train\.csv: 1 line is bad: line 3: "):
+        load_annotations(toy_files(train=f"filename\tevent_labels\nt{separator}1\tDog\nbad\n"), dataset=toy)

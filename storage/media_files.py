@@ -1,0 +1,169 @@
+"""Media files in a folder: which suffixes are media, which files a folder holds, and which file a name means."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import ClipTableError
+from storage.text import name_key, visible
+
+
+def _suffixes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+COMMON_SUFFIXES = _suffixes(".mp4 .mkv .webm .mov .avi .m4v .flv .mpg .mpeg .ts .wmv .3gp")
+"""What clips usually come in."""
+
+VIDEO_SUFFIXES = _suffixes(
+    """
+    .264 .265 .266 .3g2 .amv .asf .av1 .avc .bik .cdxl .cine .dav .divx .drc .dv .dvr-ms .evc .evo .f4v .flc .fli .gxf
+    .h261 .h263 .h264 .h265 .h266 .h26l .hevc .ismv .ivf .ivr .kux .lxf .m1v .m2t .m2ts .m2v .mj2 .mjpeg .mjpg .mk3d
+    .mlv .moflex .mp2v .mp4v .mpe .mpv .mts .mxf .mxg .nsv .nut .nuv .obu .ogm .ogv .ogx .qt .rm .rmvb .roq .rv .smk
+    .swf .thp .tod .tp .trp .ty .ty+ .usm .vc1 .viv .vivo .vob .vro .vvc .webm .wtv .xvid .y4m
+    """
+)
+"""Other video that libav can open."""
+
+SOUND_AND_GIF_SUFFIXES = _suffixes(
+    """
+    .aa .aa3 .aac .aax .ac3 .ac4 .adx .aif .aifc .aiff .amr .ape .apng .aptx .aptxhd .au .awb .bonk .caf .dff .dfpwm
+    .dsf .dts .dtshd .eac3 .ec3 .flac .g722 .g729 .gif .gsm .hca .iamf .ircam .isma .lc3 .m2a .m4a .m4b .m4r .mka .mlp
+    .mp1 .mp2 .mp3 .mpa .mpc .msbc .nist .oga .ogg .oma .omg .opus .osq .qcp .qoa .ra .rf64 .rka .sbc .shn .sln .snd
+    .sph .spx .tak .thd .tta .voc .vqf .w64 .wav .weba .wma .wv .xwma
+    """
+)
+"""Sound, and pictures that move (GIF, APNG)."""
+
+_KINDS = (COMMON_SUFFIXES, VIDEO_SUFFIXES, SOUND_AND_GIF_SUFFIXES)
+MEDIA_SUFFIXES = COMMON_SUFFIXES | VIDEO_SUFFIXES | SOUND_AND_GIF_SUFFIXES
+"""Suffixes of media, lower case. Images are none, nor are texts, subtitles, playlists and numbers without a header."""
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class MediaFolder:
+    """What a folder holds.
+
+    Attributes:
+        files: its media files, in all folders below, sorted; hidden ones are not looked at.
+        notes: what was left out, in sentences.
+    """
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def find_media(folder: Path) -> MediaFolder:
+    """Look for media in a folder and all folders below. Links to folders are not followed.
+
+    Raises:
+        ClipTableError: If the folder itself cannot be read.
+    """
+    unreadable: list[OSError] = []
+    files, linked, others = [], [], Counter[str]()
+    for place, folders, names in os.walk(folder, onerror=unreadable.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        linked += [Path(place, name) for name in folders if Path(place, name).is_symlink()]
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            if path.suffix.lower() in MEDIA_SUFFIXES:
+                files.append(path)
+            else:
+                others[path.suffix.lower() or "no suffix"] += 1
+    for problem in unreadable:
+        if Path(problem.filename) == folder:
+            raise ClipTableError(f"{visible(folder)}: cannot be read: {problem.strerror}") from problem
+    closed = [f"{_below(Path(problem.filename), folder)} ({problem.strerror})" for problem in unreadable]
+    notes = [
+        _left_out(others.total(), "file", "no media", [f"{suffix} ({number})" for suffix, number in _ordered(others)]),
+        _left_out(len(linked), "folder", "a link, which is not followed", [_below(path, folder) for path in linked]),
+        _left_out(len(closed), "folder", "not readable", closed),
+    ]
+    return MediaFolder(tuple(sorted(files)), tuple(filter(None, notes)))
+
+
+def one_file_each(files: Iterable[Path], folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The id of each file, its path without the suffix; and what is left out.
+
+    Where files have one id, the usual video file is taken, else other video, else sound or GIF, and the others are left
+    out: sound that was taken from a video lies beside it.
+
+    Raises:
+        ClipTableError: If two of one kind have one id; they are named.
+    """
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for path in files:
+        groups[name_key(_id_of(path, folder))].append(path)
+    chosen, beside, equal = {}, [], []
+    for group in groups.values():
+        first, *others = sorted(group, key=lambda path: (_kind(path), path))
+        chosen[_id_of(first, folder)] = first
+        beside += [_below(path, folder) for path in others]
+        if others and _kind(others[0]) == _kind(first):
+            equal.append(f"{_below(first, folder)} and {_below(others[0], folder)}")
+    if equal:
+        raise ClipTableError(
+            f"{visible(folder)}: {len(equal)} {'id is that' if len(equal) == 1 else 'ids are those'} of two files: "
+            f"{_some(equal)}. An id is the path without its suffix, and é is é however it is encoded. Rename one, or "
+            "give a CSV with the columns id,path"
+        )
+    return chosen, tuple(filter(None, [_left_out(len(beside), "file", "beside video of the same name", beside)]))
+
+
+def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Files by the key of their stem; of several, usual video files come first."""
+    return {name_key(path.stem): path for path in sorted(files, key=lambda path: (_kind(path), path), reverse=True)}
+
+
+class DiskNames:
+    """Finds files whose names the disk has in another Unicode normal form. Each folder is listed once."""
+
+    def __init__(self) -> None:
+        self._listed: dict[Path, dict[str, str]] = {}
+
+    def find(self, path: Path) -> Path:
+        """The path as the disk spells it, or unchanged where there is nothing by that name."""
+        if str(path).isascii() or os.path.lexists(path) or path.parent == path:
+            return path
+        folder = self.find(path.parent)
+        if folder not in self._listed:
+            with contextlib.suppress(OSError):
+                self._listed[folder] = {name_key(entry.name): entry.name for entry in folder.iterdir()}
+        name = self._listed.get(folder, {}).get(name_key(path.name))
+        return path if name is None else folder / name
+
+
+def _id_of(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def _kind(path: Path) -> int:
+    return next(number for number, kind in enumerate(_KINDS) if path.suffix.lower() in kind)
+
+
+def _below(path: Path, folder: Path) -> str:
+    return visible(path.relative_to(folder))
+
+
+def _ordered(counts: Counter[str]) -> list[tuple[str, int]]:
+    counted = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [(visible(suffix, limit=20), number) for suffix, number in counted]
+
+
+def _left_out(number: int, thing: str, why: str, names: Sequence[str]) -> str:
+    """``left out 3 files that are no media: .txt (2), .json (1)``; empty where there is none."""
+    if not number:
+        return ""
+    are = f"{thing} that is" if number == 1 else f"{thing}s that are"
+    return f"left out {number:,} {are} {why}: {_some(names)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

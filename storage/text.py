@@ -1,0 +1,59 @@
+"""Text from outside: made visible for a terminal, split into lines, compared by name."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories that a terminal acts on or cannot show: controls, directions, surrogates, separators."""
+
+_HARMLESS = "\u00ad\u200c\u200d"
+"""Of these, the soft hyphen and the joiners: Persian words and emoji are written with them."""
+
+
+def visible(text: object, *, limit: int | None = None, keep: str = "") -> str:
+    r"""Text that is safe to print: control characters as escapes such as ``\x1b``.
+
+    Args:
+        text: from a file, a file name or a library; anything else is shown as ``str`` does.
+        limit: longer texts are cut off with an ellipsis.
+        keep: characters that stay, e.g. the newlines of a text of several lines.
+    """
+    shown = str(text)
+    if limit is not None and len(shown) > limit:
+        shown = shown[: limit - 1] + "…"
+    if shown.isascii() and shown.isprintable():
+        return shown
+    return "".join(character if character in keep else _escaped(character) for character in shown)
+
+
+def visible_json(text: str) -> str:
+    r"""JSON that is safe to print and still the same: what :func:`visible` would escape, as JSON's ``\u001b``."""
+    hidden = (character for character in set(text) - {"\n"} if _escaped(character) != character)
+    return text.translate({ord(character): json.dumps(character)[1:-1] for character in hidden})
+
+
+def _escaped(character: str) -> str:
+    if character in _HARMLESS or unicodedata.category(character) not in _HIDDEN:
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+def lines_of(text: str) -> list[str]:
+    r"""The lines of a text, as editors count them: only ``\n``, ``\r\n`` and ``\r`` end a line.
+
+    ``str.splitlines`` also cuts at U+2028, U+0085, form feeds and others, which are text in a name or a JSON string.
+    """
+    lines = _LINE_END.split(text)
+    return lines[:-1] if not lines[-1] else lines
+
+
+def name_key(name: str) -> str:
+    """What names are compared by: NFC, so that a composed and a decomposed é are one letter.
+
+    macOS writes file names decomposed; tables are mostly written composed.
+    """
+    return unicodedata.normalize("NFC", name)

@@ -1,0 +1,53 @@
+"""What a run tells its reporters, and when."""
+
+import pytest
+
+from pipeline.extraction.extract import ExtractOptions, extract
+from pipeline.extraction.fleet import _PipeReporter
+from pipeline.extraction.reporting import Reporter, Reporters
+from storage.clips import Clip, ClipTable
+
+
+class Events(Reporter):
+    def __init__(self):
+        self.seen = []
+
+    def clip_read(self, row, report):
+        self.seen.append(("read", row))
+
+    def clip_finished(self, row):
+        self.seen.append(("finished", row))
+
+    def clip_done(self, row, entries):
+        self.seen.append(("done", row))
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"backbones": ("toy_visual", "toy_audio")},
+        {"backbones": (), "keep": ("frames",)},
+        {"backbones": ("toy_audio",), "keep": ("waveform",)},
+    ],
+)
+def test_every_clip_is_read_then_finished_then_done(toys, six_clips, tmp_path, what):
+    clips = [*ClipTable.load(six_clips), Clip("gone", str(tmp_path / "gone.mp4"))]
+    chosen = ExtractOptions(**{"weights": {"": "random:1"}, "clip_seconds": 2, "shard_size": 4, "workers": 1} | what)
+    events = Events()
+    extract(ClipTable(clips), str(tmp_path / "s.zarr"), chosen, reporter=events)
+    for row in range(len(clips)):
+        assert [what for what, at in events.seen if at == row] == ["read", "finished", "done"]
+
+
+def test_a_worker_process_passes_on_what_it_is_told_of_clips():
+    names = {name for name in vars(Reporter) if name.startswith(("clip_", "shard_"))}
+    assert names <= set(vars(_PipeReporter))
+
+
+def test_all_reporters_are_told_everything():
+    one, other = Events(), Events()
+    told = Reporters(one, other)
+    for name in [name for name in vars(Reporter) if not name.startswith("_")]:
+        assert name in vars(Reporters), f"Reporters forgets {name}"
+    told.clip_finished(3)
+    assert one.seen == other.seen == [("finished", 3)]
