@@ -29,6 +29,8 @@ _DEMUXERS = (
     "dts,dtshd,truehd,mlp,flac,ape,tta,tak,wv,mpc,mpc8,shn,oma,amr,qcp,xwma,dsf,iff,loas,srt,ass,webvtt"
 )
 """Containers and raw streams. Playlists and image sequences are not among them: they name other files."""
+_REFUSED = "Format not on whitelist"
+"""What libavformat says of a container that is not among them."""
 _PROBED_BYTES = 1 << 30
 _PROBED_MICROSECONDS = 3_600_000_000
 _ADDRESS = re.compile(r"\s*@?\s*\b0x[0-9a-fA-F]+")
@@ -127,6 +129,9 @@ def codec_words() -> Any:
 
 def own_words(problem: av.error.FFmpegError, words: Words) -> str:
     """What the codec or demuxer said, for people: ``moov atom not found (Invalid data …)``."""
+    refused = next((name for _, name, message in words if _REFUSED in message), "")
+    if refused:
+        return f"its format ({refused}) is not read: it is no audio or video container, or it names other files"
     general = problem.strerror or "cannot be read"
     said = first_words(words)
     return shorten(f"{said} ({general})" if said else general)

@@ -127,6 +127,8 @@ def _with_declared(
             duration = max(duration, declared)
         elif track.end_seconds < declared - DECLARED_SLACK_SECONDS:
             notes.append(f"by the header {ends}")
+    if proof and not any(problems.values()):
+        notes.append(proof)
     video = timeline.video and replace(timeline.video, problem=problems["video"])
     audio = timeline.audio and replace(timeline.audio, problem=problems["audio"])
     return replace(timeline, video=video, audio=audio, duration_seconds=duration, note="; ".join(notes[:1]))

@@ -110,7 +110,11 @@ def five_rows(clips: list[str], work: Path) -> list[Row]:
 def decode_rows(clips: list[str], work: Path) -> list[Row]:
     """Decoding alone, frames and both audio rates."""
     found = side("decoding.py", clips=clips, copies=8)
+    cpu = side("decode_cpu.py", clips=clips)
     return [
+        *(Row(f"decode at {height}p, processor seconds over decord and ffmpeg", one["ours"] / one["other"], 1.05,
+              f"{one['ours']:.2f} s a clip, decord and ffmpeg {one['other']:.2f}", at_most=True)
+          for height, one in cpu.items()),
         Row("decode alone over JPEG dump, wav dump and Pillow read", found["plain"] / found["ours"], 2.0,
             f"{found['ours']:.2f} s a clip, plain {found['plain']:.2f}"),
     ]  # fmt: skip

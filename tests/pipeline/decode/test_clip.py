@@ -1,5 +1,6 @@
 """One clip in, arrays and an honest report out, whatever the file is like."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -72,12 +73,20 @@ def test_one_modality_is_partial(clip, options, has_video, has_audio, reason):
 def test_bad_files_end_in_a_status_and_words(clip, tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("hello\n" * 100)
+    (tmp_path / "concat.mp4").write_text(f"ffconcat version 1.0\nfile '{clip('plain.mp4', 2)}'\n")
+    (tmp_path / "live.mp4").write_text(f"#EXTM3U\n#EXTINF:2,\n{clip('plain.mp4', 2)}\n#EXT-X-ENDLIST\n")
+    os.mkfifo(tmp_path / "fifo.mp4")
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
     (tmp_path / "subtitles.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nhello\n")
     whole = Path(clip("whole_start.mp4", 4, "-movflags", "+faststart")).read_bytes()
     (tmp_path / "half.mp4").write_bytes(whole[: len(whole) // 2])
     expected = {
         "absent.mp4": (Status.MISSING, "no such file"),
         "empty.mp4": (Status.UNREADABLE, "empty"),
+        "concat.mp4": (Status.UNREADABLE, "its format (concat) is not read"),
+        "live.mp4": (Status.UNREADABLE, ""),
+        "fifo.mp4": (Status.MISSING, "is a FIFO, not a media file"),
+        "loop.mp4": (Status.MISSING, "too many levels of symbolic links"),
         "text.mp4": (Status.UNREADABLE, "moov atom not found"),
         "subtitles.srt": (Status.NO_STREAMS, "neither audio nor video"),
         "half.mp4": (Status.DECODE_ERROR, "the file is truncated"),
