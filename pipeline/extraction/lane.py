@@ -8,11 +8,12 @@ import signal
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest
 from pipeline.decode.media import death
+from pipeline.extraction.error_log import ErrorLog
 from pipeline.extraction.worker_process import SlabMemory, WorkerProcess
 from storage.schema import Status
 
@@ -67,6 +68,7 @@ class Lane(threading.Thread):
         memory: of all clips.
         deadline_seconds: for one clip, worker start apart.
         attempts: how often a clip is tried when its worker dies or is stopped.
+        log: of internal errors.
 
     Attributes:
         worker: the process that is up now.
@@ -80,6 +82,7 @@ class Lane(threading.Thread):
         *,
         deadline_seconds: float,
         attempts: int,
+        log: ErrorLog,
     ) -> None:
         super().__init__(name="avvp-decode-lane", daemon=True)
         self._jobs = jobs
@@ -87,6 +90,7 @@ class Lane(threading.Thread):
         self._memory = memory
         self._deadline_seconds = deadline_seconds
         self._attempts = attempts
+        self._log = log
         self.worker: WorkerProcess | None = None
 
     def run(self) -> None:
@@ -159,9 +163,13 @@ class Lane(threading.Thread):
         if not answered:
             self._end_worker()
             return self._late(self._deadline_seconds)
-        report: DecodeReport = self._receive(worker, begun=True)
+        report, bug = self._receive(worker, begun=True)
         worker.warm = True
-        return report
+        return self._logged(job.request, report, bug) if bug else report
+
+    def _logged(self, request: DecodeRequest, report: DecodeReport, bug: str) -> DecodeReport:
+        where = self._log.write(request.clip_id, request.path, bug)
+        return replace(report, reason=f"{report.reason} ({where})")
 
     def _wait(self, worker: WorkerProcess, limit_seconds: float) -> tuple[bool, bool]:
         """Wait for the worker's next message.

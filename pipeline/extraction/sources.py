@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +23,8 @@ from storage.schema import Sampling
 from storage.store import FeatureStore
 
 MAX_WORKERS = 16
+OPEN_SHARDS = 3
+"""Shards in memory at once: one being filled, one waiting for the writer, one in its hands."""
 SLABS_PER_WORKER = 2
 """Clips in memory for each worker: one being decoded, one waiting. One more is in the networks' hands."""
 
@@ -112,7 +115,10 @@ class MediaSource:
         keep: frames for the store, if they are kept.
         workers: decode processes; ``None`` for :func:`default_workers`.
         deadline_seconds: for one clip.
-        slab_budget_bytes: for all decoded clips together; ``None`` for what keeps the workers busy.
+        row_bytes: of one clip's features, which are in memory until its shard is written.
+        shard_size: clips a shard.
+        budget_bytes: for decoded clips and open shards together; ``None`` for what keeps the workers busy.
+        error_log: file for internal errors, with their tracebacks.
 
     Raises:
         InvalidInput: If the budget does not hold two clips.
@@ -129,7 +135,10 @@ class MediaSource:
         keep: CanvasView | None,
         workers: int | None,
         deadline_seconds: float,
-        slab_budget_bytes: int | None = None,
+        row_bytes: int = 0,
+        shard_size: int = 1,
+        budget_bytes: int | None = None,
+        error_log: Path | None = None,
     ) -> None:
         self._clips = clips
         self._request = partial(
@@ -141,8 +150,11 @@ class MediaSource:
             keep=keep,
         )
         shape = self._request(clips[0]).shape
-        count, slabs = fit_workers(workers or default_workers(), shape.nbytes, slab_budget_bytes)
-        self._pool = DecodePool(shape, workers=count, deadline_seconds=deadline_seconds, slabs=slabs)
+        left = None if budget_bytes is None else budget_bytes - OPEN_SHARDS * shard_size * row_bytes
+        count, slabs = fit_workers(workers or default_workers(), shape.nbytes, left)
+        self._pool = DecodePool(
+            shape, workers=count, deadline_seconds=deadline_seconds, slabs=slabs, error_log=error_log
+        )
 
     def __enter__(self) -> MediaSource:
         self._pool.__enter__()

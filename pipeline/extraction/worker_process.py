@@ -6,12 +6,14 @@ import contextlib
 import ctypes
 import mmap
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from functools import cache
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -19,10 +21,16 @@ from pathlib import Path
 from pipeline.decode.clip import decode_clip
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest
 from pipeline.decode.decord_module import decord_module
+from pipeline.decode.media import shorten
+from storage.schema import Status
+
+Answer = tuple[DecodeReport, str]
+"""A worker's report, and the traceback of an internal error or nothing."""
 
 _PR_SET_PDEATHSIG = 1
 _NICENESS = 10
 _PARENT_CHECK_SECONDS = 1.0
+_MAX_TRACEBACK = 8_000
 _END_SECONDS = 5.0
 """How long a killed worker is waited for; one that hangs in the kernel ends when the kernel lets it."""
 _BEGIN = "import sys; sys.path[:] = sys.argv[3:]; from pipeline.extraction.worker_process import main; main()"
@@ -161,8 +169,28 @@ def _leave_with(parent: int) -> None:
     os._exit(1)
 
 
-def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> DecodeReport:
-    return decode_clip(request, _mapped(memory_path)[offset : offset + request.shape.nbytes])
+def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> Answer:
+    """Decode a clip into its slab. Whatever a file makes a library raise, the answer is a report."""
+    try:
+        return decode_clip(request, _mapped(memory_path)[offset : offset + request.shape.nbytes]), ""
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except MemoryError:
+        return DecodeReport(Status.OUT_OF_MEMORY, "not enough memory to decode this clip"), ""
+    except BaseException as bug:  # noqa: BLE001 - a bug that one file meets must not end the run; it is logged
+        return DecodeReport(Status.DECODE_ERROR, f"internal error: {_words(bug)}"), _traceback(bug)
+
+
+def _words(bug: BaseException) -> str:
+    """Its type and first line, without addresses: clips that failed alike are counted together."""
+    first = next(iter(str(bug).strip().splitlines()), "")
+    text = f"{type(bug).__name__}: {first}" if first else type(bug).__name__
+    return shorten(re.sub(r"0x[0-9a-fA-F]+", "0x…", text))
+
+
+def _traceback(bug: BaseException) -> str:
+    text = "".join(traceback.format_exception(bug))
+    return text if len(text) <= _MAX_TRACEBACK else f"…{text[-_MAX_TRACEBACK:]}"
 
 
 @cache

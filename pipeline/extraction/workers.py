@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pipeline.decode.clip_buffer import DecodedClip, DecodeReport, DecodeRequest, DecodeShape, open_slab
+from pipeline.extraction.error_log import ErrorLog
 from pipeline.extraction.lane import Job, Lane
 from pipeline.extraction.worker_process import SlabMemory
 
@@ -33,6 +35,7 @@ class DecodePool:
         deadline_seconds: for one clip, worker start apart.
         slabs: clips held at once, decoding, waiting or in the caller's hands; at least ``workers + 1``.
         attempts: how often a clip is tried when its worker dies, or is stopped (SIGSTOP) until the deadline.
+        error_log: file for internal errors of workers, with their tracebacks; ``None`` to drop those.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class DecodePool:
         deadline_seconds: float = 60.0,
         slabs: int | None = None,
         attempts: int = 3,
+        error_log: Path | None = None,
     ) -> None:
         if workers < 1 or deadline_seconds <= 0 or attempts < 1:
             raise ValueError(f"workers {workers}, deadline {deadline_seconds} s, attempts {attempts}: all must be > 0")
@@ -56,7 +60,13 @@ class DecodePool:
         self._closing = threading.Event()
         self._workers = workers
         self._new_lane = partial(
-            Lane, self._jobs, self._closing, self._memory, deadline_seconds=deadline_seconds, attempts=attempts
+            Lane,
+            self._jobs,
+            self._closing,
+            self._memory,
+            deadline_seconds=deadline_seconds,
+            attempts=attempts,
+            log=ErrorLog(error_log),
         )
         self._lanes: list[Lane] = []
         self._grow()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.extraction import worker_process
 from pipeline.extraction.extract import ExtractOptions
 from pipeline.extraction.extract import extract as extract_features
 from storage.clips import ClipTable
@@ -121,6 +122,29 @@ def test_retry_redoes_the_failed_only_and_counts_the_attempt(avvp, six_clips, ma
     opened = FeatureStore.open(store)
     assert opened.status("toy_visual").tolist() == [1] * 7
     assert opened.ledger("toy_visual").newest()[2].rows[0].attempt == 3
+
+
+def test_an_internal_error_is_one_clips_and_can_be_tried_again(avvp, six_clips, tmp_path, monkeypatch):
+    store = tmp_path / "s.zarr"
+    with monkeypatch.context() as broken:
+        patched = worker_process._BEGIN.replace("import main; main()", "import main; import x_breaks_blue; main()")
+        (tmp_path / "x_breaks_blue.py").write_text(
+            "from pipeline.extraction import worker_process as worker\n"
+            "real = worker.decode_clip\n"
+            "def decode_clip(request, slab):\n"
+            "    return () [1] if 'blue' in request.path else real(request, slab)\n"
+            "worker.decode_clip = decode_clip\n"
+        )
+        broken.setattr(worker_process, "_BEGIN", patched)
+        broken.syspath_prepend(str(tmp_path))
+        code, out, _ = extract(avvp, six_clips, store)
+    assert (code, "1 failed" in out) == (3, True)
+    assert "1 decode_error: internal error: IndexError: tuple index out of range (logged in" in " ".join(out.split())
+    assert FeatureStore.open(store).status("toy_visual").tolist().count(1) == 5
+    assert "clip '2 blue', file" in (tmp_path / "s.zarr.log").read_text()
+    assert avvp("verify", store)[0] == 0
+    assert extract(avvp, six_clips, store, "--retry-failed")[0] == 0
+    assert FeatureStore.open(store).status("toy_visual").tolist() == [1] * 6
 
 
 def test_a_missing_modality_is_partial(avvp, make_clip, tmp_path):

@@ -20,6 +20,7 @@ from extractors.views import AudioView, FrameView
 from pipeline.decode.clip import DecodeRequest, DecodeShape
 from pipeline.decode.media import death
 from pipeline.extraction import worker_process
+from pipeline.extraction.error_log import error_log_path
 from pipeline.extraction.workers import DecodePool
 from storage.schema import Status
 
@@ -123,12 +124,22 @@ ODD_WORKER = """
 import os, sys, time
 sys.path[:] = sys.argv[3:]
 from pipeline.extraction import worker_process
+from pipeline.extraction.error_log import error_log_path
 decode_clip = worker_process.decode_clip
 def odd(request, slab):
     if request.clip_id == "hangs":
         time.sleep(60)
     if request.clip_id == "crashes":
         os.abort()
+    if request.clip_id == "bug":
+        (object(),)[int(request.path[-5])]
+    if request.clip_id == "address":
+        raise ValueError(f"no such thing: {object()}\\nsecond line")
+    if request.clip_id == "panic":
+        raise type("PanicException", (BaseException,), {})()
+    if request.clip_id == "memory":
+        raise MemoryError
+    print("noise")
     return decode_clip(request, slab)
 worker_process.decode_clip = odd
 worker_process.main()
@@ -162,6 +173,37 @@ def test_a_clip_that_kills_every_worker_is_given_up(odd_workers, paths, capfd):
     assert reports["crashes"].status == Status.DECODE_ERROR
     assert reports["crashes"].reason == "the decode worker crashed (signal 6), 2 times"
     assert reports["next"].status == Status.OK
+
+
+def test_an_internal_error_is_that_clips_report_and_logged(odd_workers, paths, tmp_path, capfd):
+    log = tmp_path / "logs" / "s.zarr.log"
+    with DecodePool(SHAPE, workers=1, error_log=log) as pool:
+        assert wait_until(lambda: pool.worker_pids)
+        (worker,) = pool.worker_pids
+        reports = reports_of(pool, [paths[3], *paths], "bug", "address", "panic", "memory", "fine")
+        assert pool.worker_pids == [worker]
+    assert [report.status.label for report in reports.values()] == [*["decode_error"] * 3, "out_of_memory", "ok"]
+    assert reports["bug"].reason == f"internal error: IndexError: tuple index out of range (logged in {log})"
+    assert "ValueError: no such thing: <object object at 0x…> (logged" in reports["address"].reason
+    assert "internal error: PanicException (logged" in reports["panic"].reason
+    entries = log.read_text().split("\n\n")
+    assert len(entries) == 4
+    assert f"clip 'bug', file '{paths[3]}'\nTraceback" in entries[0]
+    assert "IndexError" in entries[0]
+    assert capfd.readouterr().out == ""
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(odd_workers, paths, tmp_path):
+    (tmp_path / "file").touch()
+    with DecodePool(SHAPE, workers=1, error_log=tmp_path / "file" / "log") as pool:
+        reports = reports_of(pool, [paths[3]], "bug")
+    assert "(not logged, " in reports["bug"].reason
+
+
+def test_where_a_stores_internal_errors_go(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert error_log_path(f"{tmp_path}/llp.zarr/") == tmp_path / "llp.zarr.log"
+    assert error_log_path("s3://bucket/a/llp.zarr") == tmp_path / "avvp-pipeline" / "bucket_a_llp.zarr.log"
 
 
 def test_what_is_said_of_workers_that_were_killed():
