@@ -52,8 +52,9 @@ class _Batch(Generic[Token]):
 class Batcher(Generic[Token]):
     """Batches of one backbone.
 
-    Units are taken in the order they come, so the same shard always makes the same batches and hence the same
-    bits. Clips are given back in that order too, but for those without a valid unit, which are given back at once.
+    Units are taken in the order they come, whatever that is: what runs the batches gives them one shape, in which a
+    unit's bits are its own. Clips are given back in that order too, but for those without a valid unit, which are
+    given back at once.
 
     Args:
         extractor: loaded.

@@ -1,15 +1,15 @@
 """The extraction loop: one decode feeds all backbones, shards are written behind it.
 
 Decoding goes on in other processes while the network runs here; finished shards are committed by one writer
-thread. Clips are taken strictly in row order and batches end with their shard, so a shard's bits do not depend
-on what was killed, retried or running beside it.
+thread. Clips are taken as they come, so that a slow one holds up nobody, and batches hold clips of several shards.
+All batches of a backbone have one shape, in which a clip's bits depend on the clip alone: not on what was slow, killed,
+retried or running beside it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,10 +20,10 @@ from pipeline.decode.clip_buffer import DecodedClip, DecodeReport
 from pipeline.extraction.batching import Batcher, Failure, failure_of
 from pipeline.extraction.jobs import ShardJob, row_of
 from pipeline.extraction.keeping import Keeper
+from pipeline.extraction.open_shards import OpenShards
 from pipeline.extraction.plan import ShardTask
 from pipeline.extraction.reporting import Reporter
 from storage.decoded import DecodedSpec
-from storage.errors import ShardLocked
 from storage.schema import Status
 from storage.store import FeatureStore
 
@@ -31,8 +31,16 @@ from storage.store import FeatureStore
 class ClipSource(Protocol):
     """Where decoded clips come from: the decode workers, or arrays that were kept."""
 
-    def decode(self, rows: Iterable[int]) -> Iterator[DecodedClip]:
-        """Give the clips of these rows, in this order; each must be released."""
+    @property
+    def lookahead(self) -> int:
+        """Clips that it works on at once."""
+        ...
+
+    def decode(self, rows: Iterable[int | None]) -> Iterator[tuple[int, DecodedClip]]:
+        """Give the clips of these rows, each with its row, in any order; each must be released.
+
+        ``None`` instead of a row says that there is none to be had before a clip under way is given.
+        """
         ...
 
 
@@ -109,38 +117,25 @@ class Engine:
         Returns:
             Tasks that another process is doing now.
         """
-        locked: list[ShardTask] = []
-        waiting: deque[tuple[ShardJob, int]] = deque()
-        open_jobs: list[ShardJob] = []
-        commits: deque[tuple[ShardJob, Future[None]]] = deque()
-
-        def rows() -> Iterator[int]:
-            for task in tasks:
-                try:
-                    job = ShardJob(self._store, task, kept=self._kept, identities=self._identities)
-                except ShardLocked:
-                    locked.append(task)
-                    continue
-                open_jobs.append(job)
-                for row in task.clips:
-                    waiting.append((job, row))
-                    yield row
-
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
+            shards = OpenShards(
+                self._store,
+                tasks,
+                kept=self._kept,
+                identities=self._identities,
+                reporter=self._reporter,
+                lookahead=self._source.lookahead,
+                writer=writer,
+                drain=self._drain,
+            )
             try:
-                for decoded in self._source.decode(rows()):
-                    job, row = waiting.popleft()
-                    self._take(job, row, decoded)
-                    if row == job.task.clips[-1]:
-                        self._finish(job)
-                        commits.append((job, writer.submit(job.commit)))
-                        open_jobs.remove(job)
-                    self._collect(commits, at_most=1)
-                self._collect(commits, at_most=0)
+                for row, decoded in self._source.decode(shards.rows()):
+                    self._take(shards.taken(row), row, decoded)
+                    shards.commit_complete()
+                shards.finish()
             finally:
-                for job in open_jobs:
-                    job.release()
-        return locked
+                shards.release()
+        return shards.locked
 
     def _take(self, job: ShardJob, row: int, decoded: DecodedClip) -> None:
         """Hand one decoded clip to every backbone that wants it."""
@@ -174,18 +169,9 @@ class Engine:
         elif wanted:
             _deliver(extractor, ticket, result if isinstance(result, Failure) else None)
 
-    def _finish(self, job: ShardJob) -> None:
+    def _drain(self) -> None:
         for _, batcher in self._batchers:
             batcher.flush()
-        for row in job.task.clips:
-            self._reporter.clip_done(row, job.entries(row))
-
-    def _collect(self, commits: deque[tuple[ShardJob, Future[None]]], *, at_most: int) -> None:
-        """Report finished commits and wait until few are left; an error of the writer ends the run."""
-        while commits and (len(commits) > at_most or commits[0][1].done()):
-            job, commit = commits.popleft()
-            commit.result()
-            self._reporter.shard_done(job.task.shard)
 
 
 def _input_of(decoded: DecodedClip, extractor: Extractor) -> Any:

@@ -28,7 +28,7 @@ _EXIT_SECONDS = 1.0
 _LONGEST_TURN_SECONDS = 1.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One clip to decode.
 

@@ -15,6 +15,7 @@ from extractors.base import Extractor, Frames, Waveform
 from extractors.views import AudioView, FrameView
 from pipeline.decode.clip_buffer import DecodedClip, DecodeReport, DecodeRequest
 from pipeline.decode.frames import CanvasView
+from pipeline.extraction.open_shards import OPEN_SHARDS
 from pipeline.extraction.workers import DecodePool
 from storage.clips import Clip
 from storage.errors import InvalidInput
@@ -23,8 +24,6 @@ from storage.schema import Sampling
 from storage.store import FeatureStore
 
 MAX_WORKERS = 16
-OPEN_SHARDS = 3
-"""Shards in memory at once: one being filled, one waiting for the writer, one in its hands."""
 SLABS_PER_WORKER = 2
 """Clips in memory for each worker: one being decoded, one waiting. One more is in the networks' hands."""
 
@@ -151,7 +150,7 @@ class MediaSource:
         )
         shape = self._request(clips[0]).shape
         left = None if budget_bytes is None else budget_bytes - OPEN_SHARDS * shard_size * row_bytes
-        count, slabs = fit_workers(workers or default_workers(), shape.nbytes, left)
+        count, slabs = fit_workers(workers or default_workers(), shape.nbytes + row_bytes, left)
         self._pool = DecodePool(
             shape, workers=count, deadline_seconds=deadline_seconds, slabs=slabs, error_log=error_log
         )
@@ -163,9 +162,23 @@ class MediaSource:
     def __exit__(self, *error: Any) -> None:
         self._pool.__exit__(*error)
 
-    def decode(self, rows: Iterable[int]) -> Iterator[DecodedClip]:
-        """Give the clips of these rows, in this order."""
-        yield from self._pool.decode(self._request(self._clips[row]) for row in rows)
+    @property
+    def lookahead(self) -> int:
+        """Clips in memory at once."""
+        return self._pool.slabs
+
+    def decode(self, rows: Iterable[int | None]) -> Iterator[tuple[int, DecodedClip]]:
+        """Give the clips of these rows, each with its row, as they are decoded; ``None`` for no row yet."""
+        row_of: dict[str, int] = {}
+
+        def requests() -> Iterator[DecodeRequest | None]:
+            for row in rows:
+                if row is not None:
+                    row_of[self._clips[row].id] = row
+                yield None if row is None else self._request(self._clips[row])
+
+        for decoded in self._pool.decode(requests()):
+            yield row_of.pop(decoded.request.clip_id), decoded
 
 
 class KeptSource:
@@ -187,9 +200,13 @@ class KeptSource:
         self._ledgers = [store.ledger(store.decoded_spec(name).ledger_name) for name in names]
         self._records: dict[int, list[Sequence[Row]]] = {}
 
-    def decode(self, rows: Iterable[int]) -> Iterator[DecodedClip]:
-        """Give the clips of these rows, in this order."""
+    lookahead = 1
+
+    def decode(self, rows: Iterable[int | None]) -> Iterator[tuple[int, DecodedClip]]:
+        """Give the clips of these rows, each with its row, in this order."""
         for row in rows:
+            if row is None:
+                continue
             entries = self._entries(row)
             worst = next((entry for entry in entries if not entry.code.has_features), entries[0])
             stored = any(entry.stored for entry in entries)
@@ -200,7 +217,7 @@ class KeptSource:
                 audio_views=self._audio_views,
             )
             frames, waveforms = (self._frames(row), self._waveforms(row)) if stored else ({}, {})
-            yield DecodedClip(request, _report_of(worst, stored=stored), frames, waveforms)
+            yield row, DecodedClip(request, _report_of(worst, stored=stored), frames, waveforms)
 
     def _entries(self, row: int) -> list[Row]:
         shard, at = divmod(row, self._store.info.shard_size)

@@ -1,4 +1,4 @@
-"""Decoding in worker processes: in order, with a deadline a clip, in bounded memory, surviving any kill of a worker.
+"""Decoding in worker processes: with a deadline a clip, in bounded memory, surviving any kill of a worker.
 
 Each worker has a thread here that feeds it through a socket. Workers share no lock and nothing with a name: one that is
 killed, or stopped, concerns its own clip only, and a kill of all leaves nothing behind.
@@ -7,22 +7,22 @@ killed, or stopped, concerns its own clip only, and a kill of all leaves nothing
 from __future__ import annotations
 
 import atexit
+import contextlib
 import queue
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pipeline.decode.clip_buffer import DecodedClip, DecodeReport, DecodeRequest, DecodeShape, open_slab
+from pipeline.decode.clip_buffer import DecodedClip, DecodeRequest, DecodeShape, open_slab
 from pipeline.extraction.error_log import ErrorLog
 from pipeline.extraction.lane import Job, Lane
 from pipeline.extraction.worker_process import SlabMemory
 
 _POLL_SECONDS = 0.2
+_END = object()
 
 
 class DecodePool:
@@ -83,33 +83,37 @@ class DecodePool:
         workers = [lane.worker for lane in self._lanes]
         return [worker.pid for worker in workers if worker is not None and worker.alive]
 
-    def decode(self, requests: Iterable[DecodeRequest]) -> Iterator[DecodedClip]:
-        """Decode clips, in the order given, ahead of the caller as far as slabs are free.
+    def decode(self, requests: Iterable[DecodeRequest | None]) -> Iterator[DecodedClip]:
+        """Decode clips, ahead of the caller as far as slabs are free, and give each as soon as it is done.
 
-        Call ``release()`` on each clip when done with its arrays; the iterator waits while no slab is free.
+        A slow clip holds up its own worker only. Call ``release()`` on each clip when done with its arrays; the
+        iterator waits while no slab is free.
+
+        Args:
+            requests: asked for as slabs become free. ``None`` says that there is none to be had before a clip under
+                way is given; it must not come when none is.
+
+        Yields:
+            Clips in any order; each holds the request that it answers.
 
         Raises:
             ValueError: If a request has another shape than the pool.
             RuntimeError: If the pool is closed, or workers cannot be started at all.
         """
-        pending: deque[Job] = deque()
+        pending: set[Job] = set()
+        finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
         source = iter(requests)
         more, given = True, False
         try:
             while more or pending:
-                while more and (slab := self._take_slab(wait_for_one=not pending)) is not None:
-                    request = next(source, None)
-                    if request is None:
-                        more = False
-                        self._free.put(slab)
-                    else:
-                        pending.append(self._submit(request, slab))
+                more = more and self._fill(source, pending, finished)
                 if pending:
-                    if given and not pending[0].report.done() and len(pending) > len(self._lanes):
+                    if given and finished.empty() and len(pending) > len(self._lanes):
                         self._grow()
-                    report = _patient_result(pending[0].report)
-                    job, given = pending.popleft(), True
-                    yield self._opened(job, report)
+                    job = self._next(finished)
+                    pending.remove(job)
+                    given = True
+                    yield self._opened(job)
         finally:
             for job in pending:
                 self._abandon(job)
@@ -141,35 +145,56 @@ class DecodePool:
             self._lanes.append(lane)
             lane.start()
 
+    def _fill(
+        self, source: Iterator[DecodeRequest | None], pending: set[Job], finished: queue.SimpleQueue[Job]
+    ) -> bool:
+        """Hand out work while there is some and slabs are free. Returns whether there may be more later."""
+        while (slab := self._take_slab(wait_for_one=not pending)) is not None:
+            request = next(source, _END)
+            if isinstance(request, DecodeRequest):
+                pending.add(self._submit(request, slab, finished))
+                continue
+            self._free.put(slab)
+            if request is None and not pending:
+                raise ValueError("the requests wait for a clip that is not under way")
+            return request is None
+        return True
+
     def _take_slab(self, *, wait_for_one: bool) -> int | None:
+        """A free slab; waits in slices, so that Ctrl-C is answered at once on every platform."""
         while True:
-            if self._closing.is_set():
-                raise RuntimeError("the decode pool is closed")
+            self._refuse_if_closed()
             try:
                 return self._free.get(timeout=_POLL_SECONDS) if wait_for_one else self._free.get_nowait()
             except queue.Empty:
                 if not wait_for_one:
                     return None
 
-    def _submit(self, request: DecodeRequest, slab: int) -> Job:
+    def _next(self, finished: queue.SimpleQueue[Job]) -> Job:
+        """The next job that is done; waits in slices, as above."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return finished.get(timeout=_POLL_SECONDS)
+            self._refuse_if_closed()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closing.is_set():
+            raise RuntimeError("the decode pool is closed")
+
+    def _submit(self, request: DecodeRequest, slab: int, finished: queue.SimpleQueue[Job]) -> Job:
         if request.shape != self.shape:
             self._free.put(slab)
             raise ValueError(f"clip {request.clip_id!r} asks for {request.shape}, but the pool decodes to {self.shape}")
         job = Job(request, slab)
+        job.report.add_done_callback(lambda _: finished.put(job))
         self._jobs.put(job)
         return job
 
-    def _opened(self, job: Job, report: DecodeReport) -> DecodedClip:
-        return open_slab(job.request, self._memory.slab(job.slab), report, on_release=lambda: self._free.put(job.slab))
+    def _opened(self, job: Job) -> DecodedClip:
+        slab, report = self._memory.slab(job.slab), job.report.result()
+        return open_slab(job.request, slab, report, on_release=lambda: self._free.put(job.slab))
 
     def _abandon(self, job: Job) -> None:
         """Give the slab back as soon as no worker writes to it any more."""
         job.report.cancel()
         job.report.add_done_callback(lambda _: self._free.put(job.slab))
-
-
-def _patient_result(report: Future[DecodeReport]) -> DecodeReport:
-    """The result; waits in slices, so that Ctrl-C is answered at once on every platform."""
-    while not wait([report], timeout=_POLL_SECONDS).done:
-        pass
-    return report.result()

@@ -1,4 +1,4 @@
-"""Worker processes: order, memory, deadlines, and every way to die."""
+"""Worker processes: memory, deadlines, and every way to die."""
 
 import contextlib
 import hashlib
@@ -57,7 +57,7 @@ def paths(clip):
     return [clip(f"tone{n}.mp4", 2, "-vf", f"hue=h={40 * n}") for n in range(4)]
 
 
-def test_order_memory_and_statuses(paths, tmp_path):
+def test_completeness_memory_and_statuses(paths, tmp_path):
     asked = []
 
     def requests():
@@ -78,7 +78,7 @@ def test_order_memory_and_statuses(paths, tmp_path):
                 assert digests.setdefault(decoded.request.path, digest(decoded)) == digest(decoded)
             decoded.release()
         pids = pool.worker_pids
-    assert seen == [f"clip{n}" for n in range(12)]
+    assert sorted(seen) == sorted(f"clip{n}" for n in range(12))
     assert len(set(digests.values())) == 4
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
@@ -228,6 +228,34 @@ def test_leaving_early_gives_every_slab_back(paths):
             next(pool.decode([DecodeRequest("x", "x", clip_seconds=3)]))
     with pytest.raises(RuntimeError, match="closed"):
         next(pool.decode([request(paths[0])]))
+
+
+def test_a_slow_clip_holds_up_nobody(odd_workers, paths):
+    with DecodePool(SHAPE, workers=2, slabs=5, deadline_seconds=3.0) as pool:
+        pool._grow()
+        names = ["hangs", *(f"clip{n}" for n in range(9))]
+        reports = reports_of(pool, paths * 3, *names)
+    assert list(reports)[-1] == "hangs"
+    assert reports.pop("hangs").status == Status.TIMEOUT
+    assert [report.status for report in reports.values()] == [Status.OK] * 9
+
+
+def test_no_request_for_now_means_to_give_what_is_under_way(paths):
+    with DecodePool(SHAPE, workers=1, slabs=5) as pool:
+        seen = []
+
+        def requests():
+            for number in range(4):
+                while number > len(seen):
+                    yield None
+                yield request(paths[0], number)
+
+        for decoded in pool.decode(requests()):
+            seen.append(decoded.request.clip_id)
+            decoded.release()
+        assert seen == [f"clip{n}" for n in range(4)]
+        with pytest.raises(ValueError, match="not under way"):
+            next(pool.decode([None]))
 
 
 def test_more_workers_start_only_for_a_caller_that_waits(paths, monkeypatch):
