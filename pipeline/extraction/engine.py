@@ -18,6 +18,7 @@ from extractors.runner import BatchRunner
 from extractors.views import FrameView
 from pipeline.decode.clip_buffer import DecodedClip, DecodeReport
 from pipeline.extraction.batching import Batcher, Failure, failure_of
+from pipeline.extraction.health import Health
 from pipeline.extraction.jobs import ShardJob, row_of
 from pipeline.extraction.keeping import Keeper
 from pipeline.extraction.open_shards import OpenShards
@@ -95,13 +96,14 @@ class Engine:
         self._reporter = reporter
         self._backbones = backbones
         self._keeper = Keeper(kept)
+        self._health = Health()
         self._batchers: list[tuple[Extractor, Batcher[_Ticket]]] = [
             (item.extractor, self._batcher(item)) for item in backbones
         ]
 
     def _batcher(self, item: LoadedBackbone) -> Batcher[_Ticket]:
         def deliver(ticket: _Ticket, result: dict[str, Features] | Failure) -> None:
-            _deliver(item.extractor, ticket, result)
+            self._deliver(item.extractor, ticket, result)
 
         return Batcher(
             item.extractor,
@@ -116,6 +118,10 @@ class Engine:
 
         Returns:
             Tasks that another process is doing now.
+
+        Raises:
+            BackboneBroken: If a backbone fails whatever it is given. Shards that are not complete are released as
+                they were.
         """
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
             shards = OpenShards(
@@ -125,6 +131,7 @@ class Engine:
                 identities=self._identities,
                 reporter=self._reporter,
                 lookahead=self._source.lookahead,
+                health=self._health,
                 writer=writer,
                 drain=self._drain,
             )
@@ -160,14 +167,29 @@ class Engine:
             try:
                 result = extractor.units(clip)
             except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the ledger gets the reason
-                result = failure_of(problem)
+                result = failure_of(extractor, problem)
         units = result if isinstance(result, Units) else None
         if keeps:
             self._keeper.keep_units(ticket.job, ticket.row, units, ticket.report)
         if units is not None and wanted:
             batcher.add(ticket, units)
         elif wanted:
-            _deliver(extractor, ticket, result if isinstance(result, Failure) else None)
+            self._deliver(extractor, ticket, result if isinstance(result, Failure) else None)
+
+    def _deliver(self, extractor: Extractor, ticket: _Ticket, result: dict[str, Features] | Failure | None) -> None:
+        """Put a backbone's result for a clip, or what is known of its failure, into the shard."""
+        if result is not None:
+            reason = result.reason if isinstance(result, Failure) else None
+            self._health.note(extractor.name, ticket.job.task.shard, reason)
+        clip_id = ticket.job.clip_id(ticket.row)
+        for spec in extractor.specs:
+            if isinstance(result, Failure):
+                status = Status.OUT_OF_MEMORY if result.out_of_memory else Status.EXTRACTOR_ERROR
+                entry = row_of(clip_id, ticket.report, status=status, reason=f"{extractor.name}: {result.reason}")
+                ticket.job.put(spec.name, ticket.row, None, entry)
+            else:
+                features = None if result is None else result[spec.name]
+                ticket.job.put(spec.name, ticket.row, features, row_of(clip_id, ticket.report))
 
     def _drain(self) -> None:
         for _, batcher in self._batchers:
@@ -178,16 +200,3 @@ def _input_of(decoded: DecodedClip, extractor: Extractor) -> Any:
     """The frames or samples that a backbone wants, or ``None`` where the clip lacks them."""
     view = extractor.view
     return decoded.frames.get(view) if isinstance(view, FrameView) else decoded.waveforms.get(view)
-
-
-def _deliver(extractor: Extractor, ticket: _Ticket, result: dict[str, Features] | Failure | None) -> None:
-    """Put a backbone's result for a clip, or what is known of its failure, into the shard."""
-    clip_id = ticket.job.clip_id(ticket.row)
-    for spec in extractor.specs:
-        if isinstance(result, Failure):
-            status = Status.OUT_OF_MEMORY if result.out_of_memory else Status.EXTRACTOR_ERROR
-            entry = row_of(clip_id, ticket.report, status=status, reason=f"{extractor.name}: {result.reason}")
-            ticket.job.put(spec.name, ticket.row, None, entry)
-        else:
-            features = None if result is None else result[spec.name]
-            ticket.job.put(spec.name, ticket.row, features, row_of(clip_id, ticket.report))

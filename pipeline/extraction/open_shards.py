@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 
+from pipeline.extraction.health import Health
 from pipeline.extraction.jobs import ShardJob
 from pipeline.extraction.plan import ShardTask
 from pipeline.extraction.reporting import Reporter
@@ -29,6 +30,7 @@ class OpenShards:
         identities: fingerprint of each feature array, as this run makes it.
         reporter: told of every clip that is done and every shard that is committed.
         lookahead: clips that the source works on at once.
+        health: says what may be committed.
         writer: commits shards, one at a time.
         drain: finishes what waits in unfilled batches.
 
@@ -45,6 +47,7 @@ class OpenShards:
         identities: Mapping[str, str],
         reporter: Reporter,
         lookahead: int,
+        health: Health,
         writer: Executor,
         drain: Callable[[], None],
     ) -> None:
@@ -54,6 +57,7 @@ class OpenShards:
         self._identities = identities
         self._reporter = reporter
         self._lookahead = lookahead
+        self._health = health
         self._writer = writer
         self._drain = drain
         self._open: list[ShardJob] = []
@@ -82,9 +86,19 @@ class OpenShards:
         """The shard of a row that has been read."""
         return self._under_way.pop(row)
 
-    def commit_complete(self) -> None:
-        """Hand complete shards to the writer and report what it has written; an error of the writer ends the run."""
+    def commit_complete(self, *, at_the_end: bool = False) -> None:
+        """Hand complete shards to the writer and report what it has written; an error of the writer ends the run.
+
+        Args:
+            at_the_end: also those of which it cannot be told yet whether a backbone is broken.
+
+        Raises:
+            BackboneBroken: If half of a shard says so.
+        """
         for job in [job for job in self._open if job.complete]:
+            if self._health.is_doubtful(job.task.shard) and not at_the_end:
+                continue
+            self._health.check(job.task.shard)
             self._open.remove(job)
             self._commits.append((job, self._writer.submit(job.commit)))
         while self._commits and self._commits[0][1].done():
@@ -93,9 +107,11 @@ class OpenShards:
     def finish(self) -> None:
         """Finish all that was opened, and wait until it is written."""
         self._drain()
-        self.commit_complete()
+        self.commit_complete(at_the_end=True)
         while self._commits:
             self._report_oldest()
+        if self._open:
+            raise RuntimeError(f"shards {[job.task.shard for job in self._open]} lack rows though all clips were read")
 
     def release(self) -> None:
         """Let others have what is not complete."""
@@ -103,7 +119,8 @@ class OpenShards:
             job.release()
 
     def _is_full(self) -> bool:
-        jobs = [*self._open, *(job for job, _ in self._commits)]
+        # Complete ones that are still here are in doubt: a few clips each, and told by those to come.
+        jobs = [job for job in self._open if not job.complete] + [job for job, _ in self._commits]
         return len(jobs) >= OPEN_SHARDS and sum(len(job.span) for job in jobs) >= self._lookahead
 
     def _opened(self, task: ShardTask) -> ShardJob | None:

@@ -244,6 +244,35 @@ def test_several_devices_are_several_workers_on_one_store(six_clips, filled, tmp
     np.testing.assert_array_equal(two, one)
 
 
+STICKY = ("--backbone", "toy_sticky", "--weights", "random:0", "--clip-seconds", 2, "--shard-size", 1, "--workers", 1)
+
+
+def test_a_broken_device_ends_the_command_with_one_line(avvp, six_clips, tmp_path, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setenv("TOY_STICKY_AT", "3")
+        code, out, err = extract(avvp, six_clips, tmp_path / "s.zarr", toys=STICKY)
+    assert (code, out) == (1, "")
+    (line,) = [line for line in err.splitlines() if "CUDA error" in line]
+    assert "backbone toy_sticky: RuntimeError: CUDA error: an illegal memory access was encountered" in line
+    assert "Traceback" not in err
+    assert extract(avvp, six_clips, tmp_path / "s.zarr", toys=STICKY)[0] == 0
+    assert FeatureStore.open(tmp_path / "s.zarr").status("toy_sticky").tolist() == [1] * 6
+
+
+def test_one_broken_device_of_two_costs_no_row(avvp_process, six_clips, tmp_path):
+    store, log = tmp_path / "s.zarr", tmp_path / "log.txt"
+    command = ("extract", "--clips", six_clips, "--store", store, *STICKY, "--device", "cpu,cpu")
+    broken = {"TOY_STICKY_AT": "1", "TOY_SLEEP": "0.1"}
+    process = avvp_process(*command, **broken, TOY_STICKY_ONCE=str(tmp_path / "once"))
+    assert process.wait(200) == 0, log.read_text()
+    assert "cpu was lost, the others did its work: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text()
+    assert FeatureStore.open(store).status("toy_sticky").tolist() == [1] * 6
+    assert not [line for line in log.read_text().splitlines() if line.startswith("Traceback")]
+    command = tuple(tmp_path / "none.zarr" if part == store else part for part in command)
+    assert avvp_process(*command, **broken).wait(120) == 1
+    assert "cpu: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text().splitlines()[-1]
+
+
 def test_a_device_that_is_not_there_is_refused_before_any_worker_starts(avvp, six_clips, tmp_path):
     code, _, err = extract(avvp, six_clips, tmp_path / "s.zarr", "--device", "cpu,gpu")
     assert (code, "expected auto, cpu or cuda:N" in err, err.count("\n")) == (2, True, 1)
