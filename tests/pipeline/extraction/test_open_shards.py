@@ -2,6 +2,7 @@
 
 import random
 
+import psutil
 import pytest
 
 from pipeline.extraction import extract as extract_module
@@ -74,6 +75,35 @@ def test_any_order_gives_the_same_bits(toys, table, tmp_path, monkeypatch, shard
     for name in BACKBONES:
         assert store.read(name).tobytes() == plain.read(name).tobytes()
         assert [row.id for record in store.ledger(name).newest().values() for row in record.rows] == list(table.ids)
+
+
+class Stops(Log):
+    """Stops a worker when the first clip has come, and notes how far the run is when that one has gone."""
+
+    def __init__(self):
+        super().__init__()
+        self.stopped, self.read_meanwhile = None, 0
+
+    def clip_read(self, row, report):
+        super().clip_read(row, report)
+        workers = [child for child in psutil.Process().children() if "worker_process" in " ".join(child.cmdline())]
+        if self.stopped is None and len(workers) == 2:
+            self.stopped = min(workers, key=lambda worker: worker.create_time())  # the other one may be starting yet
+            self.stopped.suspend()
+        elif self.stopped in workers and self.stopped.status() == psutil.STATUS_STOPPED:
+            self.read_meanwhile += 1
+
+
+def test_a_stopped_worker_holds_up_nobody_and_costs_no_clip(toys, table, tmp_path):
+    _, plain = run(table, tmp_path / "plain.zarr", 4)
+    log = Stops()
+    options = ExtractOptions(BACKBONES, {"": "random:1"}, clip_seconds=2, shard_size=4, workers=2, deadline_seconds=8.0)
+    report = extract(table, str(tmp_path / "s.zarr"), options, reporter=log)
+    assert log.read_meanwhile > 0
+    assert not log.stopped.is_running()
+    assert (report.read, report.failed) == (24, {})
+    for name in BACKBONES:
+        assert FeatureStore.open(str(tmp_path / "s.zarr")).read(name).tobytes() == plain.read(name).tobytes()
 
 
 def test_shards_in_memory_are_few(toys, table, tmp_path, monkeypatch):
