@@ -120,9 +120,13 @@ class _Running:
 
     wait: Callable[[], Outputs]
     again: Callable[[], Outputs]
+    units: int
 
     def result(self) -> Outputs:
-        """See :class:`Pending`."""
+        """See :class:`Pending`; without what filled the batch up."""
+        return tuple(output[: self.units] for output in self._whole())
+
+    def _whole(self) -> Outputs:
         try:
             return self.wait()
         except (RuntimeError, MemoryError) as error:
@@ -132,7 +136,11 @@ class _Running:
 
 
 class BatchRunner:
-    """Runs batches of one backbone on one device.
+    """Runs batches of one backbone on one device, all of one shape: what is short of a batch is filled up.
+
+    Kernels choose their order of sums by the shape. With one shape, a unit's bits depend neither on its place in
+    the batch nor on its neighbours, as far as the backbone keeps :func:`extractors.testing.check_contract` on this
+    device. Once memory has run out batches are smaller, and the last bits may be others.
 
     Args:
         extractor: loaded.
@@ -177,25 +185,29 @@ class BatchRunner:
         """Hand a batch to the device.
 
         Args:
-            units: ``[units, ...]``; must stay untouched until the result has been taken.
+            units: ``[units, ...]``, at most a batch; must stay untouched until the result has been taken.
 
         Returns:
             The batch on its way. At most :attr:`in_flight` may be, and results are taken in order.
         """
         import torch
 
+        count = len(units)
+        if count < self._full:
+            # The last unit again: nothing that the backbone would not see anyway.
+            units = np.concatenate([units, units[-1:].repeat(self._full - count, axis=0)])
         again = partial(run_batched, self._forward, units, batch_units=self.size, name=self._name)
         if len(units) > self.size.units:
-            return _Running(again, again)
+            return _Running(again, again, count)
         try:
             host = self._staged(torch.from_numpy(units))
             with torch.inference_mode():
                 batch = self._lanes.copy_in(host, self._device)
-                return _Running(self._lanes.copy_out(self._forward(batch)), again)
+                return _Running(self._lanes.copy_out(self._forward(batch)), again, count)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        return _Running(again, again)
+        return _Running(again, again, count)
 
     def _staged(self, units: Tensor) -> Tensor:
         """The batch in pinned memory, where the device copies from pinned memory only."""

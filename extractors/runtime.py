@@ -24,7 +24,10 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 _FOLD_TOLERANCE = 1e-3
 """Largest change of a small example's output, relative to its largest value, that folding may cause."""
 
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+_MEMORY_WORDS = (
+    "out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
+    "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "unable to find a valid cudnn algorithm",
+)  # fmt: skip
 
 
 class OutOfMemory(MemoryError):

@@ -56,8 +56,9 @@ def check_contract(extractor: Extractor, clips: Sequence[Frames | Waveform] | No
     """Check a loaded backbone against what the engine and the store rely on.
 
     Shapes, dtypes and masks as its specs say; the same bits from the same input; a clip's features independent
-    of its neighbours; a short clip masked past its end and the same before it; a black or silent clip finite;
-    an empty batch and a missing modality answered; no input altered.
+    of its neighbours, to the last bit in batches of one shape, at any place; a short clip masked past its end and
+    the same before it; a black or silent clip finite; an empty batch and a missing modality answered; no input
+    altered.
 
     Args:
         extractor: after :meth:`Extractor.load`.
@@ -88,6 +89,7 @@ def check_contract(extractor: Extractor, clips: Sequence[Frames | Waveform] | No
     for index, clip in enumerate(clips):
         _require(np.array_equal(before[index], _data(clip)), extractor, f"clip {index} was altered")
     _check_ends(extractor, clips, rows)
+    _check_places(extractor, clips)
 
 
 def _check_specs(extractor: Extractor) -> None:
@@ -142,6 +144,24 @@ def _check_ends(extractor: Extractor, clips: Sequence[Frames | Waveform], rows: 
             where = f"clip {index}, {spec.name}"
             _require(not valid[past].any(), extractor, f"{where}: steps past the end at {end_seconds} s are valid")
             _require(bool(valid[inside].all()), extractor, f"{where}: steps before the end are not valid")
+
+
+def _check_places(extractor: Extractor, clips: Sequence[Frames | Waveform]) -> None:
+    """In full batches, a unit's bits depend neither on its place, nor on its neighbours, nor on what fills it up."""
+    import torch
+
+    cut = [extractor.units(clip) for clip in clips]
+    flat = np.concatenate([units.data[units.valid] for units in cut])
+    size = extractor.cpu_batch
+    first = flat[np.arange(size) % len(flat)]
+    half = max(size // 2, 1)
+    order = np.r_[np.arange(half)[::-1], np.zeros(size - half, dtype=int)]
+    with torch.inference_mode():
+        one, other = (extractor.forward(torch.from_numpy(batch)) for batch in (first, first[order]))
+    for number, (a, b) in enumerate(zip(one, other, strict=True)):
+        same = (a[torch.from_numpy(order).to(a.device)] == b).flatten(1).all(dim=1)
+        wrong = [f"{order[place]} at {place}" for place in (~same).nonzero().flatten().tolist()]
+        _require(not wrong, extractor, f"output {number}: units have other bits at other places: {', '.join(wrong)}")
 
 
 def _end_seconds(clip: Frames | Waveform) -> float:

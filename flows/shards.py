@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -64,7 +63,6 @@ def fill_shard(request: ExtractRequest, shard: int, run: str, limit: str | None 
         run: the flow run; networks are kept for one at a time.
         limit: a Prefect concurrency limit to hold a slot of; it must exist.
     """
-    _allow_decode_processes()
     log = get_run_logger()
     slot: AbstractContextManager[None] = concurrency(limit, strict=True) if limit else nullcontext()
     with slot:
@@ -72,11 +70,6 @@ def fill_shard(request: ExtractRequest, shard: int, run: str, limit: str | None 
     for reason, number in report.reasons.items():
         log.warning("%s without features: %s", count(number, "clip"), reason)
     return report
-
-
-def _allow_decode_processes() -> None:
-    """Dask's nannies start workers as daemons, which may have no children: decoding needs some."""
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
 
 
 @dataclass

@@ -62,6 +62,8 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
     console = wide_console()
     if report.changed:
         console.print(f"{count(len(report.changed), 'clip')} had changed on disk and were read again")
+    for device, why in report.lost.items():
+        console.print(visible(f"{device} was lost, the others did its work: {why}"))
     if not report.read:
         console.print(f"{visible(store_url)}: nothing to do, all rows of {asked_for} are there")
         failed_before = _failed_before(store_url)

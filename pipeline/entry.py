@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+BROKEN = 1
 USER_MISTAKE = 2
 SOME_CLIPS_FAILED = 3
 INTERRUPTED = 130
@@ -32,7 +33,7 @@ def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[s
         prog_name: as the user calls it.
         arguments: instead of the process's own.
     """
-    from storage.errors import AvvpError
+    from storage.errors import AvvpError, BackboneBroken
 
     name = prog_name.split()[-1].removeprefix("pipeline.")
     try:
@@ -46,6 +47,8 @@ def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[s
         code = _complain(f"{where}{mistake.format_message()} See: {where.removesuffix(': ')} --help")
     except click.ClickException as mistake:
         code = _complain(f"{name}: {mistake.format_message()}")
+    except BackboneBroken as broken:
+        code = _complain(f"{name}: {broken}", BROKEN)
     except AvvpError as mistake:
         code = _complain(f"{name}: {mistake}")
     except OSError as problem:
@@ -60,9 +63,9 @@ def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[s
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(message: str) -> int:
-    """One line, whatever the message holds."""
+def _complain(message: str, code: int = USER_MISTAKE) -> int:
+    """One line, whatever the message holds. Returns the exit code."""
     from storage.text import visible
 
     click.echo(visible(" ".join(message.split())), err=True)
-    return USER_MISTAKE
+    return code

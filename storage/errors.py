@@ -31,3 +31,7 @@ class StoreError(AvvpError):
 
 class ShardLocked(StoreError):
     """Another process is writing this shard now."""
+
+
+class BackboneBroken(AvvpError):
+    """A backbone or its device fails whatever it is given. No user's mistake: the command line exits with 1."""

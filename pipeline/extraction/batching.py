@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Extractor, Features, Units
+from extractors.device_errors import is_device_broken
 from extractors.runner import Outputs, Pending
+from pipeline.extraction.health import broken
+from storage.errors import BackboneBroken
 
 Token = TypeVar("Token")
 
@@ -52,8 +55,9 @@ class _Batch(Generic[Token]):
 class Batcher(Generic[Token]):
     """Batches of one backbone.
 
-    Units are taken in the order they come, so the same shard always makes the same batches and hence the same
-    bits. Clips are given back in that order too, but for those without a valid unit, which are given back at once.
+    Units are taken in the order they come, whatever that is: what runs the batches gives them one shape, in which a
+    unit's bits are its own. Clips are given back in that order too, but for those without a valid unit, which are
+    given back at once.
 
     Args:
         extractor: loaded.
@@ -61,6 +65,8 @@ class Batcher(Generic[Token]):
         batch_units: units a batch.
         in_flight: batches that may be under way before the oldest one is waited for.
         deliver: called once for every clip, with its features or its failure.
+
+    Every method raises BackboneBroken when the device is broken; nothing may be asked of it then.
     """
 
     def __init__(
@@ -131,7 +137,7 @@ class Batcher(Generic[Token]):
                 raise done.pending
             outputs = done.pending.result()
         except Exception as problem:  # noqa: BLE001 - as above
-            self._run_alone(done.units, done.spans, problem)
+            self._run_alone(done.units, done.spans, failure_of(self._extractor, problem))
             return
         self._scatter(outputs, done.spans)
 
@@ -142,16 +148,17 @@ class Batcher(Generic[Token]):
             at += count
             self._settle(clip, count)
 
-    def _run_alone(self, batch: NDArray[Any], spans: list[tuple[_Clip[Token], int]], problem: Exception) -> None:
+    def _run_alone(self, batch: NDArray[Any], spans: list[tuple[_Clip[Token], int]], failure: Failure) -> None:
         """Run each clip's units by themselves, so that one bad clip does not take its neighbours with it."""
         at = 0
         for clip, count in spans:
             try:
-                if len(spans) == 1:
-                    raise problem
-                clip.parts.append(self._submit(batch[at : at + count]).result())
+                if len(spans) > 1:
+                    clip.parts.append(self._submit(batch[at : at + count]).result())
+                else:
+                    clip.failure = failure
             except Exception as alone:  # noqa: BLE001 - as above
-                clip.failure = failure_of(alone)
+                clip.failure = failure_of(self._extractor, alone)
             at += count
             self._settle(clip, count)
 
@@ -167,15 +174,23 @@ class Batcher(Generic[Token]):
                 [np.concatenate(column) for column in zip(*clip.parts, strict=True)], clip.valid
             )
         except Exception as problem:  # noqa: BLE001 - as above
-            return failure_of(problem)
+            return failure_of(self._extractor, problem)
         for name, item in features.items():
             if not np.isfinite(item.values[item.valid]).all():
                 return Failure(f"{name} gave values that are not finite")
         return features
 
 
-def failure_of(problem: Exception) -> Failure:
-    """A failure in the words of the exception's first line."""
+def failure_of(extractor: Extractor, problem: Exception) -> Failure:
+    """A failure in the words of the exception's first line.
+
+    Raises:
+        BackboneBroken: If it is no clip's failure, because the device is broken.
+    """
     words = str(problem).strip().splitlines()
     text = f"{type(problem).__name__}: {words[0]}" if words else type(problem).__name__
+    if isinstance(problem, BackboneBroken):
+        raise problem
+    if is_device_broken(problem):
+        raise broken(extractor.name, text, "after this error the device computes nothing any more") from problem
     return Failure(text, out_of_memory=isinstance(problem, MemoryError))

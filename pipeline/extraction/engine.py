@@ -1,15 +1,16 @@
 """The extraction loop: one decode feeds all backbones, shards are written behind it.
 
 Decoding goes on in other processes while the network runs here; finished shards are committed by one writer
-thread. Clips are taken strictly in row order and batches end with their shard, so a shard's bits do not depend
-on what was killed, retried or running beside it.
+thread. Clips are taken as they come, so that a slow one holds up nobody, and batches hold clips of several shards.
+All batches of a backbone have one shape, in which a clip's bits depend on the clip alone: not on what was slow, killed,
+retried or running beside it.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,12 +19,13 @@ from extractors.runner import BatchRunner
 from extractors.views import FrameView
 from pipeline.decode.clip_buffer import DecodedClip, DecodeReport
 from pipeline.extraction.batching import Batcher, Failure, failure_of
+from pipeline.extraction.health import Health
 from pipeline.extraction.jobs import ShardJob, row_of
 from pipeline.extraction.keeping import Keeper
+from pipeline.extraction.open_shards import OpenShards
 from pipeline.extraction.plan import ShardTask
 from pipeline.extraction.reporting import Reporter
 from storage.decoded import DecodedSpec
-from storage.errors import ShardLocked
 from storage.schema import Status
 from storage.store import FeatureStore
 
@@ -31,8 +33,16 @@ from storage.store import FeatureStore
 class ClipSource(Protocol):
     """Where decoded clips come from: the decode workers, or arrays that were kept."""
 
-    def decode(self, rows: Iterable[int]) -> Iterator[DecodedClip]:
-        """Give the clips of these rows, in this order; each must be released."""
+    @property
+    def lookahead(self) -> int:
+        """Clips that it works on at once."""
+        ...
+
+    def decode(self, rows: Iterable[int | None]) -> Iterator[tuple[int, DecodedClip]]:
+        """Give the clips of these rows, each with its row, in any order; each must be released.
+
+        ``None`` instead of a row says that there is none to be had before a clip under way is given.
+        """
         ...
 
 
@@ -87,6 +97,7 @@ class Engine:
         self._reporter = reporter
         self._backbones = backbones
         self._keeper = Keeper(kept)
+        self._health = Health()
         self._undelivered: Counter[int] = Counter()
         self._batchers: list[tuple[Extractor, Batcher[_Ticket]]] = [
             (item.extractor, self._batcher(item)) for item in backbones
@@ -94,7 +105,7 @@ class Engine:
 
     def _batcher(self, item: LoadedBackbone) -> Batcher[_Ticket]:
         def deliver(ticket: _Ticket, result: dict[str, Features] | Failure) -> None:
-            _deliver(item.extractor, ticket, result)
+            self._deliver(item.extractor, ticket, result)
             self._delivered(ticket.row)
 
         return Batcher(
@@ -110,39 +121,31 @@ class Engine:
 
         Returns:
             Tasks that another process is doing now.
+
+        Raises:
+            BackboneBroken: If a backbone fails whatever it is given. Shards that are not complete are released as
+                they were.
         """
-        locked: list[ShardTask] = []
-        waiting: deque[tuple[ShardJob, int]] = deque()
-        open_jobs: list[ShardJob] = []
-        commits: deque[tuple[ShardJob, Future[None]]] = deque()
-
-        def rows() -> Iterator[int]:
-            for task in tasks:
-                try:
-                    job = ShardJob(self._store, task, kept=self._kept, identities=self._identities)
-                except ShardLocked:
-                    locked.append(task)
-                    continue
-                open_jobs.append(job)
-                for row in task.clips:
-                    waiting.append((job, row))
-                    yield row
-
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
+            shards = OpenShards(
+                self._store,
+                tasks,
+                kept=self._kept,
+                identities=self._identities,
+                reporter=self._reporter,
+                lookahead=self._source.lookahead,
+                health=self._health,
+                writer=writer,
+                drain=self._drain,
+            )
             try:
-                for decoded in self._source.decode(rows()):
-                    job, row = waiting.popleft()
-                    self._take(job, row, decoded)
-                    if row == job.task.clips[-1]:
-                        self._finish(job)
-                        commits.append((job, writer.submit(job.commit)))
-                        open_jobs.remove(job)
-                    self._collect(commits, at_most=1)
-                self._collect(commits, at_most=0)
+                for row, decoded in self._source.decode(shards.rows()):
+                    self._take(shards.taken(row), row, decoded)
+                    shards.commit_complete()
+                shards.finish()
             finally:
-                for job in open_jobs:
-                    job.release()
-        return locked
+                shards.release()
+        return shards.locked
 
     def _take(self, job: ShardJob, row: int, decoded: DecodedClip) -> None:
         """Hand one decoded clip to every backbone that wants it."""
@@ -177,7 +180,7 @@ class Engine:
             try:
                 result = extractor.units(clip)
             except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the ledger gets the reason
-                result = failure_of(problem)
+                result = failure_of(extractor, problem)
         units = result if isinstance(result, Units) else None
         if keeps:
             self._keeper.keep_units(ticket.job, ticket.row, units, ticket.report)
@@ -185,37 +188,30 @@ class Engine:
             batcher.add(ticket, units)
             return
         if wanted:
-            _deliver(extractor, ticket, result if isinstance(result, Failure) else None)
+            self._deliver(extractor, ticket, result if isinstance(result, Failure) else None)
         self._delivered(ticket.row)
 
-    def _finish(self, job: ShardJob) -> None:
+    def _deliver(self, extractor: Extractor, ticket: _Ticket, result: dict[str, Features] | Failure | None) -> None:
+        """Put a backbone's result for a clip, or what is known of its failure, into the shard."""
+        if result is not None:
+            reason = result.reason if isinstance(result, Failure) else None
+            self._health.note(extractor.name, ticket.job.task.shard, reason)
+        clip_id = ticket.job.clip_id(ticket.row)
+        for spec in extractor.specs:
+            if isinstance(result, Failure):
+                status = Status.OUT_OF_MEMORY if result.out_of_memory else Status.EXTRACTOR_ERROR
+                entry = row_of(clip_id, ticket.report, status=status, reason=f"{extractor.name}: {result.reason}")
+                ticket.job.put(spec.name, ticket.row, None, entry)
+            else:
+                features = None if result is None else result[spec.name]
+                ticket.job.put(spec.name, ticket.row, features, row_of(clip_id, ticket.report))
+
+    def _drain(self) -> None:
         for _, batcher in self._batchers:
             batcher.flush()
-        for row in job.task.clips:
-            self._reporter.clip_done(row, job.entries(row))
-
-    def _collect(self, commits: deque[tuple[ShardJob, Future[None]]], *, at_most: int) -> None:
-        """Report finished commits and wait until few are left; an error of the writer ends the run."""
-        while commits and (len(commits) > at_most or commits[0][1].done()):
-            job, commit = commits.popleft()
-            commit.result()
-            self._reporter.shard_done(job.task.shard)
 
 
 def _input_of(decoded: DecodedClip, extractor: Extractor) -> Any:
     """The frames or samples that a backbone wants, or ``None`` where the clip lacks them."""
     view = extractor.view
     return decoded.frames.get(view) if isinstance(view, FrameView) else decoded.waveforms.get(view)
-
-
-def _deliver(extractor: Extractor, ticket: _Ticket, result: dict[str, Features] | Failure | None) -> None:
-    """Put a backbone's result for a clip, or what is known of its failure, into the shard."""
-    clip_id = ticket.job.clip_id(ticket.row)
-    for spec in extractor.specs:
-        if isinstance(result, Failure):
-            status = Status.OUT_OF_MEMORY if result.out_of_memory else Status.EXTRACTOR_ERROR
-            entry = row_of(clip_id, ticket.report, status=status, reason=f"{extractor.name}: {result.reason}")
-            ticket.job.put(spec.name, ticket.row, None, entry)
-        else:
-            features = None if result is None else result[spec.name]
-            ticket.job.put(spec.name, ticket.row, features, row_of(clip_id, ticket.report))

@@ -17,6 +17,7 @@ from extractors.views import FrameView
 from extractors.weights import ResolvedWeights, resolve
 from pipeline.decode.fingerprint import clip_fingerprint
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
+from pipeline.extraction.error_log import error_log_path
 from pipeline.extraction.keeping import (
     LOGMEL_LEDGER,
     audio_views,
@@ -39,8 +40,6 @@ from storage.writer import sweep_locks
 KEPT = "decoded"
 MEDIA = "media"
 _POLL_SECONDS = 0.5
-OPEN_SHARDS = 3
-"""Shards in memory at once: one being filled, one waiting for the writer, one in its hands."""
 
 
 @dataclass(frozen=True)
@@ -288,13 +287,8 @@ def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -
         keep=kept_canvas(specs),
         workers=run.options.workers,
         deadline_seconds=run.options.deadline_seconds,
-        slab_budget_bytes=_slab_budget(run, group),
+        row_bytes=sum(spec.steps * spec.dim * 4 for item in extractors for spec in item.specs),
+        shard_size=run.store.info.shard_size,
+        budget_bytes=run.options.memory_bytes,
+        error_log=error_log_path(run.store.url),
     )
-
-
-def _slab_budget(run: _Run, group: Sequence[_Chosen]) -> int | None:
-    """What ``--memory`` leaves for decoded clips: a shard being filled and one being written come first."""
-    if run.options.memory_bytes is None:
-        return None
-    row = sum(spec.steps * spec.dim * 4 for item in group for spec in item.extractor.specs)
-    return run.options.memory_bytes - OPEN_SHARDS * run.store.info.shard_size * row

@@ -1,6 +1,6 @@
 """Several devices as several worker processes on one store: each takes shards that no other holds.
 
-Nothing is shared but the store. A worker that dies gives up its shards, and the others do them.
+Nothing is shared but the store. A worker that dies, or whose device breaks, gives up its shards; the others do them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 from pipeline.decode.clip_buffer import DecodeReport
 from pipeline.extraction.reporting import Reporter
 from storage.clips import ClipTable
-from storage.errors import AvvpError, InvalidInput, StoreError
+from storage.errors import AvvpError, BackboneBroken, InvalidInput, StoreError
 from storage.ledger import Row
 
 if TYPE_CHECKING:
     from pipeline.extraction.extract import ExtractOptions
+
+
+_END_SECONDS = 10.0
+"""Between a worker's last word and its end."""
 
 
 class _PipeReporter(Reporter):
@@ -52,6 +56,12 @@ class _Worker:
     process: Any
     pipe: Connection
     finished: bool = False
+    broken: str = ""
+
+    @property
+    def end(self) -> str:
+        """How it ended, for people."""
+        return self.broken or f"exit code {self.process.exitcode}"
 
 
 def fill_on_devices(
@@ -68,7 +78,8 @@ def fill_on_devices(
 
     Raises:
         AvvpError: What a worker was refused for.
-        StoreError: If workers died and shards are left.
+        BackboneBroken: If no worker is left, and some were broken.
+        StoreError: If all workers died.
     """
     from pipeline.extraction.extract import fill
     from pipeline.extraction.sources import default_workers
@@ -87,14 +98,20 @@ def fill_on_devices(
         workers.append(_Worker(device, process, ours))
     try:
         _listen(workers, reporter)
+        for worker in workers:
+            worker.process.join(_END_SECONDS)
     finally:
         for worker in workers:
             worker.process.terminate()
             worker.process.join()
-    dead = [worker for worker in workers if not worker.finished]
-    if len(dead) == len(workers):
-        ends = ", ".join(f"{worker.device}: exit code {worker.process.exitcode}" for worker in dead)
+    lost = [worker for worker in workers if not worker.finished]
+    if len(lost) == len(workers):
+        ends = ", ".join(f"{worker.device}: {worker.end}" for worker in lost)
+        if any(worker.broken for worker in lost):
+            raise BackboneBroken(ends)
         raise StoreError(f"{store_url}: every worker died ({ends}). Committed shards are safe; see the messages above")
+    for worker in lost:
+        reporter.device_lost(worker.device, worker.end)
 
 
 def _work(pipe: Connection, table: ClipTable, store_url: str, options: ExtractOptions) -> None:
@@ -103,6 +120,8 @@ def _work(pipe: Connection, table: ClipTable, store_url: str, options: ExtractOp
 
     try:
         fill(table, store_url, options, reporter=_PipeReporter(pipe))
+    except BackboneBroken as broken:
+        pipe.send(("broken", (str(broken),)))
     except AvvpError as refused:
         pipe.send(("refused", (str(refused),)))
     else:
@@ -124,5 +143,7 @@ def _listen(workers: Sequence[_Worker], reporter: Reporter) -> None:
                 raise InvalidInput(arguments[0])
             if what == "finished":
                 worker.finished = True
+            elif what == "broken":
+                worker.broken = arguments[0]
             else:
                 getattr(reporter, what)(*arguments)

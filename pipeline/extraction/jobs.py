@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -24,13 +25,15 @@ from storage.writer import claim, commit_decoded, commit_features, write_decoded
 class ShardJob:
     """The rows of one shard of all its arrays, in memory until they are committed.
 
-    Rows that a record holds already are kept as they are. Constructing one claims the shard.
+    Rows that a record holds already are kept as they are; the others come once each, in any order. Constructing one
+    claims the shard.
 
     Args:
         store: open for writing.
         task: what to make.
         kept: specs of the intermediates among the task's arrays, by ledger name.
         identities: fingerprint of each feature array, as this run makes it.
+        on_row: told of each row that has all its entries, and of these by array.
 
     Raises:
         ShardLocked: If another process holds it, or has committed it since it was planned.
@@ -44,6 +47,7 @@ class ShardJob:
         *,
         kept: Mapping[str, DecodedSpec],
         identities: Mapping[str, str],
+        on_row: Callable[[int, dict[str, Row]], None] = lambda row, entries: None,
     ) -> None:
         self.task = task
         self.span = store.shard_rows(task.shard)
@@ -52,6 +56,8 @@ class ShardJob:
         self._claim = ExitStack()
         self._claim.enter_context(claim(store, list(task.rows), task.shard))
         self._rows: dict[str, list[Row | None]] = {}
+        self._unmade = Counter(row for rows in task.rows.values() for row in rows)
+        self._on_row = on_row
         self._values: dict[str, NDArray[np.float32]] = {}
         self._valid: dict[str, NDArray[np.bool_]] = {}
         self._companions: dict[str, dict[str, NDArray[Any]]] = {}
@@ -123,6 +129,16 @@ class ShardJob:
     def _set_entry(self, array: str, at: int, entry: Row) -> None:
         before = self._rows[array][at]
         self._rows[array][at] = replace(entry, attempt=1 if before is None else before.attempt + 1)
+        row = at + self.span.start
+        self._unmade[row] -= 1
+        if not self._unmade[row]:
+            del self._unmade[row]
+            self._on_row(row, self.entries(row))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row that the task names has its entry in every array."""
+        return not self._unmade
 
     def entries(self, row: int) -> dict[str, Row]:
         """What is known of one clip, by array."""

@@ -33,10 +33,13 @@ class Reporter:
         """Every backbone has delivered this clip, or has failed to; its shard may wait for others."""
 
     def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
-        """A clip has an entry in every array; its shard is about to be committed."""
+        """A clip has an entry in every array; its shard will be committed when all its clips do."""
 
     def shard_done(self, shard: int) -> None:
         """A shard is committed."""
+
+    def device_lost(self, device: str, reason: str) -> None:
+        """One of several devices has ended before its time; the others have done its work."""
 
 
 @dataclass
@@ -49,6 +52,7 @@ class ExtractReport(Reporter):
         failed: clips that lack features in some array: id to ``(status, reason)``.
         partial: clips with one modality, whose features of that modality are stored.
         changed: ids of clips whose file had changed since it was read.
+        lost: devices that ended before their time, and why.
         seconds: wall time.
     """
 
@@ -57,6 +61,7 @@ class ExtractReport(Reporter):
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     partial: set[str] = field(default_factory=set)
     changed: tuple[str, ...] = ()
+    lost: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     def planned(self, plan: Plan, *, shards: int) -> None:
@@ -78,6 +83,10 @@ class ExtractReport(Reporter):
     def shard_done(self, shard: int) -> None:
         """Count it."""
         self.shards.add(shard)
+
+    def device_lost(self, device: str, reason: str) -> None:
+        """Note it."""
+        self.lost[device] = reason
 
     @property
     def reasons(self) -> Counter[tuple[str, str]]:
@@ -134,3 +143,8 @@ class Reporters(Reporter):
         """Tell all."""
         for reporter in self._reporters:
             reporter.shard_done(shard)
+
+    def device_lost(self, device: str, reason: str) -> None:
+        """Tell all."""
+        for reporter in self._reporters:
+            reporter.device_lost(device, reason)

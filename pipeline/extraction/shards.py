@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from queue import LifoQueue
+from threading import Lock
 
 from extractors import registry
 from pipeline.extraction.engine import LoadedBackbone
@@ -17,6 +18,7 @@ from pipeline.extraction.extract import ExtractOptions, fill
 from pipeline.extraction.plan import Plan
 from pipeline.extraction.reporting import ExtractReport, Reporter, Reporters
 from storage.clips import ClipTable
+from storage.errors import BackboneBroken
 from storage.store import FeatureStore
 
 
@@ -124,7 +126,9 @@ class ShardFiller:
         self._store_url = store_url
         self._options = options
         self._free: LifoQueue[tuple[str, dict[str, LoadedBackbone]]] = LifoQueue()
-        for device in reversed(options.device.split(",")):
+        self._counting = Lock()
+        self._devices = options.device.split(",")
+        for device in reversed(self._devices):
             self._free.put((device, {}))
 
     def fill(self, shard: int, *, reporter: Reporter | None = None) -> ShardReport:
@@ -132,19 +136,31 @@ class ShardFiller:
 
         Raises:
             AvvpError: If the store or the weights cannot be used.
+            BackboneBroken: If the device is broken; it is not used again while there are others.
         """
         started = time.monotonic()
         report = ExtractReport()
         device, networks = self._free.get()
+        is_broken = False
         try:
             options = replace(self._options, device=device, shards=(shard,), rebuild=False)
             everyone = Reporters(report, reporter or Reporter())
             fill(self._table, self._store_url, options, reporter=everyone, networks=networks)
+        except BackboneBroken:
+            is_broken = True
+            raise
         finally:
-            self._free.put((device, networks))
+            self._give_back(device, networks, is_broken=is_broken)
         reasons = {f"{status}: {why}": count for (status, why), count in report.reasons.most_common()}
         seconds = time.monotonic() - started
         return ShardReport(shard, report.read, len(report.failed), len(report.partial), reasons, seconds)
+
+    def _give_back(self, device: str, networks: dict[str, LoadedBackbone], *, is_broken: bool) -> None:
+        with self._counting:
+            if is_broken and len(self._devices) > 1:
+                self._devices.remove(device)
+            else:
+                self._free.put((device, networks))
 
 
 def clip_failures(store: FeatureStore, backbones: Sequence[str]) -> ClipFailures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from extractors.base import Extractor, Frames, Waveform
 from extractors.views import AudioView, FrameView
 from pipeline.decode.clip_buffer import DecodedClip, DecodeReport, DecodeRequest
 from pipeline.decode.frames import CanvasView
+from pipeline.extraction.open_shards import OPEN_SHARDS
 from pipeline.extraction.workers import DecodePool
 from storage.clips import Clip
 from storage.errors import InvalidInput
@@ -112,7 +114,10 @@ class MediaSource:
         keep: frames for the store, if they are kept.
         workers: decode processes; ``None`` for :func:`default_workers`.
         deadline_seconds: for one clip.
-        slab_budget_bytes: for all decoded clips together; ``None`` for what keeps the workers busy.
+        row_bytes: of one clip's features, which are in memory until its shard is written.
+        shard_size: clips a shard.
+        budget_bytes: for decoded clips and open shards together; ``None`` for what keeps the workers busy.
+        error_log: file for internal errors, with their tracebacks.
 
     Raises:
         InvalidInput: If the budget does not hold two clips.
@@ -129,7 +134,10 @@ class MediaSource:
         keep: CanvasView | None,
         workers: int | None,
         deadline_seconds: float,
-        slab_budget_bytes: int | None = None,
+        row_bytes: int = 0,
+        shard_size: int = 1,
+        budget_bytes: int | None = None,
+        error_log: Path | None = None,
     ) -> None:
         self._clips = clips
         self._request = partial(
@@ -141,8 +149,11 @@ class MediaSource:
             keep=keep,
         )
         shape = self._request(clips[0]).shape
-        count, slabs = fit_workers(workers or default_workers(), shape.nbytes, slab_budget_bytes)
-        self._pool = DecodePool(shape, workers=count, deadline_seconds=deadline_seconds, slabs=slabs)
+        left = None if budget_bytes is None else budget_bytes - OPEN_SHARDS * shard_size * row_bytes
+        count, slabs = fit_workers(workers or default_workers(), shape.nbytes + row_bytes, left)
+        self._pool = DecodePool(
+            shape, workers=count, deadline_seconds=deadline_seconds, slabs=slabs, error_log=error_log
+        )
 
     def __enter__(self) -> MediaSource:
         self._pool.__enter__()
@@ -151,9 +162,23 @@ class MediaSource:
     def __exit__(self, *error: Any) -> None:
         self._pool.__exit__(*error)
 
-    def decode(self, rows: Iterable[int]) -> Iterator[DecodedClip]:
-        """Give the clips of these rows, in this order."""
-        yield from self._pool.decode(self._request(self._clips[row]) for row in rows)
+    @property
+    def lookahead(self) -> int:
+        """Clips in memory at once."""
+        return self._pool.slabs
+
+    def decode(self, rows: Iterable[int | None]) -> Iterator[tuple[int, DecodedClip]]:
+        """Give the clips of these rows, each with its row, as they are decoded; ``None`` for no row yet."""
+        row_of: dict[str, int] = {}
+
+        def requests() -> Iterator[DecodeRequest | None]:
+            for row in rows:
+                if row is not None:
+                    row_of[self._clips[row].id] = row
+                yield None if row is None else self._request(self._clips[row])
+
+        for decoded in self._pool.decode(requests()):
+            yield row_of.pop(decoded.request.clip_id), decoded
 
 
 class KeptSource:
@@ -175,9 +200,13 @@ class KeptSource:
         self._ledgers = [store.ledger(store.decoded_spec(name).ledger_name) for name in names]
         self._records: dict[int, list[Sequence[Row]]] = {}
 
-    def decode(self, rows: Iterable[int]) -> Iterator[DecodedClip]:
-        """Give the clips of these rows, in this order."""
+    lookahead = 1
+
+    def decode(self, rows: Iterable[int | None]) -> Iterator[tuple[int, DecodedClip]]:
+        """Give the clips of these rows, each with its row, in this order."""
         for row in rows:
+            if row is None:
+                continue
             entries = self._entries(row)
             worst = next((entry for entry in entries if not entry.code.has_features), entries[0])
             stored = any(entry.stored for entry in entries)
@@ -188,7 +217,7 @@ class KeptSource:
                 audio_views=self._audio_views,
             )
             frames, waveforms = (self._frames(row), self._waveforms(row)) if stored else ({}, {})
-            yield DecodedClip(request, _report_of(worst, stored=stored), frames, waveforms)
+            yield row, DecodedClip(request, _report_of(worst, stored=stored), frames, waveforms)
 
     def _entries(self, row: int) -> list[Row]:
         shard, at = divmod(row, self._store.info.shard_size)

@@ -1,30 +1,42 @@
-"""The decode worker's side: started lean, tied to its parent's life, writing into the parent's memory."""
+"""One decode worker: its process as the parent sees it, the memory they share, and what runs inside it."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import io
 import mmap
 import os
+import re
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
+import traceback
 from functools import cache
-from multiprocessing import context, process, resource_tracker, spawn, util
-from multiprocessing import reduction as pickling
-from multiprocessing.popen_spawn_posix import Popen
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any
 
 from pipeline.decode.clip import decode_clip
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest
 from pipeline.decode.decord_module import decord_module
+from pipeline.decode.media import shorten
+from storage.schema import Status
+
+Answer = tuple[DecodeReport, str]
+"""A worker's report, and the traceback of an internal error or nothing."""
 
 _PR_SET_PDEATHSIG = 1
 _NICENESS = 10
 _PARENT_CHECK_SECONDS = 1.0
+_MAX_TRACEBACK = 8_000
+_END_SECONDS = 5.0
+"""How long a killed worker is waited for; one that hangs in the kernel ends when the kernel lets it."""
+_BEGIN = "import sys; sys.path[:] = sys.argv[3:]; from pipeline.extraction.worker_process import main; main()"
+"""The parent's import path, and nothing of its main module: that may be a notebook, a command of Prefect or Dask, or a
+script that imports torch or has no ``if __name__ == "__main__"``. ``-m`` would put the current folder first, where a
+folder named ``storage`` would hide ours."""
 
 
 class SlabMemory:
@@ -72,82 +84,80 @@ class SlabMemory:
             self._file = None
 
 
-class BareSpawnContext(context.SpawnContext):
-    """Spawn, but workers do not import the parent's main module.
+class WorkerProcess:
+    """A worker process, started at once. Requests and reports go over a socket that has no name.
 
-    That module may be a notebook, a Prefect or Dask command, or a script that imports torch: seconds and hundreds of
-    megabytes for each worker, and endless starts where a script has no ``if __name__ == "__main__"``. Workers need
-    nothing of it.
+    A worker inherits the signal mask of the thread that starts it, and ends with that thread.
+
+    Attributes:
+        pipe: to the worker: a request in, ``None`` back when the worker begins with it, then its report.
+        warm: whether it has reported before, so that its libraries are loaded.
+
+    Raises:
+        OSError: If no process can be started.
     """
 
+    def __init__(self) -> None:
+        self.warm = False
+        self.pipe, theirs = Pipe()
+        path = [entry or str(Path.cwd()) for entry in sys.path]
+        command = [sys.executable, "-c", _BEGIN, str(theirs.fileno()), str(os.getpid()), *path]
+        with theirs:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
 
-class _BareProcess(context.SpawnProcess):
-    @staticmethod
-    def _Popen(process_obj: process.BaseProcess) -> Any:  # noqa: N802 - multiprocessing's name
-        return _BarePopen(process_obj)
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
-class _BarePopen(Popen):
-    """As ``Popen`` of ``multiprocessing.popen_spawn_posix``, without the keys that name the main module."""
-
-    _fds: list[int]
-
-    def _launch(self, process_obj: Any) -> None:
-        tracker = resource_tracker.getfd()
-        if tracker is not None:
-            self._fds.append(tracker)
-        facts = spawn.get_preparation_data(process_obj.name)
-        facts.pop("init_main_from_name", None)
-        facts.pop("init_main_from_path", None)
-        message = io.BytesIO()
-        context.set_spawning_popen(self)
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal or a debugger has stopped it; false where there is no ``/proc`` to tell."""
         try:
-            pickling.dump(facts, message)
-            pickling.dump(process_obj, message)
-        finally:
-            context.set_spawning_popen(None)
-        self.sentinel, child_end = os.pipe()
-        child_reads, parent_writes = os.pipe()
-        self.finalizer = util.Finalize(self, _close_all, [self.sentinel, parent_writes])
-        try:
-            command = spawn.get_command_line(tracker_fd=tracker, pipe_handle=child_reads)
-            self._fds.extend([child_reads, child_end])
-            # A worker inherits the mask. That of the thread does not do: starting the tracker has just unblocked it.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                self.pid = util.spawnv_passfds(os.fsencode(spawn.get_executable()), command, self._fds)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        finally:
-            os.close(child_reads)
-            os.close(child_end)
-        # A worker that is killed at once does not read this.
-        with contextlib.suppress(BrokenPipeError), os.fdopen(parent_writes, "wb", closefd=False) as pipe:
-            pipe.write(message.getbuffer())
+            facts = Path(f"/proc/{self.pid}/stat").read_text(errors="replace")
+        except OSError:
+            return False
+        return facts.rpartition(")")[2].split()[0] in "Tt"
+
+    def end(self, *, patience_seconds: float = 0.0) -> int:
+        """Kill it, whatever it is doing, unless it ends by itself. Returns its exit code, negative for a signal."""
+        self.pipe.close()
+        if patience_seconds:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(timeout=patience_seconds)
+        self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(timeout=_END_SECONDS)
+        return -signal.SIGKILL
 
 
-def _close_all(*descriptors: int) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
+def main() -> None:
+    """What a worker runs: decode one clip after the other into the parent's memory, until the parent is gone."""
+    pipe = Connection(int(sys.argv[1]))
+    os.set_inheritable(pipe.fileno(), False)  # ffmpeg must not keep it open when this process is killed
+    _start(parent=int(sys.argv[2]))
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            memory_path, offset, request = pipe.recv()
+            pipe.send(None)
+            pipe.send(_decode_into(memory_path, offset, request))
 
 
-BareSpawnContext.Process = _BareProcess
-
-
-def start_worker(parent: int) -> None:
-    """First thing in a worker: die with the parent, stay silent on Ctrl-C, load the decoders.
-
-    Args:
-        parent: process id of the pool's owner.
-    """
+def _start(parent: int) -> None:
+    """First thing in a worker: die with the parent, stay silent on Ctrl-C, load the decoders."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # pebble's own handler would wait for the codec to return.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     # The parent may have died before the line above, and some systems have no such signal.
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)  # what a library prints is no output of the command that runs
     # On a CPU a network's threads wait for the slowest: a decoder on one of their cores would hold up all of them.
     os.nice(_NICENESS)
     decord_module()
@@ -159,9 +169,28 @@ def _leave_with(parent: int) -> None:
     os._exit(1)
 
 
-def decode_into(memory_path: str, offset: int, request: DecodeRequest) -> DecodeReport:
-    """What a worker runs: decode one clip into its slab of the parent's memory."""
-    return decode_clip(request, _mapped(memory_path)[offset : offset + request.shape.nbytes])
+def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> Answer:
+    """Decode a clip into its slab. Whatever a file makes a library raise, the answer is a report."""
+    try:
+        return decode_clip(request, _mapped(memory_path)[offset : offset + request.shape.nbytes]), ""
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except MemoryError:
+        return DecodeReport(Status.OUT_OF_MEMORY, "not enough memory to decode this clip"), ""
+    except BaseException as bug:  # noqa: BLE001 - a bug that one file meets must not end the run; it is logged
+        return DecodeReport(Status.DECODE_ERROR, f"internal error: {_words(bug)}"), _traceback(bug)
+
+
+def _words(bug: BaseException) -> str:
+    """Its type and first line, without addresses: clips that failed alike are counted together."""
+    first = next(iter(str(bug).strip().splitlines()), "")
+    text = f"{type(bug).__name__}: {first}" if first else type(bug).__name__
+    return shorten(re.sub(r"0x[0-9a-fA-F]+", "0x…", text))
+
+
+def _traceback(bug: BaseException) -> str:
+    text = "".join(traceback.format_exception(bug))
+    return text if len(text) <= _MAX_TRACEBACK else f"…{text[-_MAX_TRACEBACK:]}"
 
 
 @cache

@@ -8,9 +8,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from extractors.registry import BACKBONES
 from pipeline.cli import main
 
-BACKBONES["toy_visual"] = "toy_backbones:ToyVisual"
-BACKBONES["toy_audio"] = "toy_backbones:ToyAudio"
-BACKBONES["toy_fragile"] = "toy_backbones:ToyFragile"
+for kind in ("Visual", "Audio", "Fragile", "Sticky", "Buggy"):
+    BACKBONES[f"toy_{kind.lower()}"] = f"toy_backbones:Toy{kind}"
 
 if __name__ == "__main__":
     main()

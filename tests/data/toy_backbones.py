@@ -70,3 +70,43 @@ class ToyFragile(ToyVisual):
         if float(colour[0]) > 2 * float(colour[1:].max()):
             raise RuntimeError("cannot stand red")
         return super().forward(batch)
+
+
+class ToySticky(ToyVisual):
+    """Its device breaks at batch ``TOY_STICKY_AT``, for good; only in the process that makes ``TOY_STICKY_ONCE``."""
+
+    def load(self, weights, *, device="cpu", precision="float32"):
+        super().load(weights, device=device, precision=precision)
+        self._batches = 0
+
+    def _is_the_one(self):
+        name = os.environ.get("TOY_STICKY_ONCE")
+        if name is None or getattr(self, "_mine", False):
+            return True
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        self._mine = True
+        return True
+
+    def forward(self, batch):
+        self._batches += 1
+        at = int(os.environ.get("TOY_STICKY_AT", "0"))
+        if at and self._batches >= at and self._is_the_one():
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with TORCH_USE_CUDA_DSA")
+        return super().forward(batch)
+
+
+class ToyBuggy(ToyVisual):
+    """Raises on every batch once ``TOY_BUGGY`` clips have been cut into units; its words hold a number that varies."""
+
+    def load(self, weights, *, device="cpu", precision="float32"):
+        super().load(weights, device=device, precision=precision)
+        self._clips = 0
+
+    def units(self, clip):
+        self._clips += 1
+        if self._clips > int(os.environ.get("TOY_BUGGY", "1000000")):
+            raise ValueError(f"clip {self._clips}: no such thing")
+        return super().units(clip)

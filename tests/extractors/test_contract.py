@@ -15,9 +15,21 @@ RATES = {
     "resnet152": "resnet152@1fps", "efficientnet_lite0": "efficientnet_lite0@2fps", "vgg19_pool5": "vgg19_pool5@1fps",
 }  # fmt: skip
 """A few frames instead of sixteen say as much in a fraction of the time."""
+PLACES = pytest.mark.xfail(
+    torch.get_num_threads() > 1,
+    reason="the last block's products of 6 rows, one a picture, are by MKL: with threads, rows 4 and 5 have other bits",
+    raises=AssertionError,
+    strict=False,
+)
 
 
-@pytest.mark.parametrize("name", [*registry.names(), "clip:ViT-B-32/openai@2fps"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=PLACES) if name.startswith("clip") else name
+        for name in [*registry.names(), "clip:ViT-B-32/openai@2fps"]
+    ],
+)
 def test_backbone_keeps_the_contract(name):
     check_contract(registry.load(RATES.get(name, name), weights="random:0", clip_seconds=2))
 
@@ -57,6 +69,8 @@ class Mean(Extractor):
             values = values + self.calls
         if self.fault == "neighbours":
             values = values - values.mean(dim=0)
+        if self.fault == "place":
+            values = values + 1e-7 * torch.arange(len(batch))[:, None]
         if self.fault == "infinite":
             values = 1 / values
         return (values,)
@@ -93,6 +107,7 @@ def test_a_good_backbone_passes():
         ("nothing", "clip 0: nothing of mean is valid"),
         ("random", "clip 0 run twice: mean differs"),
         ("neighbours", "clip 0 alone and among neighbours: mean differs by"),
+        ("place", "output 0: units have other bits at other places: 7 at 0"),
         ("infinite", "clip 3, mean: valid steps are not finite"),
         ("dtype", "dtype float64, expected float32"),
         ("zeros", "steps that are not valid must be NaN"),

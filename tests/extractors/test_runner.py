@@ -98,6 +98,16 @@ def test_memory_that_runs_out_halves_the_batch_for_the_rest_of_the_run(lanes):
     assert max(extractor.batches) == 2
 
 
+@pytest.mark.parametrize("lanes", [None, SideLanes(), SideLanes(late_error=True)])
+def test_every_batch_has_one_shape_and_gives_what_was_asked(lanes):
+    extractor = Counter()
+    runner = BatchRunner(extractor, device="cpu", batch_units=4, lanes=lanes)
+    for count in (4, 1, 3):
+        units = np.arange(count, dtype=np.float32)
+        assert runner.submit(units).result()[0].tolist() == (units * 2).tolist()
+    assert set(extractor.batches) == {4}
+
+
 def test_other_errors_are_not_swallowed():
     runner = BatchRunner(Counter(), device="cpu")
     with pytest.raises(ValueError, match="thirteen"):

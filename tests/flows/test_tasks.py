@@ -21,7 +21,7 @@ from flows.up import find_place, free_port, write_environment
 from pipeline.config import FeaturesRecipe
 from pipeline.extraction.requirements import needs_of
 from pipeline.extraction.shards import prepare_shards
-from storage.errors import InvalidInput, SchemaMismatch, ShardLocked, StoreError
+from storage.errors import BackboneBroken, InvalidInput, SchemaMismatch, ShardLocked, StoreError
 
 LOG = logging.getLogger("test")
 
@@ -47,6 +47,24 @@ def test_a_task_does_one_shard_and_a_second_call_finds_nothing_to_do(offline, to
     assert shards.fill_shard.fn(request, 1, "run").read == 0
     assert caplog.text.count("loading toy_visual") == 1
     assert prepare_shards(request.table(), request.store, request.options()).shards == (0,)
+
+
+def test_a_broken_device_fails_the_task_with_its_reason_and_commits_nothing(
+    offline, toys, six_clips, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TOY_STICKY_AT", "2")
+    request = ExtractRequest(
+        clips=str(six_clips), store=str(tmp_path / "s.zarr"), backbones=("toy_sticky",), weights=("random:1",),
+        clip_seconds=2, shard_size=3, workers=1,
+    )  # fmt: skip
+    prepare_shards(request.table(), request.store, request.options())
+    with pytest.raises(BackboneBroken, match="CUDA error: an illegal memory access") as raised:
+        shards.fill_shard.fn(request, 0, "run")
+    assert not may_pass(raised.value)
+    shards._made_filler.cache_clear()
+    monkeypatch.delenv("TOY_STICKY_AT")
+    assert prepare_shards(request.table(), request.store, request.options()).shards == (0, 1)
+    assert shards.fill_shard.fn(request, 0, "run").failed == 0
 
 
 def chained(outer, inner):

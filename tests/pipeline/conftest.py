@@ -57,8 +57,8 @@ def six_clips(make_clip, tmp_path_factory):
 @pytest.fixture
 def toys(monkeypatch):
     monkeypatch.syspath_prepend(str(DATA))
-    for name, kind in (("toy_visual", "ToyVisual"), ("toy_audio", "ToyAudio"), ("toy_fragile", "ToyFragile")):
-        monkeypatch.setitem(BACKBONES, name, f"toy_backbones:{kind}")
+    for kind in ("Visual", "Audio", "Fragile", "Sticky", "Buggy"):
+        monkeypatch.setitem(BACKBONES, f"toy_{kind.lower()}", f"toy_backbones:Toy{kind}")
 
 
 @pytest.fixture

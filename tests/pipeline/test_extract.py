@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.extraction import worker_process
 from pipeline.extraction.extract import ExtractOptions
 from pipeline.extraction.extract import extract as extract_features
 from storage.clips import ClipTable
@@ -78,7 +79,7 @@ def test_a_run_does_not_depend_on_its_shards(avvp, six_clips, filled, tmp_path):
     extract(avvp, six_clips, tmp_path / "one.zarr", "--shard-size", 1, "--workers", 1)
     for name in ("toy_visual", "toy_audio"):
         one, many = FeatureStore.open(tmp_path / "one.zarr").read(name), FeatureStore.open(filled).read(name)
-        np.testing.assert_allclose(one, many, atol=1e-4)
+        np.testing.assert_array_equal(one, many)
 
 
 def test_failures_are_named_and_the_others_stored(avvp, six_clips, tmp_path):
@@ -121,6 +122,29 @@ def test_retry_redoes_the_failed_only_and_counts_the_attempt(avvp, six_clips, ma
     opened = FeatureStore.open(store)
     assert opened.status("toy_visual").tolist() == [1] * 7
     assert opened.ledger("toy_visual").newest()[2].rows[0].attempt == 3
+
+
+def test_an_internal_error_is_one_clips_and_can_be_tried_again(avvp, six_clips, tmp_path, monkeypatch):
+    store = tmp_path / "s.zarr"
+    with monkeypatch.context() as broken:
+        patched = worker_process._BEGIN.replace("import main; main()", "import main; import x_breaks_blue; main()")
+        (tmp_path / "x_breaks_blue.py").write_text(
+            "from pipeline.extraction import worker_process as worker\n"
+            "real = worker.decode_clip\n"
+            "def decode_clip(request, slab):\n"
+            "    return () [1] if 'blue' in request.path else real(request, slab)\n"
+            "worker.decode_clip = decode_clip\n"
+        )
+        broken.setattr(worker_process, "_BEGIN", patched)
+        broken.syspath_prepend(str(tmp_path))
+        code, out, _ = extract(avvp, six_clips, store)
+    assert (code, "1 failed" in out) == (3, True)
+    assert "1 decode_error: internal error: IndexError: tuple index out of range (logged in" in " ".join(out.split())
+    assert FeatureStore.open(store).status("toy_visual").tolist().count(1) == 5
+    assert "clip '2 blue', file" in (tmp_path / "s.zarr.log").read_text()
+    assert avvp("verify", store)[0] == 0
+    assert extract(avvp, six_clips, store, "--retry-failed")[0] == 0
+    assert FeatureStore.open(store).status("toy_visual").tolist() == [1] * 6
 
 
 def test_a_missing_modality_is_partial(avvp, make_clip, tmp_path):
@@ -220,6 +244,35 @@ def test_several_devices_are_several_workers_on_one_store(six_clips, filled, tmp
     np.testing.assert_array_equal(two, one)
 
 
+STICKY = ("--backbone", "toy_sticky", "--weights", "random:0", "--clip-seconds", 2, "--shard-size", 1, "--workers", 1)
+
+
+def test_a_broken_device_ends_the_command_with_one_line(avvp, six_clips, tmp_path, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setenv("TOY_STICKY_AT", "3")
+        code, out, err = extract(avvp, six_clips, tmp_path / "s.zarr", toys=STICKY)
+    assert (code, out) == (1, "")
+    (line,) = [line for line in err.splitlines() if "CUDA error" in line]
+    assert "backbone toy_sticky: RuntimeError: CUDA error: an illegal memory access was encountered" in line
+    assert "Traceback" not in err
+    assert extract(avvp, six_clips, tmp_path / "s.zarr", toys=STICKY)[0] == 0
+    assert FeatureStore.open(tmp_path / "s.zarr").status("toy_sticky").tolist() == [1] * 6
+
+
+def test_one_broken_device_of_two_costs_no_row(avvp_process, six_clips, tmp_path):
+    store, log = tmp_path / "s.zarr", tmp_path / "log.txt"
+    command = ("extract", "--clips", six_clips, "--store", store, *STICKY, "--device", "cpu,cpu")
+    broken = {"TOY_STICKY_AT": "1", "TOY_SLEEP": "0.1"}
+    process = avvp_process(*command, **broken, TOY_STICKY_ONCE=str(tmp_path / "once"))
+    assert process.wait(200) == 0, log.read_text()
+    assert "cpu was lost, the others did its work: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text()
+    assert FeatureStore.open(store).status("toy_sticky").tolist() == [1] * 6
+    assert not [line for line in log.read_text().splitlines() if line.startswith("Traceback")]
+    command = tuple(tmp_path / "none.zarr" if part == store else part for part in command)
+    assert avvp_process(*command, **broken).wait(120) == 1
+    assert "cpu: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text().splitlines()[-1]
+
+
 def test_a_device_that_is_not_there_is_refused_before_any_worker_starts(avvp, six_clips, tmp_path):
     code, _, err = extract(avvp, six_clips, tmp_path / "s.zarr", "--device", "cpu,gpu")
     assert (code, "expected auto, cpu or cuda:N" in err, err.count("\n")) == (2, True, 1)
@@ -240,7 +293,7 @@ def test_two_processes_make_and_fill_one_store(avvp_process, six_clips, filled, 
     assert [process.wait(120) for process in both] == [0, 0]
     opened, alone = FeatureStore.open(store), FeatureStore.open(filled)
     for name in ("toy_visual", "toy_audio"):
-        np.testing.assert_allclose(opened.read(name), alone.read(name), atol=1e-4)
+        np.testing.assert_array_equal(opened.read(name), alone.read(name))
         assert {state.commit for state in opened.ledger(name).states().values()} == {1}
     assert "Traceback" not in (tmp_path / "log.txt").read_text()
 

@@ -8,5 +8,5 @@ if os.environ.get("AVVP_TEST_TOYS"):
     sys.path.append(str(Path(__file__).resolve().parents[1]))
     from extractors.registry import BACKBONES
 
-    for name, kind in (("toy_visual", "ToyVisual"), ("toy_audio", "ToyAudio"), ("toy_fragile", "ToyFragile")):
-        BACKBONES[name] = f"toy_backbones:{kind}"
+    for kind in ("Visual", "Audio", "Fragile", "Sticky", "Buggy"):
+        BACKBONES[f"toy_{kind.lower()}"] = f"toy_backbones:Toy{kind}"

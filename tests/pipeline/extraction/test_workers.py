@@ -1,4 +1,4 @@
-"""Worker processes: order, memory, deadlines, and every way to die."""
+"""Worker processes: memory, deadlines, and every way to die."""
 
 import contextlib
 import hashlib
@@ -7,9 +7,10 @@ import random
 import signal
 import subprocess
 import sys
-import textwrap
+import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,8 +19,12 @@ import pytest
 from extractors.views import AudioView, FrameView
 from pipeline.decode.clip_buffer import DecodeRequest, DecodeShape
 from pipeline.decode.media import death
+from pipeline.extraction import worker_process
+from pipeline.extraction.error_log import error_log_path
 from pipeline.extraction.workers import DecodePool
 from storage.schema import Status
+
+ROOT = Path(__file__).parents[3]
 
 VIEW, SOUND = FrameView(8, 32, "squash"), AudioView(16_000)
 SHAPE = DecodeShape(2, (VIEW,), (SOUND,))
@@ -52,7 +57,7 @@ def paths(clip):
     return [clip(f"tone{n}.mp4", 2, "-vf", f"hue=h={40 * n}") for n in range(4)]
 
 
-def test_order_memory_and_statuses(paths, tmp_path):
+def test_completeness_memory_and_statuses(paths, tmp_path):
     asked = []
 
     def requests():
@@ -73,7 +78,7 @@ def test_order_memory_and_statuses(paths, tmp_path):
                 assert digests.setdefault(decoded.request.path, digest(decoded)) == digest(decoded)
             decoded.release()
         pids = pool.worker_pids
-    assert seen == [f"clip{n}" for n in range(12)]
+    assert sorted(seen) == sorted(f"clip{n}" for n in range(12))
     assert len(set(digests.values())) == 4
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
@@ -115,24 +120,93 @@ def test_forty_kills_change_nothing(paths):
     assert done >= 4
 
 
-def test_a_hang_ends_at_the_deadline_and_the_next_clip_is_fine(paths):
+ODD_WORKER = """
+import os, sys, time
+sys.path[:] = sys.argv[3:]
+from pipeline.extraction import worker_process
+from pipeline.extraction.error_log import error_log_path
+decode_clip = worker_process.decode_clip
+def odd(request, slab):
+    if request.clip_id == "hangs":
+        time.sleep(60)
+    if request.clip_id == "crashes":
+        os.abort()
+    if request.clip_id == "bug":
+        (object(),)[int(request.path[-5])]
+    if request.clip_id == "address":
+        raise ValueError(f"no such thing: {object()}\\nsecond line")
+    if request.clip_id == "panic":
+        raise type("PanicException", (BaseException,), {})()
+    if request.clip_id == "memory":
+        raise MemoryError
+    print("noise")
+    return decode_clip(request, slab)
+worker_process.decode_clip = odd
+worker_process.main()
+"""
+
+
+@pytest.fixture
+def odd_workers(monkeypatch):
+    """Workers that do something odd with clips of some names."""
+    monkeypatch.setattr(worker_process, "_BEGIN", ODD_WORKER)
+
+
+def reports_of(pool, paths, *names):
+    reports = {}
+    for decoded in pool.decode(replace(request(path), clip_id=name) for path, name in zip(paths, names, strict=False)):
+        reports[decoded.request.clip_id] = decoded.report
+        decoded.release()
+    return reports
+
+
+def test_a_hang_ends_at_the_deadline_and_the_next_clip_is_fine(odd_workers, paths):
     with DecodePool(SHAPE, workers=1, deadline_seconds=1.0) as pool:
-        stream = pool.decode(request(paths[0], n) for n in range(6))
-        next(stream).release()
+        reports = reports_of(pool, paths, "hangs", "next")
+    assert (reports["hangs"].status, reports["hangs"].reason) == (Status.TIMEOUT, "no result within 1 s")
+    assert reports["next"].status == Status.OK
+
+
+def test_a_clip_that_kills_every_worker_is_given_up(odd_workers, paths, capfd):
+    with DecodePool(SHAPE, workers=1, attempts=2) as pool:
+        reports = reports_of(pool, paths, "crashes", "next")
+    assert reports["crashes"].status == Status.DECODE_ERROR
+    assert reports["crashes"].reason == "the decode worker crashed (signal 6), 2 times"
+    assert reports["next"].status == Status.OK
+
+
+def test_an_internal_error_is_that_clips_report_and_logged(odd_workers, paths, tmp_path, capfd):
+    log = tmp_path / "logs" / "s.zarr.log"
+    with DecodePool(SHAPE, workers=1, error_log=log) as pool:
+        assert wait_until(lambda: pool.worker_pids)
         (worker,) = pool.worker_pids
-        os.kill(worker, signal.SIGSTOP)
-        reports = []
-        for decoded in stream:
-            reports.append(decoded.report)
-            decoded.release()
-        assert not psutil.pid_exists(worker)
-    late = [report for report in reports if report.status == Status.TIMEOUT]
-    assert len(late) <= 1
-    assert all(report.reason == "no result within 1 s" for report in late)
-    assert all(report.status in (Status.OK, Status.TIMEOUT) for report in reports)
+        reports = reports_of(pool, [paths[3], *paths], "bug", "address", "panic", "memory", "fine")
+        assert pool.worker_pids == [worker]
+    assert [report.status.label for report in reports.values()] == [*["decode_error"] * 3, "out_of_memory", "ok"]
+    assert reports["bug"].reason == f"internal error: IndexError: tuple index out of range (logged in {log})"
+    assert "ValueError: no such thing: <object object at 0x…> (logged" in reports["address"].reason
+    assert "internal error: PanicException (logged" in reports["panic"].reason
+    entries = log.read_text().split("\n\n")
+    assert len(entries) == 4
+    assert f"clip 'bug', file '{paths[3]}'\nTraceback" in entries[0]
+    assert "IndexError" in entries[0]
+    assert capfd.readouterr().out == ""
 
 
-def test_a_clip_that_kills_every_worker_is_given_up():
+def test_a_log_that_cannot_be_written_ends_nothing(odd_workers, paths, tmp_path):
+    (tmp_path / "file").touch()
+    with DecodePool(SHAPE, workers=1, error_log=tmp_path / "file" / "log") as pool:
+        reports = reports_of(pool, [paths[3]], "bug")
+    assert "(not logged, " in reports["bug"].reason
+
+
+def test_where_a_stores_internal_errors_go(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert error_log_path(f"{tmp_path}/llp.zarr/") == tmp_path / "llp.zarr.log"
+    assert error_log_path("s3://bucket/a/llp.zarr") == tmp_path / "avvp-pipeline" / "bucket_a_llp.zarr.log"
+
+
+def test_what_is_said_of_workers_that_were_killed():
     killed = death("the decode worker", [-9, -9, -9])
     assert killed.status == Status.OUT_OF_MEMORY
     assert "the decode worker was killed 3 times (signal 9)" in killed.reason
@@ -154,6 +228,34 @@ def test_leaving_early_gives_every_slab_back(paths):
             next(pool.decode([DecodeRequest("x", "x", clip_seconds=3)]))
     with pytest.raises(RuntimeError, match="closed"):
         next(pool.decode([request(paths[0])]))
+
+
+def test_a_slow_clip_holds_up_nobody(odd_workers, paths):
+    with DecodePool(SHAPE, workers=2, slabs=5, deadline_seconds=3.0) as pool:
+        pool._grow()
+        names = ["hangs", *(f"clip{n}" for n in range(9))]
+        reports = reports_of(pool, paths * 3, *names)
+    assert list(reports)[-1] == "hangs"
+    assert reports.pop("hangs").status == Status.TIMEOUT
+    assert [report.status for report in reports.values()] == [Status.OK] * 9
+
+
+def test_no_request_for_now_means_to_give_what_is_under_way(paths):
+    with DecodePool(SHAPE, workers=1, slabs=5) as pool:
+        seen = []
+
+        def requests():
+            for number in range(4):
+                while number > len(seen):
+                    yield None
+                yield request(paths[0], number)
+
+        for decoded in pool.decode(requests()):
+            seen.append(decoded.request.clip_id)
+            decoded.release()
+        assert seen == [f"clip{n}" for n in range(4)]
+        with pytest.raises(ValueError, match="not under way"):
+            next(pool.decode([None]))
 
 
 def test_more_workers_start_only_for_a_caller_that_waits(paths, monkeypatch):
@@ -202,14 +304,13 @@ for n, decoded in enumerate(pool.decode(forever())):
 def test_workers_do_not_outlive_the_parent(paths, tmp_path, how):
     script = tmp_path / "run.py"
     # No main guard: workers must not import it.
-    script.write_text(textwrap.dedent(SCRIPT))
-    root = Path(__file__).parents[3]
+    script.write_text(SCRIPT)
     with subprocess.Popen(
         [sys.executable, str(script), paths[0]],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     ) as parent:
         pids = [int(word) for word in parent.stdout.readline().split()]
         assert len(pids) == 2
@@ -223,27 +324,71 @@ def test_workers_do_not_outlive_the_parent(paths, tmp_path, how):
 
 
 FIRST_WORKER = """
-import signal, time
+import signal, sys
 from pathlib import Path
-from pipeline.extraction.worker_process import BareSpawnContext
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-worker = BareSpawnContext().Process(target=time.sleep, args=(60,))
-worker.start()
-words = Path(f"/proc/{worker.pid}/status").read_text().partition("SigBlk:")[2].split()
-worker.kill()
+from pipeline.decode.clip import DecodeShape
+from pipeline.extraction.workers import DecodePool
+with DecodePool(DecodeShape(2), workers=1) as pool:
+    while not pool.worker_pids:
+        pass
+    words = Path(f"/proc/{pool.worker_pids[0]}/status").read_text().partition("SigBlk:")[2].split()
 print(int(words[0], 16) >> (signal.SIGINT - 1) & 1)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-def test_ctrl_c_does_not_reach_the_first_worker_while_it_starts():
-    # The first worker of a process starts Python's resource tracker, which unblocks the signal in its thread.
-    root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", FIRST_WORKER], cwd=root, capture_output=True, text=True, check=True)
+def test_ctrl_c_does_not_reach_a_worker_while_it_starts():
+    done = subprocess.run([sys.executable, "-c", FIRST_WORKER], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1"]
+
+
+def test_a_kill_of_all_processes_leaves_nothing_behind(paths, tmp_path):
+    def names():
+        return {path.name for folder in ("/dev/shm", tempfile.gettempdir()) for path in Path(folder).glob("*")}
+
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT)
+    before = names()
+    with subprocess.Popen(
+        [sys.executable, str(script), paths[0]],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    ) as parent:
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        os.killpg(parent.pid, signal.SIGKILL)
+    assert wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+    assert not [name for name in names() - before if name.startswith(("sem.", "psm_", "avvp", "pymp"))]
+
+
+def test_workers_import_what_the_parent_imports(paths, tmp_path):
+    """From another folder that has a ``storage`` of its own, with a path that only ``sys.path`` knows."""
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage" / "__init__.py").write_text("raise RuntimeError('the wrong one')")
+    code = f"import sys; sys.path[:] = [{str(ROOT)!r}, *sys.path[1:]]\n" + SCRIPT.replace("if told == 2:", "if told:")
+    code = code.replace("print(*pids, flush=True)", "pool.close(); print(decoded.report.status.label); break")
+    done = subprocess.run(
+        [sys.executable, "-c", code, paths[0]], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["ok"]
+
+
+def test_a_stopped_worker_costs_no_clip(paths):
+    """Stopped, its deadline passes; killed, the clip is tried again."""
+    with DecodePool(SHAPE, workers=1, deadline_seconds=1.0) as pool:
+        stream = pool.decode(request(paths[0], n) for n in range(8))
+        next(stream).release()
+        (worker,) = pool.worker_pids
+        os.kill(worker, signal.SIGSTOP)
+        statuses = []
+        for decoded in stream:
+            statuses.append(decoded.report.status)
+            decoded.release()
+        assert not psutil.pid_exists(worker)
+    assert statuses == [Status.OK] * 7
 
 
 def test_workers_start_without_torch():
     code = "import sys, pipeline.extraction.worker_process, decord; sys.exit('torch' in sys.modules)"
-    root = Path(__file__).parents[3]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
