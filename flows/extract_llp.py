@@ -22,6 +22,7 @@ from flows.parameters import (
     Text,
 )
 from flows.shards import run_extraction
+from pipeline.decode.clip_buffer import Decoder
 
 
 @flow(name="extract-llp")
@@ -40,6 +41,7 @@ def extract_llp(
     shard_size: Count | None = None,
     workers: Count | None = None,
     deadline_seconds: Seconds = 60.0,
+    decoder: Decoder = "pyav",
     memory: Text | None = None,
     compile_networks: bool = False,
     retry_failed: bool = False,
@@ -66,6 +68,7 @@ def extract_llp(
         shard_size: Clips a shard: one task, and what a kill can cost. Empty for 64, or the store's own.
         workers: Decode processes a device. Empty: by the number of cores.
         deadline_seconds: For decoding one clip.
+        decoder: Of pictures.
         memory: For decoded clips and open shards, e.g. 2GB. Empty for no limit.
         compile_networks: Run the networks through torch.compile.
         retry_failed: Also redo the clips that failed before.
@@ -79,8 +82,8 @@ def extract_llp(
     request = ExtractRequest(
         clips=clips, store=store, backbones=tuple(backbones), media=media, weights=tuple(weights), sampling=sampling,
         precision=precision, device=device, keep=tuple(keep), clip_seconds=clip_seconds, shard_size=shard_size,
-        workers=workers, deadline_seconds=deadline_seconds, memory=memory, compile_networks=compile_networks,
-        retry_failed=retry_failed, rebuild=rebuild,
+        workers=workers, deadline_seconds=deadline_seconds, decoder=decoder, memory=memory,
+        compile_networks=compile_networks, retry_failed=retry_failed, rebuild=rebuild,
     )  # fmt: skip
     return run_extraction(
         request, Placement(runner=runner, address=address, processes=processes, resources=resources, limit=limit)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.commands import parse_bytes, parse_weights
+from pipeline.decode.clip_buffer import Decoder
 from pipeline.extraction.extract import ExtractOptions
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
@@ -42,6 +43,7 @@ class ExtractRequest(BaseModel):
         shard_size: clips a shard; ``None`` for the store's, or 64.
         workers: decode processes a device.
         deadline_seconds: for decoding one clip.
+        decoder: of pictures: pyav, auto or decord.
         memory: for decoded clips, such as ``2GB``.
         compile_networks: through ``torch.compile``.
         retry_failed: also redo clips that failed before.
@@ -63,6 +65,7 @@ class ExtractRequest(BaseModel):
     shard_size: int | None = None
     workers: int | None = None
     deadline_seconds: float = 60.0
+    decoder: Decoder = "pyav"
     memory: str | None = None
     compile_networks: bool = False
     retry_failed: bool = False
@@ -105,6 +108,7 @@ class ExtractRequest(BaseModel):
             shard_size=self.shard_size,
             workers=self.workers,
             deadline_seconds=self.deadline_seconds,
+            decoder=self.decoder,
             memory_bytes=parse_bytes(self.memory) if self.memory else None,
             compile_networks=self.compile_networks,
             retry_failed=self.retry_failed,

@@ -53,6 +53,8 @@ def avvp() -> None:
 @click.option("--workers", type=click.IntRange(1), help="Decode processes. Default: by the number of cores.")
 @click.option("--deadline", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
               help="Seconds to decode one clip in.")  # fmt: skip
+@click.option("--decoder", type=click.Choice(["pyav", "auto", "decord"]), default="pyav", show_default=True,
+              help="Of pictures. auto: decord where it is proven right; decord: it or nothing.")  # fmt: skip
 @click.option("--memory", help="For decoded clips and open shards, e.g. 2GB; the networks' own memory comes on top.")
 @click.option("--compile", "compile_networks", is_flag=True, help="Run the networks through torch.compile.")
 @click.option("--retry-failed", is_flag=True, help="Also redo the clips that failed before.")

@@ -15,6 +15,7 @@ from extractors import registry
 from extractors.base import Extractor
 from extractors.views import FrameView
 from extractors.weights import ResolvedWeights, resolve
+from pipeline.decode.clip_buffer import Decoder
 from pipeline.decode.fingerprint import clip_fingerprint
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
 from pipeline.extraction.error_log import error_log_path
@@ -57,6 +58,7 @@ class ExtractOptions:
         shard_size: clips a shard; ``None`` for the store's own, or the default.
         workers: decode processes; ``None`` to choose by the machine.
         deadline_seconds: for decoding one clip.
+        decoder: of pictures: ``pyav``; ``auto`` for decord where it is proven right, ``decord`` for it or nothing.
         memory_bytes: for decoded clips and open shards, whatever the clips are like; the networks' own come on top.
         compile_networks: run each network through ``torch.compile``.
         retry_failed: also redo clips that failed before.
@@ -74,6 +76,7 @@ class ExtractOptions:
     shard_size: int | None = None
     workers: int | None = None
     deadline_seconds: float = 60.0
+    decoder: Decoder = "pyav"
     memory_bytes: int | None = None
     compile_networks: bool = False
     retry_failed: bool = False
@@ -287,6 +290,7 @@ def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -
         keep=kept_canvas(specs),
         workers=run.options.workers,
         deadline_seconds=run.options.deadline_seconds,
+        decoder=run.options.decoder,
         row_bytes=sum(spec.steps * spec.dim * 4 for item in extractors for spec in item.specs),
         shard_size=run.store.info.shard_size,
         budget_bytes=run.options.memory_bytes,

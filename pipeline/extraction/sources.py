@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from extractors.base import Extractor, Frames, Waveform
 from extractors.views import AudioView, FrameView
-from pipeline.decode.clip_buffer import DecodedClip, DecodeReport, DecodeRequest
+from pipeline.decode.clip_buffer import DecodedClip, Decoder, DecodeReport, DecodeRequest
 from pipeline.decode.frames import CanvasView
+from pipeline.decode.media import MAX_PIXELS
 from pipeline.extraction.open_shards import OPEN_SHARDS
 from pipeline.extraction.workers import DecodePool
 from storage.clips import Clip
@@ -24,6 +25,8 @@ from storage.schema import Sampling
 from storage.store import FeatureStore
 
 MAX_WORKERS = 16
+PICTURE_BYTES_PER_PIXEL = 30
+"""Of a decoder: up to 16 reference pictures in 4:2:0, and the picture at hand in RGB, twice."""
 SLABS_PER_WORKER = 2
 """Clips in memory for each worker: one being decoded, one waiting. One more is in the networks' hands."""
 
@@ -59,6 +62,18 @@ def fit_workers(workers: int, clip_bytes: int, budget_bytes: int | None) -> tupl
     return min(workers, fitting - 1), min(slabs, fitting)
 
 
+def fit_pixels(workers: int, budget_bytes: int | None) -> int:
+    """The largest picture to decode, in pixels, when each worker may hold its references and its RGB.
+
+    Args:
+        workers: decode processes.
+        budget_bytes: of the run; ``None`` for no limit.
+    """
+    if budget_bytes is None:
+        return MAX_PIXELS
+    return min(MAX_PIXELS, budget_bytes // (workers * PICTURE_BYTES_PER_PIXEL))
+
+
 def request_of(
     clip: Clip,
     *,
@@ -67,6 +82,8 @@ def request_of(
     frame_views: Sequence[FrameView] = (),
     audio_views: Sequence[AudioView] = (),
     keep: CanvasView | None = None,
+    decoder: Decoder = "pyav",
+    max_pixels: int = MAX_PIXELS,
 ) -> DecodeRequest:
     """What the decoder is asked for one clip."""
     return DecodeRequest(
@@ -79,6 +96,8 @@ def request_of(
         tuple(frame_views),
         tuple(audio_views),
         keep,
+        decoder,
+        max_pixels,
     )
 
 
@@ -116,7 +135,9 @@ class MediaSource:
         deadline_seconds: for one clip.
         row_bytes: of one clip's features, which are in memory until its shard is written.
         shard_size: clips a shard.
-        budget_bytes: for decoded clips and open shards together; ``None`` for what keeps the workers busy.
+        budget_bytes: for decoded clips and open shards together; ``None`` for what keeps the workers busy. Bounds the
+            size of pictures too.
+        decoder: of pictures, see :class:`~pipeline.decode.clip_buffer.DecodeRequest`.
         error_log: file for internal errors, with their tracebacks.
 
     Raises:
@@ -137,6 +158,7 @@ class MediaSource:
         row_bytes: int = 0,
         shard_size: int = 1,
         budget_bytes: int | None = None,
+        decoder: Decoder = "pyav",
         error_log: Path | None = None,
     ) -> None:
         self._clips = clips
@@ -147,6 +169,8 @@ class MediaSource:
             frame_views=frame_views,
             audio_views=audio_views,
             keep=keep,
+            decoder=decoder,
+            max_pixels=fit_pixels(workers or default_workers(), budget_bytes),
         )
         shape = self._request(clips[0]).shape
         left = None if budget_bytes is None else budget_bytes - OPEN_SHARDS * shard_size * row_bytes

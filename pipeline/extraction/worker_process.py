@@ -20,7 +20,6 @@ from pathlib import Path
 
 from pipeline.decode.clip import decode_clip
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest
-from pipeline.decode.decord_module import decord_module
 from pipeline.decode.media import shorten
 from storage.schema import Status
 
@@ -139,7 +138,7 @@ class WorkerProcess:
 def main() -> None:
     """What a worker runs: decode one clip after the other into the parent's memory, until the parent is gone."""
     pipe = Connection(int(sys.argv[1]))
-    os.set_inheritable(pipe.fileno(), False)  # ffmpeg must not keep it open when this process is killed
+    os.set_inheritable(pipe.fileno(), False)
     _start(parent=int(sys.argv[2]))
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
@@ -149,7 +148,7 @@ def main() -> None:
 
 
 def _start(parent: int) -> None:
-    """First thing in a worker: die with the parent, stay silent on Ctrl-C, load the decoders."""
+    """First thing in a worker: die with the parent, stay silent on Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
@@ -160,7 +159,6 @@ def _start(parent: int) -> None:
         os.dup2(2, 1)  # what a library prints is no output of the command that runs
     # On a CPU a network's threads wait for the slowest: a decoder on one of their cores would hold up all of them.
     os.nice(_NICENESS)
-    decord_module()
 
 
 def _leave_with(parent: int) -> None:

@@ -37,7 +37,7 @@ GOPS = {
 }
 X264_GOPS = {
     **GOPS,
-    "open": ("-g", "50", "-x264-params", "open-gop=1:bframes=3"),
+    "open": ("-g", "50", "-x264-params", "open-gop=1:bframes=3:b-adapt=0:scenecut=0"),
     "pyramid": ("-g", "50", "-bf", "5", "-x264-params", "b-pyramid=normal"),
     "refresh": ("-g", "50", "-x264-params", "intra-refresh=1"),
 }
