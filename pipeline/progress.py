@@ -36,7 +36,6 @@ class PlainReporter(Reporter):
         self._clock = clock
         self._pace = Pace(clock=clock)
         self._read = 0
-        self._finished: set[int] = set()
         self._undecoded: set[int] = set()
         self._failed: Counter[str] = Counter()
         self._said = clock()
@@ -74,23 +73,12 @@ class PlainReporter(Reporter):
             self._failed[report.status.label] += 1
         self._show()
 
-    def clip_finished(self, row: int) -> None:
-        """Count it."""
-        self._finished.add(row)
-        self._count()
-
     def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
-        """Note it if a backbone failed; count it if nobody has said that it is finished."""
+        """Count it, and note it if a backbone failed."""
         failed = next((entry.status for entry in entries.values() if not entry.code.has_features), "")
         if failed and row not in self._undecoded:
             self._failed[failed] += 1
         self._undecoded.discard(row)
-        if row in self._finished:
-            self._finished.remove(row)
-        else:
-            self._count()
-
-    def _count(self) -> None:
         self._pace.finish()
         self.advanced()
         self._show()

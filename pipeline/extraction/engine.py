@@ -8,7 +8,6 @@ retried or running beside it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -98,7 +97,6 @@ class Engine:
         self._backbones = backbones
         self._keeper = Keeper(kept)
         self._health = Health()
-        self._undelivered: Counter[int] = Counter()
         self._batchers: list[tuple[Extractor, Batcher[_Ticket]]] = [
             (item.extractor, self._batcher(item)) for item in backbones
         ]
@@ -106,7 +104,6 @@ class Engine:
     def _batcher(self, item: LoadedBackbone) -> Batcher[_Ticket]:
         def deliver(ticket: _Ticket, result: dict[str, Features] | Failure) -> None:
             self._deliver(item.extractor, ticket, result)
-            self._delivered(ticket.row)
 
         return Batcher(
             item.extractor,
@@ -149,7 +146,6 @@ class Engine:
 
     def _take(self, job: ShardJob, row: int, decoded: DecodedClip) -> None:
         """Hand one decoded clip to every backbone that wants it."""
-        self._undelivered[row] = 1 + len(self._batchers)  # one is for the decoded clip itself
         try:
             self._reporter.clip_read(row, decoded.report)
             self._keeper.keep(job, row, decoded)
@@ -157,14 +153,6 @@ class Engine:
                 self._hand_over(extractor, batcher, _Ticket(job, row, decoded.report), decoded)
         finally:
             decoded.release()
-        self._delivered(row)
-
-    def _delivered(self, row: int) -> None:
-        """One of those who work on a clip is done with it."""
-        self._undelivered[row] -= 1
-        if not self._undelivered[row]:
-            del self._undelivered[row]
-            self._reporter.clip_finished(row)
 
     def _hand_over(
         self, extractor: Extractor, batcher: Batcher[_Ticket], ticket: _Ticket, decoded: DecodedClip
@@ -172,7 +160,6 @@ class Engine:
         wanted = any(ticket.job.wants(spec.name, ticket.row) for spec in extractor.specs)
         keeps = self._keeper.wants_units(ticket.job, ticket.row, extractor)
         if not wanted and not keeps:
-            self._delivered(ticket.row)
             return
         clip = _input_of(decoded, extractor) if decoded.report.status.has_features else None
         result: Units | Failure | None = None
@@ -186,10 +173,8 @@ class Engine:
             self._keeper.keep_units(ticket.job, ticket.row, units, ticket.report)
         if units is not None and wanted:
             batcher.add(ticket, units)
-            return
-        if wanted:
+        elif wanted:
             self._deliver(extractor, ticket, result if isinstance(result, Failure) else None)
-        self._delivered(ticket.row)
 
     def _deliver(self, extractor: Extractor, ticket: _Ticket, result: dict[str, Features] | Failure | None) -> None:
         """Put a backbone's result for a clip, or what is known of its failure, into the shard."""

@@ -40,9 +40,6 @@ class _PipeReporter(Reporter):
     def clip_read(self, row: int, report: DecodeReport) -> None:
         self._pipe.send(("clip_read", (row, report)))
 
-    def clip_finished(self, row: int) -> None:
-        self._pipe.send(("clip_finished", (row,)))
-
     def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
         self._pipe.send(("clip_done", (row, dict(entries))))
 

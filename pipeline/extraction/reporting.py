@@ -29,11 +29,8 @@ class Reporter:
     def clip_read(self, row: int, report: DecodeReport) -> None:
         """A clip has been decoded, or has failed to be."""
 
-    def clip_finished(self, row: int) -> None:
-        """Every backbone has delivered this clip, or has failed to; its shard may wait for others."""
-
     def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
-        """A clip has an entry in every array; its shard will be committed when all its clips do."""
+        """All backbones are done with a clip: it has an entry in every array. Its shard may wait for other clips."""
 
     def shard_done(self, shard: int) -> None:
         """A shard is committed."""
@@ -128,11 +125,6 @@ class Reporters(Reporter):
         """Tell all."""
         for reporter in self._reporters:
             reporter.clip_read(row, report)
-
-    def clip_finished(self, row: int) -> None:
-        """Tell all."""
-        for reporter in self._reporters:
-            reporter.clip_finished(row)
 
     def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
         """Tell all."""

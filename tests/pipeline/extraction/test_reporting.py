@@ -15,9 +15,6 @@ class Events(Reporter):
     def clip_read(self, row, report):
         self.seen.append(("read", row))
 
-    def clip_finished(self, row):
-        self.seen.append(("finished", row))
-
     def clip_done(self, row, entries):
         self.seen.append(("done", row))
 
@@ -30,13 +27,13 @@ class Events(Reporter):
         {"backbones": ("toy_audio",), "keep": ("waveform",)},
     ],
 )
-def test_every_clip_is_read_then_finished_then_done(toys, six_clips, tmp_path, what):
+def test_every_clip_is_read_and_then_done_once(toys, six_clips, tmp_path, what):
     clips = [*ClipTable.load(six_clips), Clip("gone", str(tmp_path / "gone.mp4"))]
     chosen = ExtractOptions(**{"weights": {"": "random:1"}, "clip_seconds": 2, "shard_size": 4, "workers": 1} | what)
     events = Events()
     extract(ClipTable(clips), str(tmp_path / "s.zarr"), chosen, reporter=events)
     for row in range(len(clips)):
-        assert [what for what, at in events.seen if at == row] == ["read", "finished", "done"]
+        assert [what for what, at in events.seen if at == row] == ["read", "done"]
 
 
 def test_a_worker_process_passes_on_what_it_is_told_of_clips():
@@ -49,5 +46,5 @@ def test_all_reporters_are_told_everything():
     told = Reporters(one, other)
     for name in [name for name in vars(Reporter) if not name.startswith("_")]:
         assert name in vars(Reporters), f"Reporters forgets {name}"
-    told.clip_finished(3)
-    assert one.seen == other.seen == [("finished", 3)]
+    told.clip_done(3, {})
+    assert one.seen == other.seen == [("done", 3)]
