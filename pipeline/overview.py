@@ -9,6 +9,7 @@ from typing import Any
 
 from storage.ledger import Row
 from storage.store import FeatureStore
+from storage.text import kind_of_reason
 
 _EXAMPLES = 3
 
@@ -117,11 +118,14 @@ def _filled(store: FeatureStore, array: ArrayOverview, *, ledger_name: str, fold
 
 
 def group_failures(rows: Iterable[Row]) -> list[FailureGroup]:
-    """Group the rows without features by status and reason, largest group first."""
+    """Group the rows without features by status and reason, largest group first; numbers may differ within a group."""
     groups: dict[tuple[str, str], FailureGroup] = {}
     for row in rows:
         if row.failed:
-            group = groups.setdefault((row.status, row.reason), FailureGroup(row.status, row.reason))
+            kind = kind_of_reason(row.reason)
+            group = groups.setdefault((row.status, kind), FailureGroup(row.status, row.reason))
+            if row.reason != group.reason:
+                group.reason = kind
             group.count += 1
             if len(group.examples) < _EXAMPLES:
                 group.examples.append(row.id)

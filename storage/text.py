@@ -10,6 +10,9 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories that a terminal acts on or cannot show: controls, directions, surrogates, separators."""
 
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|(?<![A-Za-z\d])\d+(\.\d+)?(?![A-Za-z\d])")
+"""Numbers and addresses in a reason; those within a word, such as h264, belong to it."""
+
 _HARMLESS = "\u00ad\u200c\u200d"
 """Of these, the soft hyphen and the joiners: Persian words and emoji are written with them."""
 
@@ -57,3 +60,8 @@ def name_key(name: str) -> str:
     macOS writes file names decomposed; tables are mostly written composed.
     """
     return unicodedata.normalize("NFC", name)
+
+
+def kind_of_reason(reason: str) -> str:
+    """A reason with N for its numbers, so that clips which failed alike are counted together."""
+    return _VARYING.sub("N", reason)

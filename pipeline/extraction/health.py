@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 
 from storage.errors import BackboneBroken
+from storage.text import kind_of_reason
 
 FIRST_CLIPS = 8
 """A backbone that fails on each of its first clips, with one reason, is broken."""
 LEAST_CLIPS = 4
 """So is one that fails on half of a shard with one reason, if that is at least so many."""
-_VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+(\.\d+)?")
 
 
 class Health:
@@ -33,7 +32,7 @@ class Health:
         Raises:
             BackboneBroken: If all of its first clips have failed alike.
         """
-        kind = "" if reason is None else _VARYING.sub("#", reason)
+        kind = "" if reason is None else kind_of_reason(reason)
         if reason is not None:
             self._words.setdefault(kind, reason)
         self._shards.setdefault(shard, {}).setdefault(backbone, Counter())[kind] += 1

@@ -11,7 +11,7 @@ from extractors.weights import ResolvedWeights
 from storage.schema import Provenance
 
 _LIBRARIES = ("avvp-pipeline", "torch", "torchvision", "torchaudio", "open_clip_torch", "laion-clap", "numpy", "zarr")
-_DECODERS = ("decord2", "av", "pillow")
+_DECODERS = ("av", "decord2", "pillow")
 
 
 def provenance_of(
@@ -27,7 +27,7 @@ def provenance_of(
         source=source,
         precision=precision,
         weights_source=weights.source,
-        decoder={**versions(_DECODERS), "ffmpeg": _ffmpeg_version()},
+        decoder=versions(_DECODERS),
         libraries=versions(_LIBRARIES),
         created=now(),
     )
@@ -47,12 +47,3 @@ def versions(names: Sequence[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "absent"
     return found
-
-
-def _ffmpeg_version() -> str:
-    import subprocess
-
-    from pipeline.decode.ffmpeg_binary import ffmpeg_path
-
-    first = subprocess.run([ffmpeg_path(), "-version"], capture_output=True, text=True, check=False).stdout.split()
-    return first[2] if len(first) > 2 else "unknown"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pipeline.decode.clip_buffer import DecodeReport
 from pipeline.extraction.plan import Plan
 from storage.ledger import Row
+from storage.text import kind_of_reason
 
 
 class Reporter:
@@ -87,8 +88,16 @@ class ExtractReport(Reporter):
 
     @property
     def reasons(self) -> Counter[tuple[str, str]]:
-        """Failed clips by status and reason."""
-        return Counter(self.failed.values())
+        """Failed clips by status and reason; where reasons differ in numbers only, these are N."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for status, reason in self.failed.values():
+            groups.setdefault((status, kind_of_reason(reason)), []).append(reason)
+        return Counter(
+            {
+                (status, reasons[0] if len(set(reasons)) == 1 else kind): len(reasons)
+                for (status, kind), reasons in groups.items()
+            }
+        )
 
 
 class Reporters(Reporter):

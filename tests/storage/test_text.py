@@ -2,7 +2,7 @@ import pytest
 
 from storage.errors import InvalidInput, WeightsError
 from storage.foreign_files import reading, reason_of
-from storage.text import lines_of, name_key, visible
+from storage.text import kind_of_reason, lines_of, name_key, visible
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,8 @@ def test_our_own_errors_and_ctrl_c_pass_through():
         raise InvalidInput("ours")
     with pytest.raises(KeyboardInterrupt), reading("a", "b", error=WeightsError):
         raise KeyboardInterrupt
+
+
+def test_reasons_that_differ_in_numbers_are_of_one_kind():
+    one, other = "h264 @ 0x55aa: 32 of 80 frames, 1.5 s", "h264 @ 0x66bb: 7 of 80 frames, 0.25 s"
+    assert kind_of_reason(one) == kind_of_reason(other) == "h264 @ N: N of N frames, N s"
