@@ -79,7 +79,7 @@ class OpenShards:
         waited_for = 0
         while self._is_full():
             under_way = len(self._under_way)
-            if under_way != waited_for:
+            if under_way and under_way != waited_for:
                 waited_for = under_way
                 yield None
             elif self._commits:
