@@ -40,7 +40,8 @@ class ClipSource(Protocol):
     def decode(self, rows: Iterable[int | None]) -> Iterator[tuple[int, DecodedClip]]:
         """Give the clips of these rows, each with its row, in any order; each must be released.
 
-        ``None`` instead of a row says that there is none to be had before a clip under way is given.
+        ``None`` instead of a row says that there is none yet: the source asks again when it has given a clip, or a
+        moment later.
         """
         ...
 

@@ -66,21 +66,35 @@ class OpenShards:
         self.locked: list[ShardTask] = []
 
     def rows(self) -> Iterator[int | None]:
-        """Rows to read, shard after shard; ``None`` while no shard may be opened before a clip under way is taken."""
+        """Rows to read, shard after shard; ``None`` while no shard may be opened yet: ask again, or give a clip."""
         for task in self._tasks:
-            while self._is_full():
-                if self._under_way:
-                    yield None
-                elif self._commits:
-                    self._commits[0][1].result()
-                    self.commit_complete()
-                else:  # all clips are in, and what they lack lies in batches that are not full
-                    self._drain()
-                    self.commit_complete()
+            yield from self._until_there_is_room()
             job = self._opened(task)
             if job is not None:
                 self._under_way.update(dict.fromkeys(task.clips, job))
                 yield from task.clips
+
+    def _until_there_is_room(self) -> Iterator[None]:
+        """Wait for clips under way, then for the writer; if that is not enough, finish batches that are not full."""
+        waited_for = 0
+        while self._is_full():
+            under_way = len(self._under_way)
+            if under_way and under_way != waited_for:
+                waited_for = under_way
+                yield None
+            elif self._commits:
+                self._commits[0][1].result()
+            else:  # all that is to come soon has come
+                self._drain()
+                self.commit_complete()
+                if self._is_full() and not self._commits:
+                    if not under_way:
+                        self._refuse_lost_rows()
+                    yield None
+            self.commit_complete()
+
+    def _refuse_lost_rows(self) -> None:
+        raise RuntimeError(f"shards {[job.task.shard for job in self._open]} lack rows though all clips were read")
 
     def taken(self, row: int) -> ShardJob:
         """The shard of a row that has been read."""
@@ -111,7 +125,7 @@ class OpenShards:
         while self._commits:
             self._report_oldest()
         if self._open:
-            raise RuntimeError(f"shards {[job.task.shard for job in self._open]} lack rows though all clips were read")
+            self._refuse_lost_rows()
 
     def release(self) -> None:
         """Let others have what is not complete."""

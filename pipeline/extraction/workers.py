@@ -90,8 +90,8 @@ class DecodePool:
         iterator waits while no slab is free.
 
         Args:
-            requests: asked for as slabs become free. ``None`` says that there is none to be had before a clip under
-                way is given; it must not come when none is.
+            requests: asked for as slabs become free. ``None`` says that there is none to be had yet: they are asked
+                again when a clip has been given, or a moment later. It must not come when no clip is under way.
 
         Yields:
             Clips in any order; each holds the request that it answers.
@@ -103,16 +103,17 @@ class DecodePool:
         pending: set[Job] = set()
         finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
         source = iter(requests)
-        more, given = True, False
+        more, may_grow = True, False
         try:
             while more or pending:
                 more = more and self._fill(source, pending, finished)
-                if pending:
-                    if given and finished.empty() and len(pending) > len(self._lanes):
-                        self._grow()
-                    job = self._next(finished)
+                if may_grow and finished.empty() and len(pending) > len(self._lanes):
+                    self._grow()
+                    may_grow = False
+                job = self._next(finished) if pending else None
+                if job is not None:
                     pending.remove(job)
-                    given = True
+                    may_grow = True
                     yield self._opened(job)
         finally:
             for job in pending:
@@ -170,12 +171,12 @@ class DecodePool:
                 if not wait_for_one:
                     return None
 
-    def _next(self, finished: queue.SimpleQueue[Job]) -> Job:
-        """The next job that is done; waits in slices, as above."""
-        while True:
-            with contextlib.suppress(queue.Empty):
-                return finished.get(timeout=_POLL_SECONDS)
-            self._refuse_if_closed()
+    def _next(self, finished: queue.SimpleQueue[Job]) -> Job | None:
+        """The next job that is done; none if that takes longer than there may be other things to do."""
+        self._refuse_if_closed()
+        with contextlib.suppress(queue.Empty):
+            return finished.get(timeout=_POLL_SECONDS)
+        return None
 
     def _refuse_if_closed(self) -> None:
         if self._closing.is_set():
