@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from pipeline.extraction.lane import Job, Lane
 from pipeline.extraction.worker_process import SlabMemory
 
 _POLL_SECONDS = 0.2
+_FIRST_CLIP_SECONDS = 3.0
+"""After so long without a clip there are more workers, even if none has given one yet."""
 _END = object()
 
 
@@ -104,17 +107,20 @@ class DecodePool:
         finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
         source = iter(requests)
         more, may_grow = True, False
+        patience = time.monotonic() + _FIRST_CLIP_SECONDS
         try:
             while more or pending:
                 more = more and self._fill(source, pending, finished)
-                if may_grow and finished.empty() and len(pending) > len(self._lanes):
+                waits_long = time.monotonic() > patience  # one worker that hangs must not be all there is
+                if (may_grow or waits_long) and finished.empty() and len(pending) > len(self._lanes):
                     self._grow()
-                    may_grow = False
+                    may_grow, patience = False, time.monotonic() + _FIRST_CLIP_SECONDS
                 job = self._next(finished) if pending else None
                 if job is not None:
                     pending.remove(job)
                     may_grow = True
                     yield self._opened(job)
+                    patience = time.monotonic() + _FIRST_CLIP_SECONDS
         finally:
             for job in pending:
                 self._abandon(job)
