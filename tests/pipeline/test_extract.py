@@ -118,7 +118,7 @@ def test_retry_redoes_the_failed_only_and_counts_the_attempt(avvp, six_clips, ma
     make_clip(clips / "9 late.mp4", colour="blue")
     code, out, _ = extract(avvp, clips, store)
     assert code == 0
-    assert "1 clips had changed on disk" in out
+    assert "1 clip had changed on disk" in out
     opened = FeatureStore.open(store)
     assert opened.status("toy_visual").tolist() == [1] * 7
     assert opened.ledger("toy_visual").newest()[2].rows[0].attempt == 3

@@ -326,7 +326,7 @@ def test_workers_do_not_outlive_the_parent(paths, tmp_path, how):
 FIRST_WORKER = """
 import signal, sys
 from pathlib import Path
-from pipeline.decode.clip import DecodeShape
+from pipeline.decode.clip_buffer import DecodeShape
 from pipeline.extraction.workers import DecodePool
 with DecodePool(DecodeShape(2), workers=1) as pool:
     while not pool.worker_pids:
