@@ -57,7 +57,7 @@ def main() -> None:
         clips, clip_seconds=10, sampling="published", frame_views=[VIEW], audio_views=SOUNDS, keep=None,
         workers=cores, deadline_seconds=60,
     ) as source:  # fmt: skip
-        for decoded in source.decode(range(WARM_UP * cores)):  # workers start here, and compile their resize
+        for _, decoded in source.decode(range(WARM_UP * cores)):  # workers start here, and compile their resize
             decoded.release()
         cpu = children_cpu_seconds()
         ours, other = [], []
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def decode_all(source: MediaSource, count: int) -> None:
-    for decoded in source.decode(range(count)):
+    for _, decoded in source.decode(range(count)):
         if not decoded.report.status.has_features:
             raise SystemExit(decoded.report.reason)
         decoded.release()

@@ -122,8 +122,8 @@ class Plain:
     def run_on_our_frames(self, clip: str) -> np.ndarray:
         """The plain network on frames that are decoded without JPEGs in between, resized as the script does."""
         from extractors.views import FrameView
-        from pipeline.decode.clip import decode_clip, open_slab
-        from pipeline.decode.clip_buffer import DecodeRequest
+        from pipeline.decode.clip import decode_clip
+        from pipeline.decode.clip_buffer import DecodeRequest, open_slab
 
         view = FrameView(8, 224, "crop", short_side=256)
         request = DecodeRequest("clip", clip, frame_views=(view,))
