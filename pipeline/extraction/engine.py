@@ -66,6 +66,7 @@ class _Ticket:
     job: ShardJob
     row: int
     report: DecodeReport
+    turn: int
 
 
 class Engine:
@@ -98,6 +99,7 @@ class Engine:
         self._backbones = backbones
         self._keeper = Keeper(kept)
         self._health = Health()
+        self._turn = 0
         self._batchers: list[tuple[Extractor, Batcher[_Ticket]]] = [
             (item.extractor, self._batcher(item)) for item in backbones
         ]
@@ -147,11 +149,12 @@ class Engine:
 
     def _take(self, job: ShardJob, row: int, decoded: DecodedClip) -> None:
         """Hand one decoded clip to every backbone that wants it."""
+        self._turn += 1
         try:
             self._reporter.clip_read(row, decoded.report)
             self._keeper.keep(job, row, decoded)
             for extractor, batcher in self._batchers:
-                self._hand_over(extractor, batcher, _Ticket(job, row, decoded.report), decoded)
+                self._hand_over(extractor, batcher, _Ticket(job, row, decoded.report, self._turn), decoded)
         finally:
             decoded.release()
 
@@ -181,7 +184,7 @@ class Engine:
         """Put a backbone's result for a clip, or what is known of its failure, into the shard."""
         if result is not None:
             reason = result.reason if isinstance(result, Failure) else None
-            self._health.note(extractor.name, ticket.job.task.shard, reason)
+            self._health.note(extractor.name, ticket.job.task.shard, reason, turn=ticket.turn)
         clip_id = ticket.job.clip_id(ticket.row)
         for spec in extractor.specs:
             if isinstance(result, Failure):

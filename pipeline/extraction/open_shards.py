@@ -109,10 +109,15 @@ class OpenShards:
         Raises:
             BackboneBroken: If half of a shard says so.
         """
-        for job in [job for job in self._open if job.complete]:
-            if self._health.is_doubtful(job.task.shard) and not at_the_end:
-                continue
+        told = [
+            job for job in self._open if job.complete and (at_the_end or not self._health.is_doubtful(job.task.shard))
+        ]
+        for job in told:  # all of them before any is committed: one may tell what is wrong with another
             self._health.check(job.task.shard)
+        for job in told:
+            if self._health.fails_lately(job.task.shard) and not at_the_end:
+                continue
+            self._health.forget(job.task.shard)
             self._open.remove(job)
             self._commits.append((job, self._writer.submit(job.commit)))
         while self._commits and self._commits[0][1].done():

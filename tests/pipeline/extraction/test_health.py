@@ -78,6 +78,35 @@ def test_half_of_a_shard(failed, good, is_broken):
         health.check(7)
 
 
+def test_a_shard_waits_while_its_backbone_has_only_failed_since():
+    health = Health()
+    noted(health, *[None] * 7, shard=0)
+    noted(health, *["reason"] * 5, shard=1)
+    noted(health, "reason", shard=0)
+    health.check(0)
+    assert health.fails_lately(0)
+    noted(health, None, shard=1)
+    assert not health.fails_lately(0)
+
+
+def test_shards_that_are_too_small_to_judge_do_not_wait_for_ever():
+    health = Health()
+    noted(health, None, shard=0)
+    for shard in range(1, FIRST_CLIPS):
+        noted(health, "reason", shard=shard)
+        assert health.fails_lately(shard)
+    noted(health, "reason", shard=FIRST_CLIPS)
+    assert not any(health.fails_lately(shard) for shard in range(FIRST_CLIPS + 1))
+
+
+def test_what_is_forgotten_is_not_judged_again():
+    health = Health()
+    noted(health, None, shard=0)
+    noted(health, *["reason"] * 4, shard=7)
+    health.forget(7)
+    health.check(7)
+
+
 @pytest.fixture
 def table(six_clips):
     """24 clips, of six files."""
