@@ -92,6 +92,7 @@ class SoundReader:
 
     def __post_init__(self) -> None:
         self.stream.codec_context.thread_count = 1
+        self._newest = int(np.argmax(self.track.packets.pts))
 
     def take(self, packet: Any | None) -> None:
         """Decode a packet; ``None`` at the end of the file."""
@@ -145,8 +146,7 @@ class SoundReader:
 
     def _samples_of(self, frame: Any) -> int:
         """Samples of a frame that count: the last packet may declare fewer than its frame holds."""
-        table, base = self.track.packets, self.track.time_base
-        newest = int(np.argmax(table.pts))
+        table, base, newest = self.track.packets, self.track.time_base, self._newest
         if frame.pts != table.pts[newest] or frame.time_base != base or not table.durations[newest]:
             return int(frame.samples)
         declared = round(int(table.durations[newest]) * base * frame.sample_rate)

@@ -18,7 +18,7 @@ from pipeline.decode.pictures import Damage, OtherTimes, PictureReader, TimeRead
 from pipeline.decode.reading import Opened, Reader, read_streams
 from pipeline.decode.span import Span, place, refuse_short
 from pipeline.decode.timeline import read_timeline
-from pipeline.decode.tracks import Timeline, VideoTrack
+from pipeline.decode.tracks import AudioTrack, Timeline, VideoTrack
 from pipeline.decode.views import PictureViews, picture_views, views_of
 from storage.schema import Status
 
@@ -102,7 +102,9 @@ def _file_facts(request: DecodeRequest) -> DecodeReport:
 def _decode(request: DecodeRequest, slab: Any, timeline: Timeline, facts: DecodeReport) -> DecodeReport:
     span = place(request, timeline.duration_seconds)
     job = _Job(request, slab, slab_layout(request.shape), timeline, span)
-    video, audio = _usable_video(job), _usable_audio(job)
+    sight, hearing = timeline.video, timeline.audio
+    video = _usable("video", sight, float(sight.pts_seconds[0]) if sight else 0.0, timeline.no_video, span)
+    audio = _usable("audio", hearing, hearing.start_seconds if hearing else 0.0, timeline.no_audio, span)
     if video.problem is None and views_of(request):
         video = _read_video(job, with_sound=audio.problem is None and bool(request.audio_views))
     if audio.problem is None and request.audio_views:
@@ -132,23 +134,12 @@ def _combine(video: _Outcome, audio: _Outcome) -> tuple[Status, str]:
     return broken[0][1].status, "; ".join(reasons)
 
 
-def _usable_video(job: _Job) -> _Outcome:
-    track = job.timeline.video
+def _usable(kind: str, track: VideoTrack | AudioTrack | None, first: float, missing: str, span: Span) -> _Outcome:
+    """Whether a modality can be read: ``missing`` says why there is no track, ``first`` where the track begins."""
     if track is None:
-        return _Outcome(MediaProblem(Status.NO_STREAMS, job.timeline.no_video), absent=True)
+        return _Outcome(MediaProblem(Status.NO_STREAMS, missing), absent=True)
     try:
-        refuse_short("video", track, float(track.pts_seconds[0]), job.span)
-    except MediaProblem as problem:
-        return _Outcome(problem)
-    return _Outcome()
-
-
-def _usable_audio(job: _Job) -> _Outcome:
-    track = job.timeline.audio
-    if track is None:
-        return _Outcome(MediaProblem(Status.NO_STREAMS, job.timeline.no_audio), absent=True)
-    try:
-        refuse_short("audio", track, track.start_seconds, job.span)
+        refuse_short(kind, track, first, span)
     except MediaProblem as problem:
         return _Outcome(problem)
     return _Outcome()

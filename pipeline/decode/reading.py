@@ -69,7 +69,10 @@ def read_streams(timeline: Timeline, make: MakeReaders, *, seek_seconds: float =
 
 
 def _pass(timeline: Timeline, make: MakeReaders, seek_seconds: float) -> None:
-    with codec_words() as words, open_media(timeline.path, probe_all=timeline.probe_all) as container:
+    with (
+        codec_words() as words,
+        open_media(timeline.path, max_pixels=timeline.max_pixels, probe_all=timeline.probe_all) as container,
+    ):
         entry = seek_to_span(container, timeline, seek_seconds) if seek_seconds > 0 else Entry()
         readers = make(Opened(container, words, entry))
         clock = Clock(jumps=timeline.jumps)

@@ -103,7 +103,7 @@ def _read(
         raise MediaProblem(Status.UNREADABLE, last_words(words) or "no packet of the file can be read")
     timeline = Timeline(
         path, video, audio, max(track.end_seconds for track in (video, audio) if track is not None),
-        jumps=jumps, shifted=shifted, probe_all=probe_all,
+        jumps=jumps, shifted=shifted, max_pixels=max_pixels, probe_all=probe_all,
         no_video=chosen.no_video if chosen.video is None else "no picture in its video stream",
         no_audio=chosen.no_audio if chosen.audio is None else "no sound in its audio stream",
     )  # fmt: skip

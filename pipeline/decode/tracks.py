@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.decode.media import MAX_PIXELS
 from pipeline.decode.packets import PacketTable
 
 
@@ -97,6 +98,7 @@ class Timeline:
         duration_seconds: of the packets; of what the header declares where the file is truncated.
         jumps: whether timestamps of the format may jump, see :mod:`pipeline.decode.clock`.
         shifted: whether some do.
+        max_pixels: larger pictures are refused, whenever the file is opened.
         probe_all: whether the file must be probed to its end when it is opened.
         no_video: why there is no video, for people.
         no_audio: why there is no audio.
@@ -109,6 +111,7 @@ class Timeline:
     duration_seconds: float
     jumps: bool = False
     shifted: bool = False
+    max_pixels: int = MAX_PIXELS
     probe_all: bool = False
     no_video: str = ""
     no_audio: str = ""

@@ -27,10 +27,11 @@ from pipeline.extraction.keeping import (
     kept_specs,
     makes_logmel,
 )
+from pipeline.extraction.kept_source import KeptSource, can_read_kept
 from pipeline.extraction.plan import Plan, make_plan
 from pipeline.extraction.provenance import provenance_of
 from pipeline.extraction.reporting import ExtractReport, Reporter, Reporters
-from pipeline.extraction.sources import KeptSource, MediaSource, can_read_kept
+from pipeline.extraction.sources import MediaSource
 from storage.clips import Clip, ClipTable
 from storage.decoded import DecodedSpec
 from storage.errors import InvalidInput

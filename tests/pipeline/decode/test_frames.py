@@ -161,3 +161,19 @@ def test_canvas_shrinks_only_and_pads():
     assert view.apply(np.zeros((720, 1280, 3), np.uint8))[1:] == (256, 455)
     assert view.apply(np.zeros((300, 1200, 3), np.uint8))[1:] == (114, 456)
     assert view.frames(10) == 80
+
+
+def test_the_bound_on_pictures_holds_each_time_the_file_is_opened(clip, monkeypatch):
+    from pipeline.decode import reading, timeline
+
+    bounds = []
+    for module in (reading, timeline):
+        plain = module.open_media
+
+        def noted(path, *, plain=plain, **options):
+            bounds.append(options["max_pixels"])
+            return plain(path, **options)
+
+        monkeypatch.setattr(module, "open_media", noted)
+    decode(clip("plain.mp4", 2), max_pixels=10_000)
+    assert bounds == [10_000, 10_000]
