@@ -147,8 +147,16 @@ class Extractor(ABC):
         return self.view.to_json()
 
     @abstractmethod
-    def load(self, weights: ResolvedWeights, *, device: str = "cpu", precision: str = "float32") -> None:
+    def load(
+        self, weights: ResolvedWeights, *, device: str = "cpu", precision: str = "float32", engine: str = "torch"
+    ) -> None:
         """Build the network on ``device`` with ``weights``; afterwards :meth:`forward` may be called.
+
+        Args:
+            weights: as :func:`extractors.weights.resolve` finds them.
+            device: ``cpu`` or ``cuda:N``.
+            precision: ``float32``, ``bfloat16`` or ``float16``.
+            engine: ``torch`` or ``openvino``, what runs the network; see :mod:`extractors.engines`.
 
         Raises:
             WeightsError: If keys are missing or unexpected, by name.

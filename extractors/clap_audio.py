@@ -19,13 +19,13 @@ import types
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extractors.audio import waveform_on_grid
-from extractors.base import Extractor, Features, Frames, Units, Waveform
+from extractors.base import Features, Frames, Units, Waveform
 from extractors.clap_mel import (
     INPUT_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -34,8 +34,9 @@ from extractors.clap_mel import (
     quantize,
     repeated_second_mel,
 )
+from extractors.network import NetworkExtractor
 from extractors.views import AudioView
-from extractors.weights import ResolvedWeights, WeightsSource, fill_random, load_into, load_state_dict
+from extractors.weights import ResolvedWeights, WeightsSource, apply_weights, load_state_dict
 from storage.schema import FeatureSpec, Modality
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ _PACKAGE = "_laion_clap_module"
 """The name under which laion-clap's inner package is imported, beside ``laion_clap`` itself."""
 
 
-class Clap(Extractor):
+class Clap(NetworkExtractor):
     """LAION-CLAP, HTSAT-tiny with fusion: ``clap`` and ``clap_map``.
 
     A clip has ``segments + 1`` units, each a log-mel spectrogram ``[1001, 64]``: one for each second, repeated to
@@ -124,33 +125,27 @@ class Clap(Extractor):
             "mel": "n_fft 1024, hop 480, 64 HTK bands 50-14000 Hz, power, dB",
         }
 
-    def load(self, weights: ResolvedWeights, *, device: str = "cpu", precision: str = "float32") -> None:
-        """See :meth:`Extractor.load`. Float32 is true float32 on every device."""
-        import torch
+    @property
+    def unit_shape(self) -> tuple[int, ...]:
+        """A spectrogram of ten seconds."""
+        return (1001, 64)
 
+    def load(
+        self, weights: ResolvedWeights, *, device: str = "cpu", precision: str = "float32", engine: str = "torch"
+    ) -> None:
+        """See :meth:`Extractor.load`."""
+        super().load(weights, device=device, precision=precision, engine=engine)
+        state = {} if weights.path is None else load_state_dict(weights.path)
+        self.logit_scale = math.exp(float(state["logit_scale_a"])) if "logit_scale_a" in state else None
+
+    def build_loaded(self, weights: ResolvedWeights) -> nn.Module:
+        """See :meth:`NetworkExtractor.build_loaded`."""
         from extractors import runtime
-        from extractors.fused_attention import fuse_window_attention
-        from extractors.packed_product import pack_linears
 
-        self._device = torch.device(runtime.pick_device(device))
-        self._precision = runtime.check_precision(precision, self._device.type)
-        runtime.use_exact_float32()
         with runtime.skipped_initialisation():
             network = build_audio_tower()
-        self.logit_scale = None
-        if weights.path is None:
-            fill_random(network, weights.seed)
-        else:
-            state = load_state_dict(weights.path)
-            load_into(network, state, path=weights.path, ignore=TEXT_KEYS)
-            if "logit_scale_a" in state:
-                self.logit_scale = math.exp(float(state["logit_scale_a"]))
-        fuse_window_attention(network)
-        network = network.eval().requires_grad_(False).to(self._device)
-        if self._device.type == "cpu" and precision == "float32":
-            pack_linears(cast("nn.Module", network["audio_branch"].layers), rows=self.cpu_batch * MAP_STEPS)
-        self._branch: Any = network["audio_branch"]
-        self._projection: Any = network["audio_projection"]
+        apply_weights(network, weights, ignore=TEXT_KEYS)
+        return network
 
     def units(self, clip: Frames | Waveform) -> Units:
         """Spectrograms of each second and of the whole clip, ``[segments + 1, 1001, 64]`` float32 decibels."""
@@ -161,13 +156,14 @@ class Clap(Extractor):
         valid = sound.segment_valid(self.clip_seconds)
         return Units(np.concatenate([seconds, whole]), np.append(valid, valid.any()))
 
-    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
+    def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
         """Run the audio tower.
 
         laion-clap stacks four copies of a spectrogram that is not longer than ten seconds and then reads the first,
         so one is enough; its classification head, which nothing here reads, is left out.
 
         Args:
+            network: from :meth:`build_loaded`.
             batch: ``[units, 1001, 64]`` float32 decibels.
 
         Returns:
@@ -175,20 +171,17 @@ class Clap(Extractor):
         """
         from torch.nn.functional import normalize
 
-        from extractors import runtime
-
-        branch = self._branch
-        mel = runtime.to_device(batch, self._device)[:, None]
-        with runtime.autocast(self._device.type, self._precision):
-            image = branch.reshape_wav2img(branch.bn0(mel.transpose(1, 3)).transpose(1, 3))
-            tokens = branch.patch_embed(image, longer_idx=[])
-            for layer in branch.layers:  # not called itself: it collects attention weights, which nothing here reads
-                for block in layer.blocks:
-                    tokens, _ = block(tokens)
-                if layer.downsample is not None:
-                    tokens = layer.downsample(tokens)
-            feature_map = group_tokens(branch.norm(tokens))
-            embedding = self._projection(feature_map.mean(dim=1))
+        branch = network["audio_branch"]
+        mel = batch[:, None]
+        image = branch.reshape_wav2img(branch.bn0(mel.transpose(1, 3)).transpose(1, 3))
+        tokens = branch.patch_embed(image, longer_idx=[])
+        for layer in branch.layers:  # not called itself: it collects attention weights, which nothing here reads
+            for block in layer.blocks:
+                tokens, _ = block(tokens)
+            if layer.downsample is not None:
+                tokens = layer.downsample(tokens)
+        feature_map = group_tokens(branch.norm(tokens))
+        embedding = network["audio_projection"](feature_map.mean(dim=1))
         return normalize(embedding.float(), dim=-1), feature_map.float()
 
     def assemble(self, outputs: Sequence[NDArray[np.float32]], valid: NDArray[np.bool_]) -> dict[str, Features]:

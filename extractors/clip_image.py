@@ -73,7 +73,7 @@ class ClipImage(FrameNetwork):
 
     default_frames_per_second: ClassVar[int] = 1
     describes: ClassVar[str] = "CLIP image embedding of each frame, projected and L2-normalised"
-    cpu_batch: ClassVar[int] = 6
+    cpu_batch: ClassVar[int] = 5
     gpu_batch: ClassVar[int] = 256
     state_prefix: ClassVar[str] = "visual."
     state_ignore: ClassVar[tuple[str, ...]] = NOT_VISUAL
@@ -130,11 +130,12 @@ class ClipImage(FrameNetwork):
         vision = {**config["vision_cfg"], "timm_model_pretrained": False}
         return cast("nn.Module", _build_vision_tower(config["embed_dim"], vision, self.facts.quick_gelu))
 
-    def speed_up_on_cpu(self, network: nn.Module, example: Tensor) -> None:
-        """Pack the blocks of a vision transformer."""
-        from extractors.packed_clip import pack_clip
+    def finish(self, network: nn.Module) -> nn.Module:
+        """Take out of a vision transformer what changes no embedding."""
+        from extractors.clip_blocks import simplify_blocks
 
-        pack_clip(network, example)
+        simplify_blocks(network)
+        return network
 
     def head(self, output: Any) -> Tensor:
         """L2-normalise, in float32."""

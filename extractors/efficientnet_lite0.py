@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from extractors.frame_network import FrameNetwork, Triple
 from extractors.views import FrameView
-from extractors.weights import WeightsSource
+from extractors.weights import WeightsSource, load_state_dict, resolve
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
 CODE_PACKAGE = "efficientnet-lite-pytorch"
@@ -25,7 +27,7 @@ class EfficientNetLite0(FrameNetwork):
     """
 
     describes: ClassVar[str] = "EfficientNet-Lite0 (ImageNet) pooled features of each frame"
-    cpu_batch: ClassVar[int] = 32
+    cpu_batch: ClassVar[int] = 16
     dim = 1280
     normalisation: tuple[Triple, Triple] = ((127 / 255,) * 3, (128 / 255,) * 3)
 
@@ -49,10 +51,9 @@ class EfficientNetLite0(FrameNetwork):
         return EfficientNet.from_name("efficientnet-lite0")  # type: ignore[no-any-return]
 
     def finish(self, network: Any) -> nn.Module:
-        """Keep the classifier aside for :func:`imagenet_logits`."""
+        """Take the classifier off; :func:`imagenet_logits` reads it from the file."""
         from torch import nn
 
-        self._classifier = network._fc.eval().requires_grad_(False)
         network._fc = nn.Identity()
         return network  # type: ignore[no-any-return]
 
@@ -68,7 +69,7 @@ def imagenet_logits(extractor: EfficientNetLite0, features: Tensor) -> Tensor:
         ``[frames, 1000]`` float32 logits, on the CPU, in ImageNet's usual order (the one of torchvision's
         ``ResNet152_Weights.IMAGENET1K_V1.meta["categories"]``).
     """
-    import torch
+    from torch.nn.functional import linear
 
-    with torch.inference_mode():
-        return extractor._classifier.float()(features.float().cpu())  # type: ignore[no-any-return]
+    state = load_state_dict(cast("Path", resolve("pretrained", extractor.weights_source).path))
+    return linear(features.float().cpu(), state["_fc.weight"].float(), state["_fc.bias"].float())

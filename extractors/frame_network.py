@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from extractors.base import MIN_SEGMENT_COVER, Extractor, Frames, Units, Waveform
+from extractors.base import MIN_SEGMENT_COVER, Frames, Units, Waveform
+from extractors.network import NetworkExtractor
 from extractors.views import FrameView
 from extractors.weights import ResolvedWeights, apply_weights
 from storage.errors import InvalidInput
@@ -23,16 +24,15 @@ IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
 
-class VisualNetwork(Extractor):
+class VisualNetwork(NetworkExtractor):
     """A network on pixels. A subclass gives its view, its mean and std, its size, and builds it.
 
     Units are ``[..., height, width, 3]`` uint8; the network sees ``[units, 3, ..., height, width]`` float32,
-    scaled to [0, 1], then normalised. Batch norms are folded into convolutions and tensors are kept channels
-    last, which on 2 CPU cores took 0.74 of the plain time for ResNet-152 and 0.79 for R(2+1)D-18.
+    scaled to [0, 1], then normalised.
     """
 
     modality: ClassVar[Modality] = "visual"
-    channels_last: ClassVar[bool] = True
+    unit_dtype: ClassVar[str] = "uint8"
     state_prefix: ClassVar[str] = ""
     state_ignore: ClassVar[tuple[str, ...]] = ()
 
@@ -62,76 +62,41 @@ class VisualNetwork(Extractor):
         """Turn the loaded network into one that gives features."""
         return network
 
-    def speed_up_on_cpu(self, network: nn.Module, example: Tensor) -> None:
-        """Change the loaded network in place so that it runs faster on a CPU in float32, with equal output.
-
-        Args:
-            network: folded and channels last.
-            example: a normalised batch of the usual size.
-        """
-
     @property
     def preprocessing(self) -> Mapping[str, Any]:
         """The view, and the normalisation after it."""
         mean, std = self.normalisation
         return {**self.view.to_json(), "scale": 1 / 255, "mean": list(mean), "std": list(std)}
 
-    def load(self, weights: ResolvedWeights, *, device: str = "cpu", precision: str = "float32") -> None:
-        """See :meth:`Extractor.load`. Float32 is true float32 on every device: TF32 is off."""
+    def build_loaded(self, weights: ResolvedWeights) -> nn.Module:
+        """See :meth:`NetworkExtractor.build_loaded`."""
         import torch
 
         from extractors import runtime
 
-        self._device = torch.device(runtime.pick_device(device))
-        self._precision = runtime.check_precision(precision, self._device.type)
-        runtime.use_exact_float32()
         with runtime.skipped_initialisation():
             network = self.build()
         apply_weights(network, weights, prefix=self.state_prefix, ignore=self.state_ignore)
-        network = self.finish(network).eval().requires_grad_(False)
-        noise = torch.Generator().manual_seed(0)
-        example = torch.randint(256, (1, *self.unit_shape), dtype=torch.uint8, generator=noise)
-        if any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in network.modules()):
-            self._set_statistics(torch.device("cpu"), len(self.unit_shape))
-            runtime.fold_batch_norms(network, self._normalise(example))
-        self._set_statistics(self._device, len(self.unit_shape))
-        if self.channels_last:
-            last = torch.channels_last_3d if len(self.unit_shape) == 4 else torch.channels_last
-            network = network.to(memory_format=last)
-        network = network.to(self._device)
-        if self._device.type == "cpu" and precision == "float32":
-            with torch.inference_mode():
-                self.speed_up_on_cpu(network, self._normalise(example.expand(self.cpu_batch, *self.unit_shape)))
-        self._network = network
+        network = self.finish(network).eval()
+        for name, values in zip(("pixel_mean", "pixel_std"), self.normalisation, strict=True):
+            network.register_buffer(name, torch.tensor(values), persistent=False)
+        return network
 
     @property
     def unit_shape(self) -> tuple[int, ...]:
         """Shape of one unit, ``[..., height, width, 3]``."""
         return (self.view.size, self.view.size, 3)
 
-    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
-        """See :meth:`Extractor.forward`; ``batch`` is uint8."""
-        from extractors import runtime
-
-        pixels = self._normalise(runtime.to_device(batch, self._device))
-        with runtime.autocast(self._device.type, self._precision):
-            return (self.head(self._network(pixels)).float(),)
+    def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
+        """See :meth:`NetworkExtractor.compute`; ``batch`` is uint8."""
+        shape = (3, *[1] * (batch.ndim - 2))
+        pixels = batch.movedim(-1, 1).float() / 255
+        pixels = (pixels - network.pixel_mean.view(shape)) / network.pixel_std.view(shape)
+        return (self.head(network(pixels)),)
 
     def head(self, output: Tensor) -> Tensor:
         """From the network's output to ``[units, dim]``."""
         return output
-
-    def _set_statistics(self, device: Any, ndim: int) -> None:
-        import torch
-
-        mean, std = self.normalisation
-        shape = (3, *[1] * (ndim - 1))
-        self._mean = torch.tensor(mean, device=device).view(shape)
-        self._std = torch.tensor(std, device=device).view(shape)
-
-    def _normalise(self, batch: Tensor) -> Tensor:
-        """``[units, ..., height, width, 3]`` uint8 to ``[units, 3, ..., height, width]`` float32."""
-        return batch.movedim(-1, 1).float().div_(255).sub_(self._mean).div_(self._std)
 
     def _pixels(self, clip: Frames | Waveform) -> Frames:
         """The clip, if it is frames of this view."""

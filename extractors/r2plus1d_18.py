@@ -9,7 +9,7 @@ from extractors.views import FrameView
 from extractors.weights import WeightsSource
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 FRAMES_PER_SEGMENT = 8
 
@@ -22,7 +22,7 @@ class R2Plus1D18(SecondNetwork):
     """
 
     describes: ClassVar[str] = "R(2+1)D-18 (Kinetics-400) pooled features of each second, 8 frames at 8 FPS"
-    cpu_batch: ClassVar[int] = 7
+    cpu_batch: ClassVar[int] = 2
     gpu_batch: ClassVar[int] = 64
     dim = 512
     normalisation: tuple[Triple, Triple] = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
@@ -55,9 +55,3 @@ class R2Plus1D18(SecondNetwork):
 
         network.fc = nn.Identity()
         return network  # type: ignore[no-any-return]
-
-    def speed_up_on_cpu(self, network: nn.Module, example: Tensor) -> None:
-        """Run its flat convolutions as packed 2-d ones."""
-        from extractors.packed_video import pack_r2plus1d
-
-        pack_r2plus1d(network, example)

@@ -80,6 +80,7 @@ def load(
     weights: str = "pretrained",
     device: str = "cpu",
     precision: str = "float32",
+    engine: str = "auto",
     clip_seconds: int = 10,
 ) -> Extractor:
     """Make a backbone that is ready to run.
@@ -89,21 +90,24 @@ def load(
         weights: ``pretrained``, ``random:SEED`` or a path to a state dict in the official format.
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: ``float32``, ``bfloat16`` or ``float16``.
+        engine: ``auto``, ``torch`` or ``openvino``; see :func:`extractors.engines.pick_engine`.
         clip_seconds: length of every clip.
 
     Raises:
         UnknownBackbone: See :func:`create`.
         WeightsError: If the weights cannot be had or do not fit.
-        InvalidInput: If the device or the precision cannot be used.
+        InvalidInput: If the device, the precision or the engine cannot be used.
     """
     extractor = create(name, clip_seconds=clip_seconds)
 
+    from extractors.engines import pick_engine
     from extractors.runtime import check_precision, pick_device
     from extractors.weights import resolve
 
     device = pick_device(device)
     check_precision(precision, device)
-    extractor.load(resolve(weights, extractor.weights_source), device=device, precision=precision)
+    engine = pick_engine(engine, device=device, precision=precision)
+    extractor.load(resolve(weights, extractor.weights_source), device=device, precision=precision, engine=engine)
     return extractor
 
 

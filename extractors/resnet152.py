@@ -9,7 +9,7 @@ from extractors.views import FrameView
 from extractors.weights import WeightsSource
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
 class ResNet152(FrameNetwork):
@@ -22,8 +22,7 @@ class ResNet152(FrameNetwork):
 
     describes: ClassVar[str] = "ResNet-152 (ImageNet V1) pooled features of each frame"
     dim = 2048
-    cpu_batch: ClassVar[int] = 14
-    """Fills the tiles of its products, which have 14 pairs of rows."""
+    cpu_batch: ClassVar[int] = 8
     normalisation: tuple[Triple, Triple] = (IMAGENET_MEAN, IMAGENET_STD)
 
     @property
@@ -49,9 +48,3 @@ class ResNet152(FrameNetwork):
 
         network.fc = nn.Identity()
         return network  # type: ignore[no-any-return]
-
-    def speed_up_on_cpu(self, network: nn.Module, example: Tensor) -> None:
-        """Pack its bottlenecks."""
-        from extractors.packed_conv import pack_bottlenecks
-
-        pack_bottlenecks(network, example)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from extractors.frame_network import IMAGENET_MEAN, IMAGENET_STD, SecondNetwork, Triple
 from extractors.views import FrameView
@@ -35,7 +35,6 @@ class Vgg19Pool5(SecondNetwork):
 
     describes: ClassVar[str] = "VGG-19 (ImageNet V1) pool5 maps of each second, 7 x 7 x 512, mean over frames"
     allows_frame_rate: ClassVar[bool] = True
-    channels_last: ClassVar[bool] = False  # of five dimensions, as units are; the kernels are put so in finish
     cpu_batch: ClassVar[int] = 1
     gpu_batch: ClassVar[int] = 8
     dim = GRID * GRID * CHANNELS
@@ -65,24 +64,8 @@ class Vgg19Pool5(SecondNetwork):
 
         return nn.Sequential(OrderedDict(features=vgg19().features))
 
-    def finish(self, network: nn.Module) -> nn.Module:
-        """Kernels channels last."""
-        import torch
-
-        return network.to(memory_format=torch.channels_last)
-
-    def speed_up_on_cpu(self, network: nn.Module, example: Tensor) -> None:
-        """Pack its convolutions."""
-        from extractors.packed_conv import pack_sequence
-
-        pack_sequence(network.features, example.transpose(1, 2).flatten(0, 1))  # type: ignore[arg-type]
-
-    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
-        """See :meth:`Extractor.forward`; ``batch`` is ``[seconds, frames, height, width, 3]`` uint8."""
-        from extractors import runtime
-
-        pixels = self._normalise(runtime.to_device(batch, self._device)).transpose(1, 2)
-        with runtime.autocast(self._device.type, self._precision):
-            maps = self._network(pixels.flatten(0, 1))
-        means = maps.float().unflatten(0, pixels.shape[:2]).mean(dim=1)
+    def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
+        """See :meth:`NetworkExtractor.compute`; ``batch`` is ``[seconds, frames, height, width, 3]`` uint8."""
+        (maps,) = super().compute(network, batch.flatten(0, 1))
+        means = maps.float().unflatten(0, batch.shape[:2]).mean(dim=1)
         return (means.permute(0, 2, 3, 1).flatten(1),)

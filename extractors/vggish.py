@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from extractors.audio import waveform_on_grid
-from extractors.base import Extractor, Frames, Units, Waveform
+from extractors.base import Frames, Units, Waveform
+from extractors.network import NetworkExtractor
 from extractors.views import AudioView
 from extractors.weights import ResolvedWeights, WeightsSource, apply_weights, resolve
 from storage.errors import WeightsError
@@ -47,7 +48,7 @@ _CONVOLUTIONS = (64, 0, 128, 0, 256, 256, 0, 512, 512, 0)
 """Channels of each 3x3 convolution; 0 stands for a 2x2 max pool."""
 
 
-class Vggish(Extractor):
+class Vggish(NetworkExtractor):
     """VGGish embeddings, one a second.
 
     Each unit is one second's log-mel example, ``[1, 96, 64]`` float32. A second that the clip does not fill is
@@ -59,8 +60,13 @@ class Vggish(Extractor):
 
     modality: ClassVar[Modality] = "audio"
     variants: ClassVar[tuple[str, ...]] = ("pca", "pca-quantized")
-    cpu_batch: ClassVar[int] = 20
+    cpu_batch: ClassVar[int] = 10
     gpu_batch: ClassVar[int] = 512
+
+    @property
+    def unit_shape(self) -> tuple[int, ...]:
+        """A log-mel example."""
+        return (1, 96, 64)
 
     @property
     def view(self) -> AudioView:
@@ -92,42 +98,21 @@ class Vggish(Extractor):
             facts["quantized"] = "8 bits over [-2, 2], rounded"
         return facts
 
-    def load(self, weights: ResolvedWeights, *, device: str = "cpu", precision: str = "float32") -> None:
-        """Build the network.
+    def build_loaded(self, weights: ResolvedWeights) -> nn.Module:
+        """See :meth:`NetworkExtractor.build_loaded`.
 
         Random weights fill the PCA too. A file given by its path must hold the PCA as the port's whole model does,
         under ``pproc.pca_eigen_vectors`` and ``pproc.pca_means``, if a PCA variant is asked for.
-
-        Args:
-            weights: from :func:`extractors.weights.resolve`.
-            device: where to run.
-            precision: ``float32``, ``bfloat16`` or ``float16``, of the network; the PCA stays in float32.
-
-        Raises:
-            WeightsError: If keys are missing or unexpected, by name.
         """
-        import torch
-
         from extractors import runtime
 
-        self._device = torch.device(runtime.pick_device(device))
-        self._precision = runtime.check_precision(precision, self._device.type)
-        runtime.use_exact_float32()
         published = weights.kind == "pretrained"
         with runtime.skipped_initialisation():
             network = build_network(with_pca=bool(self.variant) and not published)
         apply_weights(network, weights, ignore=() if self.variant else ("pproc.",))
         if self.variant and published:
             network["pproc"] = read_pca(cast("Path", resolve("pretrained", PCA_WEIGHTS).path))
-        self._network = network.to(self._device).eval().requires_grad_(False)
-        if self._device.type == "cpu" and precision == "float32":
-            from extractors.logmel import EXAMPLE_FRAMES, MEL_BANDS
-            from extractors.packed_conv import pack_sequence
-
-            features = cast("nn.Sequential", network["features"].to(memory_format=torch.channels_last))
-            generator = torch.Generator().manual_seed(0)
-            with torch.inference_mode():
-                pack_sequence(features, torch.randn(self.cpu_batch, 1, EXAMPLE_FRAMES, MEL_BANDS, generator=generator))
+        return network
 
     def units(self, clip: Frames | Waveform) -> Units:
         """Cut a clip into one-second log-mel examples, ``[segments, 1, 96, 64]`` float32."""
@@ -139,10 +124,11 @@ class Vggish(Extractor):
         examples = second_examples(torch.from_numpy(sound.samples))[:, None]
         return Units(examples.numpy(), sound.segment_valid(self.clip_seconds))
 
-    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
-        """Embed examples.
+    def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
+        """Embed examples. The PCA stays in float32.
 
         Args:
+            network: from :meth:`build_loaded`.
             batch: ``[units, 1, 96, 64]`` float32.
 
         Returns:
@@ -151,12 +137,10 @@ class Vggish(Extractor):
         """
         from extractors import runtime
 
-        examples = runtime.to_device(batch, self._device)
-        with runtime.autocast(self._device.type, self._precision):
-            maps = self._network["features"](examples)
-            embedding = self._network["embeddings"](flatten_maps(maps)).float()
+        embedding = network["embeddings"](flatten_maps(network["features"](batch))).float()
         if self.variant:
-            embedding = whiten(embedding, self._network["pproc"])
+            with runtime.without_autocast(batch.device.type):
+                embedding = whiten(embedding, network["pproc"])
         return (quantize(embedding) if self.variant == "pca-quantized" else embedding,)
 
 

@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import (
     Count,
+    EngineName,
     ExtractRequest,
     Kept,
     Names,
@@ -36,6 +37,7 @@ def extract_llp(
     sampling: Sampling = "uniform",
     precision: Precision = "float32",
     device: Text = "auto",
+    engine: EngineName = "auto",
     keep: list[Kept] = [],  # noqa: B006
     clip_seconds: Count = 10,
     shard_size: Count | None = None,
@@ -63,6 +65,7 @@ def extract_llp(
         sampling: uniform, or published: the very frames that the published LLP scripts took.
         precision: Of the networks.
         device: auto, cpu, cuda:0, or several with commas for as many shards at once.
+        engine: What runs the networks: torch, or openvino on a CPU. auto takes openvino there if it is installed.
         keep: Intermediates to keep in the store; with frames, new backbones need no second decode.
         clip_seconds: Length of every clip.
         shard_size: Clips a shard: one task, and what a kill can cost. Empty for 64, or the store's own.
@@ -81,8 +84,8 @@ def extract_llp(
     """
     request = ExtractRequest(
         clips=clips, store=store, backbones=tuple(backbones), media=media, weights=tuple(weights), sampling=sampling,
-        precision=precision, device=device, keep=tuple(keep), clip_seconds=clip_seconds, shard_size=shard_size,
-        workers=workers, deadline_seconds=deadline_seconds, decoder=decoder, memory=memory,
+        precision=precision, device=device, engine=engine, keep=tuple(keep), clip_seconds=clip_seconds,
+        shard_size=shard_size, workers=workers, deadline_seconds=deadline_seconds, decoder=decoder, memory=memory,
         compile_networks=compile_networks, retry_failed=retry_failed, rebuild=rebuild,
     )  # fmt: skip
     return run_extraction(

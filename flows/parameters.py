@@ -19,6 +19,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Names = Annotated[list[Text], Field(min_length=1)]
 Sampling = Literal["uniform", "published"]
 Precision = Literal["float32", "bfloat16", "float16"]
+EngineName = Literal["auto", "torch", "openvino"]
 Kept = Literal["frames", "waveform", "logmel"]
 RunnerKind = Literal["local", "dask", "ray"]
 Resources = dict[str, Annotated[float, Field(gt=0)]]
@@ -38,6 +39,7 @@ class ExtractRequest(BaseModel):
         sampling: ``uniform`` or ``published``.
         precision: of the networks.
         device: ``auto``, ``cpu``, ``cuda:N``, or several with commas.
+        engine: what runs the networks.
         keep: intermediates to keep.
         clip_seconds: length of every clip; ``None`` for that of a store that is there.
         shard_size: clips a shard; ``None`` for the store's, or 64.
@@ -60,6 +62,7 @@ class ExtractRequest(BaseModel):
     sampling: Sampling = "uniform"
     precision: Precision = "float32"
     device: str = "auto"
+    engine: EngineName = "auto"
     keep: tuple[Kept, ...] = ()
     clip_seconds: int | None = None
     shard_size: int | None = None
@@ -103,6 +106,7 @@ class ExtractRequest(BaseModel):
             sampling=self.sampling,
             precision=self.precision,
             device=self.device,
+            engine=self.engine,
             keep=self.keep,
             clip_seconds=seconds,
             shard_size=self.shard_size,

@@ -8,7 +8,17 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.outcomes import refuses_in_one_line
-from flows.parameters import Count, ExtractRequest, Placement, Precision, Resources, RunnerKind, Sampling, Text
+from flows.parameters import (
+    Count,
+    EngineName,
+    ExtractRequest,
+    Placement,
+    Precision,
+    Resources,
+    RunnerKind,
+    Sampling,
+    Text,
+)
 from flows.shards import run_extraction
 
 
@@ -23,6 +33,7 @@ def rebuild_features(
     sampling: Sampling = "uniform",
     precision: Precision = "float32",
     device: Text = "auto",
+    engine: EngineName = "auto",
     workers: Count | None = None,
     retry_failed: bool = False,
     runner: RunnerKind = "local",
@@ -45,6 +56,7 @@ def rebuild_features(
         sampling: uniform, or published: the very frames that the published LLP scripts took.
         precision: Of the network.
         device: auto, cpu, cuda:0, or several with commas for as many shards at once.
+        engine: What runs the network: torch, or openvino on a CPU. auto takes openvino there if it is installed.
         workers: Decode processes a device. Empty: by the number of cores.
         retry_failed: Also redo the clips that failed before.
         runner: local: this process; dask or ray: a cluster.
@@ -55,7 +67,7 @@ def rebuild_features(
     """
     request = ExtractRequest(
         clips=clips, store=store, backbones=(backbone,), media=media, weights=(weights,), sampling=sampling,
-        precision=precision, device=device, workers=workers, retry_failed=retry_failed, rebuild=True,
+        precision=precision, device=device, engine=engine, workers=workers, retry_failed=retry_failed, rebuild=True,
     )  # fmt: skip
     return run_extraction(
         request, Placement(runner=runner, address=address, processes=processes, resources=resources, limit=limit)

@@ -47,6 +47,8 @@ def avvp() -> None:
     "--precision", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:N.")
+@click.option("--engine", type=click.Choice(["auto", "torch", "openvino"]), default="auto", show_default=True,
+              help="What runs the networks. auto: openvino for float32 on a CPU if installed, else torch.")  # fmt: skip
 @click.option("--keep", default="", help="Keep intermediates: frames,waveform,logmel.")
 @click.option("--clip-seconds", type=click.IntRange(1), default=10, show_default=True, help="Length of every clip.")
 @click.option("--shard-size", type=click.IntRange(1), help="Clips a shard: what a kill can cost. Default 64.")

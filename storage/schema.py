@@ -98,6 +98,7 @@ class Provenance:
         source: ``media``, or ``decoded/frames`` and the like where kept arrays were read.
         precision: ``float32``, ``bfloat16`` or ``float16``.
         weights_source: URL, path or package that the weights came from.
+        engine: what ran the network when the array was made, ``torch`` or ``openvino``; empty in older stores.
         decoder: name and version of each decoder.
         libraries: package versions.
         created: ISO date and time, UTC.
@@ -111,6 +112,7 @@ class Provenance:
     source: str = "media"
     precision: str = "float32"
     weights_source: str = ""
+    engine: str = ""
     decoder: Mapping[str, str] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
     created: str = ""

@@ -54,6 +54,7 @@ class ExtractOptions:
         sampling: ``uniform`` or ``published``.
         precision: ``float32``, ``bfloat16`` or ``float16``.
         device: ``auto``, ``cpu`` or ``cuda:N``; several, with commas, for a worker process each.
+        engine: ``auto``, ``torch`` or ``openvino``, what runs the networks.
         keep: intermediates to keep: ``frames``, ``waveform``, ``logmel``.
         clip_seconds: length of every clip.
         shard_size: clips a shard; ``None`` for the store's own, or the default.
@@ -72,6 +73,7 @@ class ExtractOptions:
     sampling: Sampling = "uniform"
     precision: str = "float32"
     device: str = "auto"
+    engine: str = "auto"
     keep: Sequence[str] = ()
     clip_seconds: int = 10
     shard_size: int | None = None
@@ -181,8 +183,22 @@ def _create(options: ExtractOptions) -> list[Extractor]:
 
     for device in options.device.split(","):
         check_precision(options.precision, pick_device(device))
+    _engines(options)
     names = list(dict.fromkeys(options.backbones))
     return [registry.create(name, clip_seconds=options.clip_seconds) for name in names]
+
+
+def _engines(options: ExtractOptions) -> list[str]:
+    """What runs the networks on each device."""
+    from extractors.engines import pick_engine
+    from extractors.runtime import pick_device
+
+    return [
+        pick_engine(
+            options.engine, device=pick_device(name), precision=options.precision, compiled=options.compile_networks
+        )
+        for name in options.device.split(",")
+    ]
 
 
 def _weights_of(extractor: Extractor, options: ExtractOptions) -> str:
@@ -197,7 +213,14 @@ def _prepare(store: FeatureStore, extractor: Extractor, weights: ResolvedWeights
         source = there.pop()
     else:
         source = KEPT if can_read_kept(store, extractor, options.sampling) else MEDIA
-    origin = provenance_of(extractor, weights, sampling=options.sampling, precision=options.precision, source=source)
+    origin = provenance_of(
+        extractor,
+        weights,
+        sampling=options.sampling,
+        precision=options.precision,
+        source=source,
+        engine=",".join(dict.fromkeys(_engines(options))),
+    )
     for spec in extractor.specs:
         store.ensure_feature(spec, origin, rebuild=options.rebuild)
     identities = {spec.name: fingerprint(spec, origin) for spec in extractor.specs}
@@ -268,7 +291,8 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     device = pick_device(run.options.device)
     keep_freed_memory()
     run.reporter.loading(item.extractor.name, item.weights.identity)
-    item.extractor.load(item.weights, device=device, precision=run.options.precision)
+    (engine,) = _engines(run.options)
+    item.extractor.load(item.weights, device=device, precision=run.options.precision, engine=engine)
     give_back_freed_memory()  # weights as the file has them, before they are laid out for the processor
     runner = BatchRunner(item.extractor, device=device, compiled=run.options.compile_networks)
     loaded = LoadedBackbone(item.extractor, runner)

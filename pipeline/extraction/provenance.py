@@ -10,12 +10,14 @@ from extractors.base import Extractor
 from extractors.weights import ResolvedWeights
 from storage.schema import Provenance
 
-_LIBRARIES = ("avvp-pipeline", "torch", "torchvision", "torchaudio", "open_clip_torch", "laion-clap", "numpy", "zarr")
+_LIBRARIES = (
+    "avvp-pipeline", "torch", "openvino", "torchvision", "torchaudio", "open_clip_torch", "laion-clap", "numpy", "zarr",
+)  # fmt: skip
 _DECODERS = ("av", "decord2", "pillow")
 
 
 def provenance_of(
-    extractor: Extractor, weights: ResolvedWeights, *, sampling: str, precision: str, source: str
+    extractor: Extractor, weights: ResolvedWeights, *, sampling: str, precision: str, source: str, engine: str = ""
 ) -> Provenance:
     """Everything that an array's numbers depend on, and the circumstances."""
     return Provenance(
@@ -26,6 +28,7 @@ def provenance_of(
         sampling=sampling,
         source=source,
         precision=precision,
+        engine=engine,
         weights_source=weights.source,
         decoder=versions(_DECODERS),
         libraries=versions(_LIBRARIES),

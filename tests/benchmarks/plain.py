@@ -11,9 +11,7 @@ import sys
 import tempfile
 import time
 import wave
-from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
@@ -52,17 +50,6 @@ def picked(files: list[Path], count: int) -> list[Image.Image]:
     return [Image.open(files[index]).convert("RGB") for index in chosen]
 
 
-@contextmanager
-def as_published():
-    """Load audio networks as laion-clap and torchvggish build them: nothing packed or fused."""
-    with (
-        mock.patch("extractors.fused_attention.fuse_window_attention"),
-        mock.patch("extractors.packed_product.pack_linears"),
-        mock.patch("extractors.packed_conv.pack_sequence"),
-    ):
-        yield
-
-
 class Plain:
     """One backbone; ``network`` is torchvision's or open_clip's own, as they build it."""
 
@@ -78,8 +65,7 @@ class Plain:
             fill_random(self.network, SEED)
             self.network.eval()
         else:
-            with as_published():
-                self.extractor = registry.load(name, weights=f"random:{SEED}")
+            self.extractor = registry.load(name, weights=f"random:{SEED}", engine="torch")
 
     def _resnet(self, t):
         from torchvision.models import resnet152

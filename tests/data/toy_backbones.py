@@ -16,7 +16,7 @@ class Toy(Extractor):
     cpu_batch = 5
     weights_source = WeightsSource("http://127.0.0.1:9/toy.pth", "toy.pth")
 
-    def load(self, weights, *, device="cpu", precision="float32"):
+    def load(self, weights, **how):
         self._seed = weights.seed
 
     def forward(self, batch):
@@ -75,8 +75,8 @@ class ToyFragile(ToyVisual):
 class ToySticky(ToyVisual):
     """Its device breaks at batch ``TOY_STICKY_AT``, for good; only in the process that makes ``TOY_STICKY_ONCE``."""
 
-    def load(self, weights, *, device="cpu", precision="float32"):
-        super().load(weights, device=device, precision=precision)
+    def load(self, weights, **how):
+        super().load(weights, **how)
         self._batches = 0
 
     def _is_the_one(self):
@@ -101,8 +101,8 @@ class ToySticky(ToyVisual):
 class ToyBuggy(ToyVisual):
     """Raises on every batch once ``TOY_BUGGY`` clips have been cut into units; its words hold a number that varies."""
 
-    def load(self, weights, *, device="cpu", precision="float32"):
-        super().load(weights, device=device, precision=precision)
+    def load(self, weights, **how):
+        super().load(weights, **how)
         self._clips = 0
 
     def units(self, clip):

@@ -25,7 +25,7 @@ class Counter(Extractor):
         super().__init__(name="counter")
         self.batches = []
 
-    def load(self, weights, *, device="cpu", precision="float32"):
+    def load(self, weights, *, device="cpu", precision="float32", engine="torch"):
         pass
 
     def units(self, clip):

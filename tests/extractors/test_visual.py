@@ -147,7 +147,7 @@ def test_only_the_visual_tower_is_kept():
     extractor = registry.load("clip:ViT-B-32/openai", weights="random:0", clip_seconds=1)
     count = sum(p.numel() for p in extractor.build().parameters())
     assert count == 87_849_216
-    assert type(extractor._network).__name__ == "VisionTransformer"
+    assert type(extractor.build()).__name__ == "VisionTransformer"
 
 
 def test_openai_weights_get_openai_gelu():

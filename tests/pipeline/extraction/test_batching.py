@@ -16,7 +16,7 @@ class Doubler(Extractor):
     specs = (FeatureSpec("doubler", 4, 1, "audio", 1.0),)
     weights_source = WeightsSource("", "")
 
-    def load(self, weights, *, device="cpu", precision="float32"):
+    def load(self, weights, *, device="cpu", precision="float32", engine="torch"):
         pass
 
     def units(self, clip):

@@ -1,0 +1,59 @@
+"""The torch engine: batch norms folded into convolutions, channels last, float32 that is float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from extractors import runtime
+from extractors.engines import Network
+
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+class TorchEngine:
+    """Runs a network with torch.
+
+    Args:
+        network: what to run.
+        device: ``cpu`` or ``cuda:N``.
+        precision: of products and convolutions; the weights and all else stay in float32.
+    """
+
+    def __init__(self, network: Network, *, device: str, precision: str) -> None:
+        self._device = torch.device(device)
+        self._precision = precision
+        self._network = prepared(network).to(self._device)
+
+    def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """See :class:`extractors.engines.Engine`."""
+        units = runtime.to_device(batch, self._device)
+        with runtime.autocast(self._device.type, self._precision):
+            return tuple(output.float() for output in self._network(units))
+
+
+class Whole(nn.Module):
+    """A network with what comes before and after it, as one module: units in, outputs out."""
+
+    def __init__(self, network: nn.Module, compute: Callable[[Any, Tensor], tuple[Tensor, ...]]) -> None:
+        super().__init__()
+        self.network = network
+        self._compute = compute
+
+    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """Compute ``[units, ...]`` for each output."""
+        return self._compute(self.network, batch)
+
+
+def prepared(network: Network) -> nn.Module:
+    """Build a network and put it in the form that both engines start from. Equal but for rounding."""
+    runtime.use_exact_float32()
+    whole = Whole(network.build().requires_grad_(False), network.compute).eval()
+    runtime.fold_batch_norms(whole, network.example)
+    for parameter in whole.parameters():
+        if parameter.ndim in _CHANNELS_LAST:
+            parameter.data = parameter.data.contiguous(memory_format=_CHANNELS_LAST[parameter.ndim])
+    return whole
