@@ -23,7 +23,7 @@ from storage.schema import FeatureSpec, Modality
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from extractors.weights import ResolvedWeights, WeightsSource
+    from extractors.weights.loading import ResolvedWeights, WeightsSource
 
 MIN_SEGMENT_COVER = 0.5
 """A segment is valid when at least this share of it lies inside the clip."""
@@ -153,7 +153,7 @@ class Extractor(ABC):
         """Build the network on ``device`` with ``weights``; afterwards :meth:`forward` may be called.
 
         Args:
-            weights: as :func:`extractors.weights.resolve` finds them.
+            weights: as :func:`extractors.weights.loading.resolve` finds them.
             device: ``cpu`` or ``cuda:N``.
             precision: ``float32``, ``bfloat16`` or ``float16``.
             engine: ``torch`` or ``openvino``, what runs the network; see :mod:`extractors.engines`.
@@ -203,7 +203,7 @@ class Extractor(ABC):
 
     def extract(self, clips: Sequence[Frames | Waveform], *, batch_units: int = 16) -> list[dict[str, Features]]:
         """Run whole clips, units batched across them. For a few clips in a notebook; runs use the engine."""
-        from extractors.runtime import run_batched
+        from extractors.engines.runtime import run_batched
 
         units = [self.units(clip) for clip in clips]
         if not units:

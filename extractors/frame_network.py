@@ -11,7 +11,7 @@ import numpy as np
 from extractors.base import MIN_SEGMENT_COVER, Frames, Units, Waveform
 from extractors.network import NetworkExtractor
 from extractors.views import FrameView
-from extractors.weights import ResolvedWeights, apply_weights
+from extractors.weights.loading import ResolvedWeights, apply_weights
 from storage.errors import InvalidInput
 from storage.schema import FeatureSpec, Modality
 
@@ -72,7 +72,7 @@ class VisualNetwork(NetworkExtractor):
         """See :meth:`NetworkExtractor.build_loaded`."""
         import torch
 
-        from extractors import runtime
+        from extractors.engines import runtime
 
         with runtime.skipped_initialisation():
             network = self.build()

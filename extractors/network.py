@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from extractors.base import Extractor
-from extractors.weights import ResolvedWeights
+from extractors.weights.loading import ResolvedWeights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +48,8 @@ class NetworkExtractor(Extractor):
         """See :meth:`Extractor.load`. Float32 is true float32 on every device: TF32 is off."""
         import torch
 
-        from extractors import engines, runtime
+        from extractors import engines
+        from extractors.engines import runtime
 
         device = runtime.pick_device(device)
         runtime.check_precision(precision, device.partition(":")[0])

@@ -10,14 +10,14 @@ from extractors.base import Extractor
 from storage.errors import UnknownBackbone
 
 BACKBONES: dict[str, str] = {
-    "resnet152": "extractors.resnet152:ResNet152",
-    "r2plus1d_18": "extractors.r2plus1d_18:R2Plus1D18",
-    "vgg19_pool5": "extractors.vgg19_pool5:Vgg19Pool5",
-    "clip_vit_l14": "extractors.clip_image:ClipVitL14",
-    "clip": "extractors.clip_image:ClipImage",
-    "vggish": "extractors.vggish:Vggish",
-    "clap": "extractors.clap_audio:Clap",
-    "efficientnet_lite0": "extractors.efficientnet_lite0:EfficientNetLite0",
+    "resnet152": "extractors.visual.resnet152:ResNet152",
+    "r2plus1d_18": "extractors.visual.r2plus1d_18:R2Plus1D18",
+    "vgg19_pool5": "extractors.visual.vgg19_pool5:Vgg19Pool5",
+    "clip_vit_l14": "extractors.visual.clip:ClipVitL14",
+    "clip": "extractors.visual.clip:ClipImage",
+    "vggish": "extractors.audio.vggish:Vggish",
+    "clap": "extractors.audio.clap:Clap",
+    "efficientnet_lite0": "extractors.visual.efficientnet_lite0:EfficientNetLite0",
 }
 """Name -> ``module:Class``."""
 
@@ -101,8 +101,8 @@ def load(
     extractor = create(name, clip_seconds=clip_seconds)
 
     from extractors.engines import pick_engine
-    from extractors.runtime import check_precision, pick_device
-    from extractors.weights import resolve
+    from extractors.engines.runtime import check_precision, pick_device
+    from extractors.weights.loading import resolve
 
     device = pick_device(device)
     check_precision(precision, device)

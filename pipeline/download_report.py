@@ -14,7 +14,7 @@ from pipeline.download.one_clip import DEFAULT_FORMAT, check_cookies
 from pipeline.download.reasons import OK, REASONS
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
-from storage.llp_names import LLP_SPLIT_FILES
+from storage.tables.llp_names import LLP_SPLIT_FILES
 from storage.text import visible
 
 _SOME_FAILED = 3

@@ -25,7 +25,7 @@ from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores, video_s
 from pipeline.metrics.subsets import Overlap, overlapping
 from pipeline.score_tables import score_table
 from storage.errors import InvalidInput
-from storage.llp_names import YOUTUBE_ID_LENGTH
+from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 
 HEADINGS = {
     "seg_a": "A", "seg_v": "V", "seg_av": "AV", "seg_type": "Type@AV", "seg_event": "Event@AV",

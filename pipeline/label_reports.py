@@ -13,7 +13,7 @@ from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
     from pipeline.data.llp import Annotations
-    from storage.label_schema import PseudoLabels
+    from storage.layout.label_schema import PseudoLabels
 
 EMBEDDER_OPTIONS = ("oov", "dim", "pooling", "tokenizer")
 

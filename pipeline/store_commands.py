@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from pipeline.console import count, say_json, tell, wide_console
 from storage.clips import ClipTable
-from storage.compare import read_info
+from storage.layout.metadata import read_info
 from storage.errors import InvalidInput
-from storage.files import Root
+from storage.files.root import Root
 from storage.store import FeatureStore
 from storage.text import lines_of, visible
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import overload
 
 from storage.errors import ClipTableError
-from storage.llp_names import LLP_SPLIT_FILES
+from storage.tables.llp_names import LLP_SPLIT_FILES
 from storage.text import visible
 
 COLUMNS = ("id", "path", "start_seconds", "end_seconds", "split", "labels")
@@ -116,7 +116,7 @@ class ClipTable(Sequence[Clip]):
             ClipTableError: If the source is absent, empty, malformed or has duplicates; bad lines are named. Ids that
                 differ by Unicode normal form alone are duplicates.
         """
-        from storage.clip_sources import read_folder, read_llp, read_table
+        from storage.tables.sources import read_folder, read_llp, read_table
 
         path = Path(source).expanduser()
         # Methods of Path raise over a name that is too long.

@@ -16,13 +16,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from storage.arrays import codecs, group_bytes
-from storage.catalog import read_attributes
-from storage.compare import StoreInfo, read_info
+from storage.layout.arrays import codecs, group_bytes
+from storage.layout.catalog import read_attributes
+from storage.layout.metadata import StoreInfo, read_info
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
-from storage.files import Root
-from storage.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
-from storage.seal import Seal
+from storage.files.root import Root
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
+from storage.shards.seal import Seal
 
 EMBEDDINGS, PSEUDO_LABELS = "labels", "pseudo_labels"
 LOCK_PATIENCE_SECONDS = 60.0

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from storage.envelope import pack, unpack
+from storage.files.checked_json import pack, unpack
 from storage.errors import StoreError
-from storage.files import Root
+from storage.files.root import Root
 from storage.schema import Status
 
 _RECORD = re.compile(r"(\d{5})\.(\d{4})\.(json|intent)")

@@ -17,16 +17,16 @@ import numpy as np
 import zarr
 from numpy.typing import ArrayLike, NDArray
 
-from storage.arrays import CLIP_COLUMNS, GROUPS, clips_of, create_clip_arrays, create_root
-from storage.catalog import Catalog
+from storage.layout.arrays import CLIP_COLUMNS, GROUPS, clips_of, create_clip_arrays, create_root
+from storage.layout.catalog import Catalog
 from storage.clips import ClipTable
-from storage.compare import StoreInfo, read_info, table_difference
-from storage.decoded import DecodedSpec
-from storage.direct import DirectArray
+from storage.layout.metadata import StoreInfo, read_info, table_difference
+from storage.layout.decoded import DecodedSpec
+from storage.shards.direct import DirectArray
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
-from storage.files import Root
-from storage.pool import Threads
-from storage.row_lookup import RowLookup
+from storage.files.root import Root
+from storage.shards.threads import Threads
+from storage.layout.row_lookup import RowLookup
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance, Status
 
 DEFAULT_SHARD_SIZE = 64
@@ -236,11 +236,11 @@ class FeatureStore(Catalog):
         return out
 
     def row_numbers(self, rows: ArrayLike | slice | None) -> NDArray[np.intp]:
-        """See :meth:`storage.row_lookup.RowLookup.numbers`."""
+        """See :meth:`storage.layout.row_lookup.RowLookup.numbers`."""
         return self._rows.numbers(rows)
 
     def row_of(self, clip_id: str) -> int:
-        """See :meth:`storage.row_lookup.RowLookup.of`."""
+        """See :meth:`storage.layout.row_lookup.RowLookup.of`."""
         return self._rows.of(clip_id)
 
     @cached_property
@@ -261,13 +261,13 @@ class FeatureStore(Catalog):
         Raises:
             SchemaMismatch: If it differs; the message says in what.
         """
-        from storage.upkeep import ensure_feature
+        from storage.layout.maintenance import ensure_feature
 
         ensure_feature(self, spec, provenance, rebuild=rebuild, codec=codec)
 
     def remove_feature(self, name: str) -> None:
         """Remove a feature array and its ledger. Records go first: what is left of a killed call does not exist."""
-        from storage.upkeep import remove_feature
+        from storage.layout.maintenance import remove_feature
 
         remove_feature(self, name)
 
@@ -277,7 +277,7 @@ class FeatureStore(Catalog):
         Raises:
             SchemaMismatch: If they differ.
         """
-        from storage.upkeep import ensure_decoded
+        from storage.layout.maintenance import ensure_decoded
 
         ensure_decoded(self, spec)
 

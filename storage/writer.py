@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.decoded import DecodedSpec
-from storage.direct import DirectArray, WrittenFile
+from storage.layout.decoded import DecodedSpec
+from storage.shards.direct import DirectArray, WrittenFile
 from storage.errors import ShardLocked, StoreError
 from storage.ledger import Row, ShardRecord
 from storage.store import FeatureStore

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from extractors.weight_cache import cache_folder
+from extractors.weights.cache import cache_folder
 
 _FORMAT = 1
 """Raised when models are converted otherwise; older entries are then not looked at."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from extractors import runtime
+from extractors.engines import runtime
 from extractors.engines import Network
 
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}

@@ -21,7 +21,7 @@ from pipeline.data.clip_labels import ClipLabels
 from pipeline.data.memory import InMemory, load_segments
 from storage.errors import InvalidInput
 from storage.labels import LabelStore
-from storage.llp_names import YOUTUBE_ID_LENGTH
+from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 from storage.schema import Status
 from storage.store import FeatureStore
 

@@ -25,7 +25,7 @@ from pipeline.download.pool import DownloadPool
 from pipeline.download.reasons import OK, REASONS, WALLS
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
-from storage.llp_names import parse_llp_name
+from storage.tables.llp_names import parse_llp_name
 
 DEFAULT_URL = "https://www.youtube.com/watch?v={id}"
 PARTIAL_FOLDER = ".partial"

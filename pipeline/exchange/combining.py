@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.clips import Clip, ClipTable
-from storage.compare import spec_differences
-from storage.decoded import DecodedSpec
+from storage.layout.metadata import spec_differences
+from storage.layout.decoded import DecodedSpec
 from storage.errors import InvalidInput, SchemaMismatch
 from storage.ledger import Row
 from storage.schema import FeatureSpec, Provenance, Status

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
-from storage.llp_names import YOUTUBE_ID_LENGTH
+from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 from storage.schema import FeatureSpec, Modality
 
 STEM = "{id}"

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pipeline.exchange.verify_report import Problem
-from storage.arrays import group_bytes
-from storage.files import Root
+from storage.layout.arrays import group_bytes
+from storage.files.root import Root
 from storage.ledger import Row, ShardRecord
 from storage.schema import Status
-from storage.seal import SEAL, Seal, content_of
+from storage.shards.seal import SEAL, Seal, content_of
 from storage.store import FeatureStore
 from storage.writer import claim, commit_decoded, commit_features
 

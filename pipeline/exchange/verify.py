@@ -11,12 +11,12 @@ from typing import Any
 
 from pipeline.exchange.verify_arrays import ArrayCheck
 from pipeline.exchange.verify_report import Looked, Problem, VerifyReport
-from storage.arrays import group_bytes
+from storage.layout.arrays import group_bytes
 from storage.clips import ClipTable
-from storage.compare import read_info
+from storage.layout.metadata import read_info
 from storage.errors import AvvpError, StoreError
-from storage.files import Root
-from storage.seal import SEAL, Seal
+from storage.files.root import Root
+from storage.shards.seal import SEAL, Seal
 from storage.store import FeatureStore
 
 _PASSING = re.compile(r"(^|/)[^/]*(\.lock(\.\d+)?|\.intent|\.partial)$")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from storage.files import Root
+from storage.files.root import Root
 
 Remedy = Literal["restore", "reseal", "redo", "none"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from storage.direct import DirectArray, read_index
+from storage.shards.direct import DirectArray, read_index
 from storage.errors import StoreError
-from storage.files import ByteSource
+from storage.files.root import ByteSource
 from storage.ledger import Row, ShardRecord
 from storage.store import FeatureStore
 

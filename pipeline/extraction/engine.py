@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from extractors.base import Extractor, Features, Units
-from extractors.runner import BatchRunner
+from extractors.engines.batch_runner import BatchRunner
 from extractors.views import FrameView
 from pipeline.decode.clip_buffer import DecodedClip, DecodeReport
 from pipeline.extraction.batching import Batcher, Failure, failure_of
@@ -24,7 +24,7 @@ from pipeline.extraction.keeping import Keeper
 from pipeline.extraction.open_shards import OpenShards
 from pipeline.extraction.plan import ShardTask
 from pipeline.extraction.reporting import Reporter
-from storage.decoded import DecodedSpec
+from storage.layout.decoded import DecodedSpec
 from storage.schema import Status
 from storage.store import FeatureStore
 

@@ -14,7 +14,7 @@ from functools import partial
 from extractors import registry
 from extractors.base import Extractor
 from extractors.views import FrameView
-from extractors.weights import ResolvedWeights, resolve
+from extractors.weights.loading import ResolvedWeights, resolve
 from pipeline.decode.clip_buffer import Decoder
 from pipeline.decode.fingerprint import clip_fingerprint
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
@@ -33,7 +33,7 @@ from pipeline.extraction.provenance import provenance_of
 from pipeline.extraction.reporting import ExtractReport, Reporter, Reporters
 from pipeline.extraction.sources import MediaSource
 from storage.clips import Clip, ClipTable
-from storage.decoded import DecodedSpec
+from storage.layout.decoded import DecodedSpec
 from storage.errors import InvalidInput
 from storage.schema import SAMPLINGS, Sampling, fingerprint
 from storage.store import FeatureStore
@@ -179,7 +179,7 @@ def _create(options: ExtractOptions) -> list[Extractor]:
     """The backbones asked for, each array once."""
     if options.sampling not in SAMPLINGS:
         raise InvalidInput(f"sampling {options.sampling!r}: expected one of {', '.join(SAMPLINGS)}")
-    from extractors.runtime import check_precision, pick_device
+    from extractors.engines.runtime import check_precision, pick_device
 
     for device in options.device.split(","):
         check_precision(options.precision, pick_device(device))
@@ -191,7 +191,7 @@ def _create(options: ExtractOptions) -> list[Extractor]:
 def _engines(options: ExtractOptions) -> list[str]:
     """What runs the networks on each device."""
     from extractors.engines import pick_engine
-    from extractors.runtime import pick_device
+    from extractors.engines.runtime import pick_device
 
     return [
         pick_engine(
@@ -282,8 +282,8 @@ def _run_all(engine: Engine, plan: Plan, plan_for: partial[Plan], reporter: Repo
 
 def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     """Build a network and what runs its batches."""
-    from extractors.runner import BatchRunner
-    from extractors.runtime import pick_device
+    from extractors.engines.batch_runner import BatchRunner
+    from extractors.engines.runtime import pick_device
     from pipeline.freed_memory import give_back_freed_memory, keep_freed_memory
 
     if item.extractor.name in run.networks:

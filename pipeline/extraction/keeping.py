@@ -11,7 +11,7 @@ from extractors.views import AudioView, FrameView
 from pipeline.decode.clip_buffer import DecodedClip, DecodeReport
 from pipeline.decode.frames import CanvasView
 from pipeline.extraction.jobs import ShardJob, row_of
-from storage.decoded import DecodedSpec
+from storage.layout.decoded import DecodedSpec
 from storage.errors import InvalidInput
 
 KEEPABLE = ("frames", "waveform", "logmel")

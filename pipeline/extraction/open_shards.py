@@ -10,7 +10,7 @@ from pipeline.extraction.health import Health
 from pipeline.extraction.jobs import ShardJob
 from pipeline.extraction.plan import ShardTask
 from pipeline.extraction.reporting import Reporter
-from storage.decoded import DecodedSpec
+from storage.layout.decoded import DecodedSpec
 from storage.errors import ShardLocked
 from storage.store import FeatureStore
 

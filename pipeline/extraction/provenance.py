@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from extractors.base import Extractor
-from extractors.weights import ResolvedWeights
+from extractors.weights.loading import ResolvedWeights
 from storage.schema import Provenance
 
 _LIBRARIES = (

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors import text_registry
+from extractors.text import registry as text_registry
 from extractors.base import TextEmbedder
-from extractors.weight_cache import file_sha256
+from extractors.weights.cache import file_sha256
 from pipeline.data.dataset_description import DatasetDescription
 from pipeline.data.prompt_files import Prompts, default_set, load_prompts, plain_name
 from pipeline.extraction.provenance import now, versions
 from storage.errors import InvalidInput
-from storage.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
 from storage.labels import LabelStore
 
 _LIBRARIES = ("avvp-pipeline", "numpy", "zarr")
@@ -74,7 +74,7 @@ def make_labels(
 
     Args:
         store_url: an existing store.
-        embedder: see :func:`extractors.text_registry.create`.
+        embedder: see :func:`extractors.text.registry.create`.
         dataset: its classes are embedded.
         weights: ``pretrained``, ``random:SEED`` or a path.
         prompts: a set or a file, see :func:`load_prompts`; the embedder's usual set if not given.

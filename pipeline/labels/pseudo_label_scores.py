@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.data.llp import Annotations
 from pipeline.data.threshold_files import Thresholds
 from storage.errors import InvalidInput
-from storage.label_schema import Labels, PseudoLabels
+from storage.layout.label_schema import Labels, PseudoLabels
 
 Bools = NDArray[np.bool_]
 

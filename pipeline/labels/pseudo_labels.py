@@ -21,7 +21,7 @@ from pipeline.data.llp import Annotations, load_annotations
 from pipeline.data.threshold_files import load_thresholds
 from pipeline.extraction.provenance import now, versions
 from storage.errors import InvalidInput, SchemaMismatch
-from storage.label_schema import LabelEmbeddings, LabelProvenance, Labels, PseudoLabels
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, Labels, PseudoLabels
 from storage.labels import LabelStore
 from storage.store import FeatureStore
 

@@ -14,9 +14,9 @@ from pipeline.data.dataset_description import DatasetDescription
 from pipeline.extraction.provenance import now, versions
 from pipeline.labels.pseudo_labels import PROVENANCE_LIBRARIES
 from storage.errors import InvalidInput
-from storage.label_schema import LabelProvenance, Labels, PseudoLabels
+from storage.layout.label_schema import LabelProvenance, Labels, PseudoLabels
 from storage.labels import LabelStore
-from storage.llp_names import YOUTUBE_ID_LENGTH
+from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 from storage.store import FeatureStore
 
 FOLDERS = {"audio": "CLAP/segment_pseudo_labels", "visual": "CLIP/segment_pseudo_labels"}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.decode.ffmpeg_binary import ffmpeg_path
 from storage.errors import InvalidInput
-from storage.llp_names import LLP_CLASSES
+from storage.tables.llp_names import LLP_CLASSES
 
 CLIP_SECONDS = 10
 FRAMES_PER_SECOND = 25

@@ -27,10 +27,10 @@ from pipeline.synthetic.dataset import (
     write_label_files,
 )
 from storage.clips import Clip, ClipTable
-from storage.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
 from storage.labels import LabelStore
 from storage.ledger import Row
-from storage.llp_names import LLP_CLASSES
+from storage.tables.llp_names import LLP_CLASSES
 from storage.schema import FeatureSpec, Modality, Provenance
 from storage.store import FeatureStore
 from storage.writer import claim, commit_features

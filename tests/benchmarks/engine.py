@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from extractors import runner
+from extractors.engines import batch_runner as runner
 from pipeline.extraction.extract import ExtractOptions, extract
 from pipeline.extraction.reporting import Reporter
 from storage.clips import Clip, ClipTable

@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 
 from extractors import registry
-from extractors.runtime import skipped_initialisation
-from extractors.weights import fill_random
+from extractors.engines.runtime import skipped_initialisation
+from extractors.weights.loading import fill_random
 from pipeline.decode.ffmpeg_binary import ffmpeg_path
 
 SEED = 0

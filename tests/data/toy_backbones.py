@@ -7,7 +7,7 @@ import numpy as np
 
 from extractors.base import Extractor, Units
 from extractors.views import AudioView, FrameView
-from extractors.weights import WeightsSource
+from extractors.weights.loading import WeightsSource
 from storage.schema import FeatureSpec
 
 

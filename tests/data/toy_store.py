@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 
 from storage.clips import Clip, ClipTable
-from storage.decoded import DecodedSpec
+from storage.layout.decoded import DecodedSpec
 from storage.ledger import Row
 from storage.schema import FeatureSpec, Provenance
 from storage.store import FeatureStore

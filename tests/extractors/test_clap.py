@@ -14,9 +14,9 @@ import torch
 import torchaudio
 
 from extractors.base import Waveform
-from extractors.clap_audio import TEXT_KEYS, Clap, group_tokens, import_clap_module
-from extractors.clap_mel import mel_decibels, nearest_samples, quantize, repeated_second_mel
-from extractors.weights import resolve
+from extractors.audio.clap import TEXT_KEYS, Clap, group_tokens, import_clap_module
+from extractors.audio.clap_log_mel import mel_decibels, nearest_samples, quantize, repeated_second_mel
+from extractors.weights.loading import resolve
 from storage.errors import WeightsError
 
 LAION = Path(importlib.util.find_spec("laion_clap").submodule_search_locations[0])
@@ -227,7 +227,7 @@ def test_group_tokens_by_hand():
 
 def test_importing_the_files_imports_neither_torch_nor_laion_clap():
     code = (
-        "import sys, extractors.clap_audio as c, extractors.vggish as v;"
+        "import sys, extractors.audio.clap as c, extractors.audio.vggish as v;"
         "x = [k(name='x') for k in (c.Clap, v.Vggish)];"
         "[(e.specs, e.view, e.preprocessing, e.weights_source) for e in x];"
         "print(sorted({'torch', 'torchaudio', 'laion_clap', '_laion_clap_module'} & set(sys.modules)))"

@@ -6,9 +6,9 @@ import torch
 
 from extractors import registry
 from extractors.base import Extractor, Features, Frames, Units
-from extractors.testing import check_contract, tiny_clips
+from extractors.contract import check_contract, tiny_clips
 from extractors.views import FrameView
-from extractors.weights import WeightsSource
+from extractors.weights.loading import WeightsSource
 from storage.schema import FeatureSpec
 
 RATES = {

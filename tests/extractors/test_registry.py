@@ -89,7 +89,7 @@ def test_names_unknown_to_open_clip_are_explained(name, message):
 def test_every_published_clip_model_has_facts():
     import open_clip
 
-    from extractors.clip_image import open_clip_facts
+    from extractors.visual.clip import open_clip_facts
 
     for model, tag in open_clip.list_pretrained():
         facts = open_clip_facts(f"clip:{model}/{tag}", model, tag)

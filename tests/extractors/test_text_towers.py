@@ -11,10 +11,10 @@ import pytest
 import torch
 from tokenizers import ByteLevelBPETokenizer
 
-from extractors.clap_audio import import_clap_module
-from extractors.clap_text import build_text_tower
-from extractors.text_registry import create
-from extractors.weights import fill_random
+from extractors.audio.clap import import_clap_module
+from extractors.text.clap import build_text_tower
+from extractors.text.registry import create
+from extractors.weights.loading import fill_random
 from storage.errors import InvalidInput, WeightsError
 
 TEXTS = ["A photo of a dog.", "A photo of people cheering.", "dog"]

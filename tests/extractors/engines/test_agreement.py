@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from extractors import registry
-from extractors.testing import tiny_clips
+from extractors.contract import tiny_clips
 
 LARGEST_DIFFERENCE = 1e-5
 """Relative to the largest value."""

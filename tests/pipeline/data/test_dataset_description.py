@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.data.dataset_description import load_description, shipped_descriptions
 from storage.errors import InvalidInput
-from storage.llp_names import LLP_CLASSES, LLP_SPLIT_FILES
+from storage.tables.llp_names import LLP_CLASSES, LLP_SPLIT_FILES
 
 
 def test_llp_is_shipped():

@@ -3,7 +3,7 @@ import pytest
 
 from extractors.base import Extractor, Units
 from extractors.views import AudioView
-from extractors.weights import WeightsSource
+from extractors.weights.loading import WeightsSource
 from pipeline.extraction.batching import Batcher, Failure
 from storage.schema import FeatureSpec
 

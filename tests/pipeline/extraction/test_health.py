@@ -5,8 +5,8 @@ import hashlib
 import pytest
 import torch
 
-from extractors.device_errors import is_device_broken
-from extractors.runtime import is_out_of_memory
+from extractors.engines.device_errors import is_device_broken
+from extractors.engines.runtime import is_out_of_memory
 from pipeline.extraction.extract import ExtractOptions, extract
 from pipeline.extraction.health import FIRST_CLIPS, Health
 from pipeline.extraction.shards import ShardFiller, prepare_shards

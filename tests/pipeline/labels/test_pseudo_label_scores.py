@@ -5,7 +5,7 @@ from pipeline.data.llp import load_annotations
 from pipeline.data.threshold_files import Thresholds
 from pipeline.labels.pseudo_label_scores import rows_with_truth, score, search_thresholds
 from storage.errors import InvalidInput
-from storage.label_schema import LabelProvenance, PseudoLabels
+from storage.layout.label_schema import LabelProvenance, PseudoLabels
 
 CLASSES = ("Dog", "Cat", "Rain")
 

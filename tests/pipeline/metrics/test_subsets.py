@@ -6,7 +6,7 @@ import pytest
 from pipeline.metrics.parsing import parsing_scores
 from pipeline.metrics.subsets import overlapping
 from storage.errors import InvalidInput
-from storage.llp_names import LLP_CLASSES
+from storage.tables.llp_names import LLP_CLASSES
 
 
 def test_readings_by_hand():

@@ -1,0 +1,299 @@
+"""What every backbone needs to run: device, precision, folded norms, and batches that fit in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+_FOLD_TOLERANCE = 1e-3
+"""Largest change of a small example's output, relative to its largest value, that folding may cause."""
+
+_MEMORY_WORDS = (
+    "out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
+    "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "unable to find a valid cudnn algorithm",
+)  # fmt: skip
+
+
+class OutOfMemory(MemoryError):
+    """Not even one unit of a backbone fits in memory."""
+
+
+def pick_device(device: str) -> str:
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into ``cpu`` or ``cuda:N``.
+
+    Raises:
+        InvalidInput: If the text is none of these or that GPU is not there.
+    """
+    import torch
+
+    if device == "cpu":
+        return "cpu"
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda:0" if found else "cpu"
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or (index and not index.isdecimal()) or device.endswith(":"):
+        raise InvalidInput(f"device {device!r}: expected auto, cpu or cuda:N")
+    if int(index or 0) >= found:
+        raise InvalidInput(f"device {device!r}: this machine has {found} CUDA devices; use cpu or auto")
+    return f"cuda:{int(index or 0)}"
+
+
+def check_precision(precision: str, device: str) -> str:
+    """Return ``precision`` if it can run on ``device``.
+
+    Raises:
+        InvalidInput: If it is not known, float16 is asked for on a CPU, or bfloat16 kills processes on this CPU.
+    """
+    if precision not in PRECISIONS:
+        raise InvalidInput(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    if precision == "float16" and device == "cpu":
+        raise InvalidInput("precision 'float16' needs a GPU; on a CPU use bfloat16 or float32")
+    if precision == "bfloat16" and device == "cpu" and not _cpu_survives_bfloat16():
+        raise InvalidInput(
+            "precision 'bfloat16': this CPU (or its virtual machine) dies on it, as one does that reports AMX and "
+            "lacks it; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 before starting, or use float32"
+        )
+    return precision
+
+
+@functools.cache
+def _cpu_survives_bfloat16() -> bool:
+    """Try one product in another process: an illegal instruction there would be the end of this one."""
+    trial = "import torch; torch.ones(64, 64).bfloat16() @ torch.ones(64, 64).bfloat16()"
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", trial], capture_output=True).returncode == 0
+
+
+def use_exact_float32() -> None:
+    """Make float32 mean float32, and the same bits come out each time, for this whole process.
+
+    On CUDA, TF32 is turned off (cuDNN has it on by default) and cuDNN picks deterministic kernels. On a CPU
+    oneDNN is kept from lowering float32 to bfloat16, AMX or not.
+    """
+    import torch
+
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Autocast to ``precision``; a context that does nothing for float32."""
+    import torch
+
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.partition(":")[0], dtype=getattr(torch, precision))
+
+
+def without_autocast(kind: str) -> contextlib.AbstractContextManager[Any]:
+    """Inside :func:`autocast`, leave it for some steps. ``kind`` is ``cpu`` or ``cuda``."""
+    import torch
+
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
+
+
+def to_device(batch: Tensor, device: torch.device) -> Tensor:
+    """Copy a batch to the network's device, from pinned memory if that is a GPU."""
+    if device.type == "cuda" and batch.device.type == "cpu":
+        return batch.pin_memory().to(device, non_blocking=True)
+    return batch.to(device)
+
+
+def fold_batch_norms(module: nn.Module, example: Tensor) -> int:
+    """Fold every batch norm that directly follows a convolution into it. Exact but for rounding.
+
+    Which norm follows which convolution is seen by running ``example``, not guessed from names; if the output
+    changes after all (a convolution's output was used elsewhere too), everything is put back.
+
+    Args:
+        module: a network in eval mode, on the CPU in float32; changed in place.
+        example: a small input; its values do not matter.
+
+    Returns:
+        How many norms were folded.
+    """
+    import torch
+
+    if module.training:
+        raise ValueError("batch norms can be folded in eval mode only")
+    with torch.inference_mode():
+        before, pairs = _watch(module, example)
+    undo: list[Callable[[], None]] = []
+    with torch.no_grad():
+        for conv, norm in pairs:
+            undo.append(_fold(module, conv, norm))
+    with torch.inference_mode():
+        after = _first(module(example))
+    scale = float(before.abs().max()) or 1.0
+    if pairs and not float((after - before).abs().max()) <= _FOLD_TOLERANCE * scale:
+        for restore in reversed(undo):
+            restore()
+        return 0
+    return len(pairs)
+
+
+def _watch(module: nn.Module, example: Tensor) -> tuple[Tensor, list[tuple[Any, Any]]]:
+    """Run ``example`` and note (convolution, norm) where the norm's input is the convolution's output itself."""
+    from torch import nn
+
+    made: dict[int, tuple[nn.Module, Tensor]] = {}
+    pairs: list[tuple[Any, Any]] = []
+    calls: dict[nn.Module, int] = {}
+
+    def after_conv(conv: nn.Module, _inputs: Any, output: Tensor) -> None:
+        calls[conv] = calls.get(conv, 0) + 1
+        made[id(output)] = (conv, output)  # holding the output keeps its id from being used again
+
+    def before_norm(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        calls[norm] = calls.get(norm, 0) + 1
+        if id(inputs[0]) in made:
+            pairs.append((made.pop(id(inputs[0]))[0], norm))
+
+    hooks = []
+    for part in module.modules():
+        if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            hooks.append(part.register_forward_hook(after_conv))
+        elif isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) and part.running_var is not None:
+            hooks.append(part.register_forward_pre_hook(before_norm))
+    try:
+        output = _first(module(example)).clone()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return output, [(conv, norm) for conv, norm in pairs if calls[conv] == 1 and calls[norm] == 1]
+
+
+def _fold(module: nn.Module, conv: Any, norm: Any) -> Callable[[], None]:
+    """Fold one norm; returns what undoes it. Computed in float64 and rounded once."""
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+    def wide(tensor: Any) -> Any:
+        return None if tensor is None else tensor.double()
+
+    weight, bias = fuse_conv_bn_weights(
+        wide(conv.weight),
+        wide(conv.bias),
+        wide(norm.running_mean),
+        wide(norm.running_var),
+        norm.eps,
+        wide(norm.weight),
+        wide(norm.bias),
+    )
+    old_weight, old_bias = conv.weight, conv.bias
+    places = [(parent, name) for parent in module.modules() for name, child in parent.named_children() if child is norm]
+    conv.weight = nn.Parameter(weight.to(old_weight.dtype), requires_grad=False)
+    conv.bias = nn.Parameter(bias.to(old_weight.dtype), requires_grad=False)
+    for parent, name in places:
+        setattr(parent, name, nn.Identity())
+
+    def restore() -> None:
+        conv.weight, conv.bias = old_weight, old_bias
+        for parent, name in places:
+            setattr(parent, name, norm)
+
+    return restore
+
+
+def _first(output: Any) -> Tensor:
+    found: Tensor = output[0] if isinstance(output, (tuple, list)) else output
+    return found
+
+
+@dataclass
+class BatchSize:
+    """How many units go into a batch; becomes smaller, for the rest of the run, when memory runs out.
+
+    Attributes:
+        units: the current size, at least 1.
+    """
+
+    units: int
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise ValueError(f"a batch needs at least 1 unit, got {self.units}")
+
+
+def run_batched(
+    forward: Callable[[Tensor], tuple[Tensor, ...]],
+    units: NDArray[Any],
+    *,
+    batch_units: int | BatchSize,
+    name: str = "the network",
+) -> tuple[NDArray[np.float32], ...]:
+    """Run a network over units in batches; a batch that does not fit in memory is halved and run again.
+
+    Args:
+        forward: :meth:`Extractor.forward`.
+        units: ``[units, ...]``.
+        batch_units: units a batch; pass one :class:`BatchSize` to every call of a run so that it is remembered.
+        name: the backbone, for the error.
+
+    Returns:
+        One float32 array ``[units, ...]`` for each output; ``()`` without units.
+
+    Raises:
+        OutOfMemory: If not even one unit fits.
+    """
+    import torch
+
+    size = batch_units if isinstance(batch_units, BatchSize) else BatchSize(batch_units)
+    parts: list[tuple[NDArray[np.float32], ...]] = []
+    at = 0
+    while at < len(units):
+        batch = units[at : at + size.units]
+        try:
+            with torch.inference_mode():
+                outputs = forward(torch.from_numpy(batch))
+                parts.append(tuple(output.float().cpu().numpy() for output in outputs))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise OutOfMemory(f"{name}: not even one unit {list(units.shape[1:])} fits in memory") from error
+            size.units = len(batch) // 2
+            continue
+        at += len(batch)
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that a device or the machine has no memory left."""
+    import torch
+
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in text for word in _MEMORY_WORDS)
+
+
+@contextlib.contextmanager
+def skipped_initialisation() -> Iterator[None]:
+    """Build modules without torch's random initial values, which :mod:`extractors.weights.loading` replaces anyway."""
+    from torch.overrides import TorchFunctionMode
+
+    class _Skip(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(func, "__module__", None) == "torch.nn.init":
+                return (kwargs or {}).get("tensor", args[0] if args else None)
+            return func(*args, **(kwargs or {}))
+
+    with _Skip():
+        yield

@@ -1,0 +1,182 @@
+"""Making and reading the Zarr arrays of a store: shapes, chunks, codecs, attributes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.core.array_spec import ArrayConfigParams
+
+from storage.clips import Clip, ClipTable
+from storage.layout.decoded import DecodedSpec
+from storage.errors import InvalidInput
+from storage.files.root import Root
+from storage.schema import FeatureSpec, Provenance, Status
+from storage.shards.seal import SEAL, Seal
+
+CLIP_COLUMNS = ("id", "source", "start_seconds", "end_seconds", "split", "labels")
+GROUPS = ("features", "decoded")
+"""In which arrays are made later, by several processes."""
+_WRITE_ALL: ArrayConfigParams = {"write_empty_chunks": True}
+
+
+CODECS = ("auto", "blosc", "zstd", "none")
+SMALL_ROW_BYTES = 64 << 10
+"""Rows below this are stored as they are by ``auto``: reading them is quicker than decompressing, and they are few."""
+
+
+def codecs(name: str = "zstd", *, itemsize: int = 1) -> list[Any]:
+    """The codec of every chunk: zstd level 1 with or without Blosc's shuffle or none, then a crc32c that readers check.
+
+    Raises:
+        InvalidInput: If there is no such codec.
+    """
+    if name not in CODECS[1:]:
+        raise InvalidInput(f"codec {name!r}: expected one of {', '.join(CODECS)}")
+    compressors: dict[str, list[Any]] = {
+        "blosc": [BloscCodec(typesize=itemsize, cname="zstd", clevel=1, shuffle="shuffle")],
+        "zstd": [ZstdCodec(level=1)],
+        "none": [],
+    }
+    return [*compressors[name], Crc32cCodec()]
+
+
+def create_root(root: Root, info: Mapping[str, Any]) -> None:
+    """Make the groups that arrays share, seal the clip table, and put the root's attributes: now there is a store.
+
+    The groups are made here, under the lock of creation: processes that make arrays in them at the same time could not
+    tell what a killed one has left from what another is writing.
+    """
+    _sweep(root, "zarr.json", f"ledger/{SEAL}", *(f"{group}/zarr.json" for group in GROUPS))
+    _zarr_store_with(root, *GROUPS)
+    body = group_bytes(info)
+    keys = [key for key, _ in root.walk("clips")]
+    Seal.of(root, keys, {"zarr.json": body}).put(root, "ledger")
+    root.put("zarr.json", body)
+
+
+def create_clip_arrays(root: Root, table: ClipTable) -> None:
+    """Write the clip table: one array a column, one chunk each."""
+    root.remove("clips")
+    root.put("clips/zarr.json", group_bytes())
+    zarr_store = root.zarr_store(read_only=False)
+    ends = [np.nan if clip.end_seconds is None else clip.end_seconds for clip in table]
+    numbers = {"start_seconds": [clip.start_seconds for clip in table], "end_seconds": ends}
+    texts = {
+        "id": table.ids,
+        "source": [clip.path for clip in table],
+        "split": [clip.split for clip in table],
+        "labels": [";".join(clip.labels) for clip in table],
+    }
+    columns = {name: np.asarray(values, dtype=np.float64) for name, values in numbers.items()}
+    for name, column in columns.items():
+        _create(zarr_store, f"clips/{name}", column.shape, column.shape, column.dtype, fill=np.nan)[:] = column
+    for name, values in texts.items():
+        array = zarr.create_array(
+            zarr_store,
+            name=f"clips/{name}",
+            shape=(len(values),),
+            chunks=(len(values),),
+            dtype=str,
+            compressors=codecs(),
+            overwrite=True,
+            config=_WRITE_ALL,
+        )
+        array[:] = np.asarray(values, dtype=object)
+
+
+def clips_of(columns: Mapping[str, list[Any]]) -> list[Clip]:
+    """The clips that :func:`create_clip_arrays` wrote, from its columns by name."""
+    rows = zip(*(columns[name] for name in CLIP_COLUMNS), strict=True)
+    return [
+        Clip(id_, path, start, None if np.isnan(end) else end, split, tuple(labels.split(";")) if labels else ())
+        for id_, path, start, end, split, labels in rows
+    ]
+
+
+def create_feature(
+    root: Root, spec: FeatureSpec, provenance: Provenance, *, clips: int, shard_size: int, codec: str = "auto"
+) -> None:
+    """Make the empty arrays of a backbone, its group's attributes last.
+
+    ``values`` has one clip a chunk inside shards of ``shard_size`` clips; ``valid`` and ``status`` have one
+    chunk a shard. Floats that were never written are NaN, statuses ``PENDING``.
+    """
+    base = f"features/{spec.name}"
+    _sweep(root, f"{base}/zarr.json", f"ledger/{spec.name}/{SEAL}")
+    zarr_store = _zarr_store_with(root, "features", base)
+    shape = (clips, spec.steps, spec.dim)
+    shards = (shard_size, *shape[1:])
+    if codec == "auto":
+        small = spec.steps * spec.dim * np.dtype(spec.dtype).itemsize < SMALL_ROW_BYTES
+        codec = "none" if small else "blosc"
+    _create(zarr_store, f"{base}/values", shape, (1, *shape[1:]), spec.dtype, fill=np.nan, shards=shards, codec=codec)
+    _create(zarr_store, f"{base}/valid", shape[:2], (shard_size, spec.steps), "bool", fill=False)
+    _create(zarr_store, f"{base}/status", (clips,), (shard_size,), "uint8", fill=int(Status.PENDING))
+    body = group_bytes({"spec": spec.to_json(), "provenance": provenance.to_json()})
+    made = [f"{base}/{name}/zarr.json" for name in ("values", "valid", "status")]
+    Seal.of(root, made, {f"{base}/zarr.json": body}).put(root, f"ledger/{spec.name}")
+    root.put(f"{base}/zarr.json", body)
+
+
+def create_decoded(root: Root, spec: DecodedSpec, *, clips: int, shard_size: int) -> None:
+    """Make the empty arrays of a kept intermediate: one file a clip, companions one file a shard."""
+    _sweep(root, f"ledger/{spec.ledger_name}/{SEAL}")
+    zarr_store = _zarr_store_with(root, "decoded")
+    paths = [f"decoded/{spec.name}", *(f"decoded/{spec.name}_{key}" for key in spec.companions)]
+    for path, (shape, dtype) in zip(paths[1:], spec.companions.values(), strict=True):
+        _create(zarr_store, path, (clips, *shape), (shard_size, *shape), dtype, fill=0)
+    attributes = {"avvp": {"spec": spec.to_json()}}
+    _create(zarr_store, paths[0], (clips, *spec.shape), (1, *spec.shape), spec.dtype, fill=0, attributes=attributes)
+    Seal.of(root, [f"{path}/zarr.json" for path in paths]).put(root, f"ledger/{spec.ledger_name}")
+
+
+def _sweep(root: Root, *keys: str) -> None:
+    """What killed creations left beside files; the caller holds the lock under which they are put."""
+    for key in keys:
+        root.sweep(key)
+
+
+def _zarr_store_with(root: Root, *groups: str) -> Any:
+    """The zarr store, with bare groups in which arrays can be made."""
+    for path in groups:
+        if root.read(f"{path}/zarr.json") is None:
+            root.put(f"{path}/zarr.json", group_bytes())
+    return root.zarr_store(read_only=False)
+
+
+def _create(
+    zarr_store: Any,
+    path: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: Any,
+    *,
+    fill: Any,
+    shards: tuple[int, ...] | None = None,
+    attributes: dict[str, Any] | None = None,
+    codec: str = "zstd",
+) -> zarr.Array[Any]:
+    return zarr.create_array(
+        zarr_store,
+        name=path,
+        shape=shape,
+        chunks=chunks,
+        shards=shards,
+        dtype=dtype,
+        fill_value=fill,
+        compressors=codecs(codec, itemsize=np.dtype(dtype).itemsize),
+        attributes=attributes,
+        overwrite=True,
+        config=_WRITE_ALL,
+    )
+
+
+def group_bytes(attributes: Mapping[str, Any] | None = None) -> bytes:
+    """The metadata of a group; without attributes of ours it does not count as one of ours."""
+    body = {"zarr_format": 3, "node_type": "group", "attributes": {"avvp": dict(attributes)} if attributes else {}}
+    return json.dumps(body, indent=2, allow_nan=False).encode()

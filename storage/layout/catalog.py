@@ -1,0 +1,93 @@
+"""What a store says it holds: its arrays, their specs and where they come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from storage.layout.metadata import StoreInfo
+from storage.layout.decoded import DecodedSpec
+from storage.errors import StoreError
+from storage.files.root import Root
+from storage.ledger import Ledger
+from storage.schema import FeatureSpec, Provenance, fingerprint
+
+
+class Catalog:
+    """The attributes of a store's groups and arrays.
+
+    Args:
+        root: the store's folder.
+        info: what the root says.
+
+    Attributes:
+        root: the store's folder.
+        url: where it is.
+        info: what the root says.
+    """
+
+    def __init__(self, root: Root, info: StoreInfo) -> None:
+        self.root = root
+        self.url = root.url
+        self.info = info
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the feature arrays, sorted."""
+        return tuple(name for name in self.root.names("features") if self.attributes(f"features/{name}"))
+
+    @property
+    def decoded(self) -> tuple[str, ...]:
+        """Names of the kept intermediates, sorted."""
+        return tuple(name for name in self.root.names("decoded") if self.attributes(f"decoded/{name}"))
+
+    def attributes(self, path: str) -> Mapping[str, Any]:
+        """See :func:`read_attributes`."""
+        return read_attributes(self.root, path)
+
+    def _feature_attributes(self, name: str) -> Mapping[str, Any]:
+        attributes = self.attributes(f"features/{name}")
+        if not attributes:
+            raise StoreError(
+                f"{self.url}: no features {name!r}; there are {', '.join(self.features) or 'none yet'}. "
+                f"Make them: avvp extract --store {self.url} --backbone {name} --clips …"
+            )
+        return attributes
+
+    def spec(self, name: str) -> FeatureSpec:
+        """Shape and meaning of a feature array."""
+        return FeatureSpec.from_json(self._feature_attributes(name)["spec"])
+
+    def provenance(self, name: str) -> Provenance:
+        """Where a feature array comes from."""
+        return Provenance.from_json(self._feature_attributes(name)["provenance"])
+
+    def fingerprint(self, name: str) -> str:
+        """Content address of a feature array's spec and provenance."""
+        return fingerprint(self.spec(name), self.provenance(name))
+
+    def decoded_spec(self, name: str) -> DecodedSpec:
+        """Shape and meaning of a kept intermediate."""
+        attributes = self.attributes(f"decoded/{name}")
+        if not attributes:
+            raise StoreError(f"{self.url}: no {name!r} was kept; there are {', '.join(self.decoded) or 'none'}")
+        return DecodedSpec.from_json(attributes["spec"])
+
+    def ledger(self, array: str) -> Ledger:
+        """The ledger of a feature array, or of ``decoded.<name>``."""
+        return Ledger(self.root, array)
+
+
+def read_attributes(root: Root, path: str) -> Mapping[str, Any]:
+    """What we wrote into the metadata of a group or array; empty where there is none.
+
+    Raises:
+        StoreError: If the metadata is damaged.
+    """
+    data = root.read(f"{path}/zarr.json")
+    try:
+        attributes = {} if data is None else json.loads(data).get("attributes", {}).get("avvp", {})
+    except (ValueError, AttributeError) as problem:
+        raise StoreError(f"{root.url}/{path}/zarr.json: is damaged ({problem}). Run: avvp verify") from problem
+    return attributes if isinstance(attributes, dict) else {}

@@ -1,0 +1,63 @@
+"""Making, checking and removing the arrays of a store."""
+
+from __future__ import annotations
+
+from storage.layout.arrays import create_decoded, create_feature
+from storage.layout.metadata import spec_differences
+from storage.layout.decoded import DecodedSpec
+from storage.errors import SchemaMismatch
+from storage.schema import FeatureSpec, Provenance
+from storage.store import CREATE_PATIENCE_SECONDS, FeatureStore
+
+
+def ensure_feature(
+    store: FeatureStore, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool, codec: str
+) -> None:
+    """See :meth:`storage.store.FeatureStore.ensure_feature`."""
+    # Making an array wipes what lies there: the look and the making must be one step for all processes.
+    with store.root.lock(f"ledger/{spec.name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
+        attributes = store.attributes(f"features/{spec.name}")
+        if attributes:
+            there = FeatureSpec.from_json(attributes["spec"]), Provenance.from_json(attributes["provenance"])
+            differences = spec_differences(there, (spec, provenance))
+            if not differences:
+                return
+            if not rebuild and store.ledger(spec.name).states():
+                raise SchemaMismatch(
+                    f"{store.url}: features/{spec.name} has {'; '.join(differences)}. "
+                    f"Rebuild it: add --rebuild (it replaces this array only)"
+                )
+            _check_replaceable(store, spec.name)
+            remove_feature(store, spec.name)
+        info = store.info
+        create_feature(store.root, spec, provenance, clips=info.clips, shard_size=info.shard_size, codec=codec)
+
+
+def _check_replaceable(store: FeatureStore, name: str) -> None:
+    """Raises ShardLocked if another process is working on a shard of this array: its rows would be lost."""
+    for shard in range(store.shards):
+        with store.root.lock(store.ledger(name).lock_key(shard)):
+            pass
+
+
+def remove_feature(store: FeatureStore, name: str) -> None:
+    """See :meth:`storage.store.FeatureStore.remove_feature`."""
+    store.refresh()
+    for entry in store.root.names(f"ledger/{name}"):
+        if ".lock" not in entry:
+            store.root.remove(f"ledger/{name}/{entry}")
+    store.root.remove(f"features/{name}/zarr.json")
+    store.root.remove(f"features/{name}")
+
+
+def ensure_decoded(store: FeatureStore, spec: DecodedSpec) -> None:
+    """See :meth:`storage.store.FeatureStore.ensure_decoded`."""
+    with store.root.lock(f"ledger/{spec.ledger_name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
+        attributes = store.attributes(f"decoded/{spec.name}")
+        if not attributes:
+            create_decoded(store.root, spec, clips=store.info.clips, shard_size=store.info.shard_size)
+        elif DecodedSpec.from_json(attributes["spec"]) != spec:
+            raise SchemaMismatch(
+                f"{store.url}: decoded/{spec.name} was kept as {attributes['spec']}, asked for {spec.to_json()}. "
+                "Use a new store, or leave --keep out"
+            )

@@ -1,0 +1,80 @@
+"""What a store says of itself, and in what it differs from what was asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from storage.clips import Clip, ClipTable
+from storage.errors import StoreError
+from storage.files.root import Root
+from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What the root of a store says.
+
+    Attributes:
+        schema_version: of the layout.
+        dataset: a name for people.
+        clips: number of rows.
+        clip_table_hash: SHA-256 of ids and spans in order.
+        clip_seconds: length of every clip, hence segments.
+        shard_size: clips in a shard.
+    """
+
+    schema_version: int
+    dataset: str
+    clips: int
+    clip_table_hash: str
+    clip_seconds: int
+    shard_size: int
+
+
+def read_info(root: Root) -> StoreInfo | None:
+    """What the root of a store says; ``None`` where there is no store.
+
+    Raises:
+        StoreError: If it is some other Zarr group, or of another schema version.
+    """
+    data = root.read("zarr.json")
+    if data is None:
+        return None
+    try:
+        attributes = json.loads(data).get("attributes", {})
+        if not attributes:
+            return None  # a bare group: what a killed creation leaves, and what zarr makes by itself
+        info = StoreInfo(**attributes["avvp"])
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise StoreError(f"{root.url}: a Zarr group, but not a feature store of ours ({problem!r})") from problem
+    if info.schema_version != SCHEMA_VERSION:
+        raise StoreError(
+            f"{root.url}: schema version {info.schema_version}, this release reads {SCHEMA_VERSION}. "
+            "Use a matching release"
+        )
+    return info
+
+
+def table_difference(stored: ClipTable, asked: ClipTable) -> str:
+    """What differs between two clip tables, in words."""
+    if len(stored) != len(asked):
+        return f"holds {len(stored)} clips, the table {asked.source} has {len(asked)}"
+    for row, (old, new) in enumerate(zip(stored, asked, strict=True)):
+        if (old.id, old.start_seconds, old.end_seconds) != (new.id, new.start_seconds, new.end_seconds):
+            return f"row {row} is {_span(old)}, in {asked.source} it is {_span(new)}"
+    return f"the clip table differs from {asked.source}"
+
+
+def _span(clip: Clip) -> str:
+    return f"{clip.id!r} [{clip.start_seconds:g}, {'end' if clip.end_seconds is None else f'{clip.end_seconds:g}'})"
+
+
+def spec_differences(there: tuple[FeatureSpec, Provenance], asked: tuple[FeatureSpec, Provenance]) -> Sequence[str]:
+    """What differs, each as ``field A, asked for B``; descriptions are not compared."""
+    pairs: list[tuple[str, Any, Any]] = []
+    for one, other in ((there[0].to_json(), asked[0].to_json()), (there[1].identity(), asked[1].identity())):
+        pairs += [(name, one.get(name), value) for name, value in other.items() if name != "description"]
+    return [f"{name} {old!r}, asked for {new!r}" for name, old, new in pairs if old != new]

@@ -1,0 +1,273 @@
+"""Arrays that are split into files along their first axis, read and written without zarr.
+
+The files are Zarr v3's: anyone's zarr reads them. Our own reader goes straight to the bytes, which is many times
+quicker for the single rows that training asks for (docs/store.md has the figures).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.shards.codec import CHECKSUM_BYTES, ChunkCodec, checksum, verify_checksum
+from storage.errors import StoreError
+from storage.files.root import ByteSource, Root, crc32_of
+from storage.shards.threads import Threads
+
+_EMPTY = np.uint64(2**64 - 1)
+_INDEX_ENTRY_BYTES = 16
+_TASK_BYTES = 256 << 10
+"""Small rows are encoded some at a time: handing a row to a thread takes as long as copying this much."""
+_WHOLE_FILE_SHARE = 4
+"""A quarter of a remote file's rows are dearer one by one than the whole file at once."""
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """What was put.
+
+    Attributes:
+        key: in the store.
+        size: in bytes.
+        crc32: of its bytes.
+    """
+
+    key: str
+    size: int
+    crc32: int
+
+    def to_json(self) -> dict[str, int]:
+        """As the ledger records it."""
+        return {"bytes": self.size, "crc32": self.crc32}
+
+
+class _Measured:
+    """Counts bytes on their way to a file."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.crc32 = 0
+
+    def passing(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        for part in parts:
+            self.size += len(part)
+            self.crc32 = crc32_of(part, self.crc32)
+            yield part
+
+
+class DirectArray:
+    """One array. Safe to use from several threads.
+
+    Args:
+        root: of the store.
+        path: of the array in it.
+
+    Attributes:
+        shape: of the whole array.
+        dtype: of its values.
+        rows_per_file: how many rows one file holds.
+
+    Raises:
+        StoreError: If there is no such array, or it is laid out in another way than ours.
+    """
+
+    def __init__(self, root: Root, path: str) -> None:
+        self._root = root
+        self.path = path
+        self.where = f"{root.url}/{path}"
+        data = root.read(f"{path}/zarr.json")
+        if data is None:
+            raise StoreError(f"{self.where}: no such array")
+        try:
+            self._read_metadata(json.loads(data))
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            raise StoreError(f"{self.where}/zarr.json: not the metadata of an array of ours ({problem!r})") from problem
+        self._indexes: dict[int, tuple[Any, NDArray[np.uint64]]] = {}
+
+    def _read_metadata(self, metadata: dict[str, Any]) -> None:
+        self.shape: tuple[int, ...] = tuple(metadata["shape"])
+        self.dtype = np.dtype(metadata["data_type"])
+        grid = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        if grid[1:] != self.shape[1:] or metadata["chunk_key_encoding"]["name"] != "default":
+            raise StoreError(f"{self.where}: is not split along its first axis only. Read it with zarr")
+        self.rows_per_file: int = grid[0]
+        codecs = metadata["codecs"]
+        self.sharded = codecs[0]["name"] == "sharding_indexed"
+        if self.sharded:
+            inner = codecs[0]["configuration"]
+            if inner["chunk_shape"][0] != 1 or inner.get("index_location", "end") != "end":
+                raise StoreError(f"{self.where}: shards are not of single rows with an index at the end. Use zarr")
+            codecs = inner["codecs"]
+        self.codec = ChunkCodec(codecs, self.dtype, where=self.where)
+        self.fill = np.array(_fill_value(metadata["fill_value"]), dtype=self.dtype)
+
+    @property
+    def files(self) -> int:
+        """How many files the whole array has."""
+        return math.ceil(self.shape[0] / self.rows_per_file)
+
+    def key(self, number: int) -> str:
+        """Where a file lies, by its number along the first axis."""
+        return "/".join([self.path, "c", str(number), *["0"] * (len(self.shape) - 1)])
+
+    def rows_of(self, number: int) -> range:
+        """The rows of a file."""
+        first = number * self.rows_per_file
+        return range(first, min(first + self.rows_per_file, self.shape[0]))
+
+    def write(self, number: int, block: NDArray[Any], *, threads: Threads) -> WrittenFile:
+        """Encode and put one whole file.
+
+        Args:
+            number: of the file.
+            block: all its rows.
+            threads: encode its chunks.
+        """
+        rows = self.rows_of(number)
+        if block.shape != (len(rows), *self.shape[1:]):
+            raise StoreError(f"{self.where}: file {number} holds {len(rows)} rows, got a block of {block.shape}")
+        block = np.ascontiguousarray(block, dtype=self.dtype)
+        if self.sharded:
+            return self.write_rows(number, lambda at: block[at], threads=threads)
+        return self._put(number, self.codec.encode(self._padded(block)))
+
+    def write_rows(self, number: int, make: Callable[[int], NDArray[Any]], *, threads: Threads) -> WrittenFile:
+        """Make, encode and put the rows of one shard; later rows are made while earlier ones are written.
+
+        Args:
+            number: of the shard.
+            make: gives a row by its place in the shard, once each, in the threads.
+            threads: to make and encode with.
+        """
+        return self._put(number, self._shard_parts(len(self.rows_of(number)), make, threads))
+
+    def _put(self, number: int, parts: Iterable[bytes]) -> WrittenFile:
+        measured, key = _Measured(), self.key(number)
+        self._root.put(key, measured.passing(parts))
+        return WrittenFile(key, measured.size, measured.crc32)
+
+    def _padded(self, block: NDArray[Any]) -> NDArray[Any]:
+        """Chunks at the edge are whole chunks."""
+        if len(block) == self.rows_per_file:
+            return block
+        whole = np.full((self.rows_per_file, *self.shape[1:]), self.fill, dtype=self.dtype)
+        whole[: len(block)] = block
+        return whole
+
+    def _shard_parts(self, rows: int, make: Callable[[int], NDArray[Any]], threads: Threads) -> Iterator[bytes]:
+        """The chunks, written while the next are made and encoded, and the index of where they are."""
+        index = np.full((self.rows_per_file, 2), _EMPTY, dtype="<u8")
+        together = max(_TASK_BYTES // max(math.prod(self.shape[1:]) * self.dtype.itemsize, 1), 1)
+        tasks = [range(first, min(first + together, rows)) for first in range(0, rows, together)]
+
+        def encoded(task: range) -> list[list[bytes]]:
+            return [self.codec.encode(np.asarray(make(at), dtype=self.dtype)) for at in task]
+
+        offset = 0
+        for task, chunks in zip(tasks, threads.stream(encoded, tasks), strict=True):
+            for at, chunk in zip(task, chunks, strict=True):
+                size = sum(map(len, chunk))
+                index[at] = offset, size
+                offset += size
+                yield from chunk
+        packed = index.tobytes()
+        yield packed + checksum(packed)
+
+    def read(self, rows: NDArray[np.intp], out: NDArray[Any], *, threads: Threads) -> None:
+        """Read some rows.
+
+        Args:
+            rows: row numbers, in any order, repeats allowed.
+            out: ``[rows, …]``, C-contiguous, of the array's dtype. A chunk that was never written gives the fill value.
+            threads: share the rows.
+
+        Raises:
+            StoreError: If a file is missing, short or damaged; its key and row are named.
+        """
+        order = np.argsort(rows, kind="stable")
+        parts = [part for part in np.array_split(order, threads.count) if len(part)]
+        threads.map(lambda part: self._read_some(rows, out, part), parts)
+
+    def rows(self, first: int, stop: int) -> NDArray[Any]:
+        """Some rows in order, the fill value where no file is: for what is being made."""
+        numbers = range(first // self.rows_per_file, -(-stop // self.rows_per_file))
+        out = np.full((stop - first, *self.shape[1:]), self.fill, dtype=self.dtype)
+        there = [number for number in numbers if self._root.size(self.key(number)) is not None]
+        wanted = [row for number in there for row in self.rows_of(number) if first <= row < stop]
+        if wanted:
+            found = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
+            self._read_some(np.asarray(wanted), found, np.arange(len(wanted)))
+            out[np.asarray(wanted) - first] = found
+        return out
+
+    def _read_some(self, rows: NDArray[np.intp], out: NDArray[Any], positions: NDArray[np.intp]) -> None:
+        """Fill ``out`` at some positions, whose rows ascend: each file is opened once."""
+        numbers = rows[positions] // self.rows_per_file
+        for number in np.unique(numbers):
+            self._read_file(int(number), rows, out, positions[numbers == number])
+
+    def _read_file(self, number: int, rows: NDArray[np.intp], out: NDArray[Any], positions: NDArray[np.intp]) -> None:
+        source = self._root.source(self.key(number))
+        if source is None:
+            raise StoreError(f"{self._root.url}/{self.key(number)}: is missing. Run: avvp verify")
+        with source:
+            if not self.sharded:
+                block = np.empty((self.rows_per_file, *self.shape[1:]), dtype=self.dtype)
+                self.codec.decode(source.read(0, source.size), block)
+                out[positions] = block[rows[positions] % self.rows_per_file]
+                return
+            if len(positions) * _WHOLE_FILE_SHARE >= self.rows_per_file:
+                source.fetch()
+            index = self._index(number, source)
+            for position in positions:
+                self._read_chunk(source, index, int(rows[position]), out[position])
+
+    def _read_chunk(self, source: ByteSource, index: NDArray[np.uint64], row: int, out: NDArray[Any]) -> None:
+        offset, size = index[row % self.rows_per_file]
+        if offset == _EMPTY:
+            out[...] = self.fill
+            return
+        try:
+            self.codec.decode(source.read(int(offset), int(size)), out)
+        except StoreError as problem:
+            raise StoreError(f"row {row}: {problem}") from problem
+
+    def _index(self, number: int, source: ByteSource) -> NDArray[np.uint64]:
+        """Where a shard's chunks are; kept until its file is replaced."""
+        known = self._indexes.get(number)
+        if known is not None and known[0] == source.identity:
+            return known[1]
+        index = read_index(source, self.rows_per_file, where=f"{self._root.url}/{self.key(number)}")
+        self._indexes[number] = (source.identity, index)
+        return index
+
+
+def read_index(source: ByteSource, chunks: int, *, where: str) -> NDArray[np.uint64]:
+    """The index at the end of a shard: offset and size of each chunk, ``[chunks, 2]``.
+
+    Raises:
+        StoreError: If it is damaged, or points outside the file.
+    """
+    count = _INDEX_ENTRY_BYTES * chunks
+    start = source.size - count - CHECKSUM_BYTES
+    if start < 0:
+        raise StoreError(f"{where}: has {source.size} bytes, less than its index takes. Run: avvp verify")
+    packed = source.read(start, count + CHECKSUM_BYTES)
+    verify_checksum(packed, where=f"{where} (its index)")
+    index = np.frombuffer(packed, dtype="<u8", count=2 * chunks).reshape(chunks, 2)
+    there = index[:, 0] != _EMPTY
+    if (index[there].sum(axis=1) > np.uint64(start)).any():
+        raise StoreError(f"{where}: its index points outside the file. Run: avvp verify")
+    return index
+
+
+def _fill_value(value: Any) -> Any:
+    return (
+        {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}.get(value, value) if isinstance(value, str) else value
+    )

@@ -1,0 +1,214 @@
+"""Reads clip tables: a folder of media, LLP's CSVs, and CSV or JSONL tables of our own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from storage.clips import COLUMNS, Clip
+from storage.errors import ClipTableError
+from storage.tables.llp_names import parse_llp_name, split_of_file
+from storage.tables.media_files import DiskNames, by_stem, find_media, one_file_each
+from storage.text import lines_of, name_key, visible
+
+_SHOWN_PROBLEMS = 5
+_SHOWN_LETTERS = 1_000
+_NumberedRows = Iterator[tuple[int, dict[str, Any] | str]]
+"""Line numbers, and the row that begins there or what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a source holds.
+
+    Attributes:
+        clips: in row order.
+        dataset: a name for people.
+        notes: what was left out, in sentences.
+    """
+
+    clips: Sequence[Clip]
+    dataset: str
+    notes: tuple[str, ...] = ()
+
+
+def read_folder(folder: Path) -> Found:
+    """Every media file in a folder and below is a clip; its id is its path without the suffix."""
+    media = find_media(folder)
+    chosen, beside = one_file_each(media.files, folder)
+    clips = [Clip(id=name, path=os.path.abspath(chosen[name])) for name in sorted(chosen, key=lambda id_: chosen[id_])]
+    return Found(clips, folder.absolute().name, media.notes + beside)
+
+
+def read_table(path: Path, media: Path) -> Found:
+    """A file of any of the formats, told apart by suffix and first line."""
+    if path.suffix.lower() == ".jsonl":
+        return _from_rows(path, media, _jsonl_rows)
+    header = lines_of(_text(path))[:1]
+    if header and ("\t" in header[0] or header[0].strip() == "filename"):
+        return read_llp([path], media)
+    return _from_rows(path, media, _csv_rows)
+
+
+def read_llp(paths: Sequence[Path], media: Path) -> Found:
+    """LLP's weak label files, one after the other."""
+    files = by_stem(find_media(media).files)
+    clips: list[Clip] = []
+    seen: dict[str, str] = {}
+    for path in paths:
+        clips += _llp_clips(path, media, files, seen)
+    return Found(clips, "llp")
+
+
+def _llp_clips(path: Path, media: Path, files: dict[str, Path], seen: dict[str, str]) -> Iterator[Clip]:
+    split = split_of_file(path.name)
+    lines = lines_of(_text(path))
+    columns = lines[0].split("\t") if lines else []
+    if "onset" in columns:
+        raise ClipTableError(f"{path}: dense annotations are no clip table. Give AVVP_train.csv, AVVP_val_pd.csv …")
+    problems, clips = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or (number == 1 and columns[0] == "filename"):
+            continue
+        name, _, labels = line.partition("\t")
+        parsed = parse_llp_name(name)
+        if parsed is None:
+            problems.append(f"line {number}: expected <11-character id>_<start>_<end>, got {name!r}")
+            continue
+        if name in seen:
+            problems.append(f"line {number}: {name!r} is already at {seen[name]}")
+            continue
+        seen[name] = f"{path.name} line {number}"
+        file = files.get(name) or files.get(parsed.youtube_id) or media / f"{name}.mp4"
+        tags = tuple(label.strip() for label in labels.split(",") if label.strip())
+        clips.append(Clip(name, os.path.abspath(file), parsed.start_seconds, parsed.end_seconds, split, tags))
+    _refuse(path, problems)
+    yield from clips
+
+
+def _text(path: Path) -> str:
+    """The file's text; line ends stay as they are, for a CSV field may hold them."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise ClipTableError(
+            f"{visible(path)}: not a text table in UTF-8 (byte {problem.start}). Expected CSV or JSONL"
+        ) from problem
+    except OSError as problem:
+        raise ClipTableError(f"{visible(path)}: cannot be read: {problem.strerror}") from problem
+
+
+def _refuse(path: Path, problems: Sequence[str]) -> None:
+    if problems:
+        more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
+        lines = "line is" if len(problems) == 1 else "lines are"
+        shown = visible("; ".join(problems[:_SHOWN_PROBLEMS]), limit=_SHOWN_LETTERS)
+        raise ClipTableError(f"{visible(path)}: {len(problems)} {lines} bad: {shown}{more}")
+
+
+def _csv_rows(text: str) -> _NumberedRows:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    begins = 1
+    try:
+        columns = next(reader, [])
+        if not {"id", "path"} & set(columns) or set(columns) - set(COLUMNS) or len(set(columns)) < len(columns):
+            yield 1, f"expected the columns {', '.join(COLUMNS)} (id or path at least), got {columns}"
+            return
+        begins = reader.line_num + 1
+        for fields in reader:
+            if fields and len(fields) != len(columns):
+                yield begins, f"expected {len(columns)} fields, got {len(fields)}"
+            elif fields:
+                row: dict[str, Any] = dict(zip(columns, fields, strict=True))
+                yield begins, {**row, "labels": [part for part in row.get("labels", "").split(";") if part]}
+            begins = reader.line_num + 1
+    except csv.Error as problem:
+        yield begins, f"not CSV from here on: {problem}"
+
+
+def _jsonl_rows(text: str) -> _NumberedRows:
+    for number, line in enumerate(lines_of(text), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as problem:
+            yield number, f"not JSON: {problem}"
+            continue
+        if not isinstance(row, dict) or set(row) - set(COLUMNS):
+            yield number, f"expected an object with the keys {', '.join(COLUMNS)}"
+        else:
+            yield number, row
+
+
+def _from_rows(path: Path, media: Path, rows: Callable[[str], _NumberedRows]) -> Found:
+    problems: list[str] = []
+    clips: list[Clip] = []
+    disk = DiskNames()
+    first_line: dict[str, tuple[int, str]] = {}
+    for number, row in rows(_text(path)):
+        clip = row if isinstance(row, str) else _clip_of_row(row, media, disk)
+        if isinstance(clip, str):
+            problems.append(f"line {number}: {clip}")
+            continue
+        line, before = first_line.setdefault(name_key(clip.id), (number, clip.id))
+        if line == number:
+            clips.append(clip)
+        elif before == clip.id:
+            problems.append(f"line {number}: id {clip.id!r} is already in line {line}")
+        else:
+            problems.append(
+                f"line {number}: id {clip.id!a} is already in line {line} as {before!a}, "
+                "the same letters in another Unicode normal form"
+            )
+    _refuse(path, problems)
+    return Found(clips, path.stem)
+
+
+def _clip_of_row(row: dict[str, Any], media: Path, disk: DiskNames) -> Clip | str:
+    """The clip, or what is wrong with the row."""
+    for key in ("id", "path", "split"):
+        if not isinstance(row.get(key), (str, int, type(None))) or isinstance(row.get(key), bool):
+            return f"{key} is {row[key]!r}; expected a text or a whole number"
+    name, file, split = (_as_text(row.get(key)) for key in ("id", "path", "split"))
+    if not name and not file:
+        return "neither an id nor a path"
+    if "\0" in name + file:
+        return "a NUL character in the id or the path, which no file name has"
+    labels = [] if row.get("labels") is None else row["labels"]
+    if not isinstance(labels, list) or not all(isinstance(label, (str, int)) for label in labels):
+        return f"labels is {labels!r}; expected a list of texts"
+    start = _seconds(row.get("start_seconds"), default=0.0)
+    end = _seconds(row.get("end_seconds"), default=None)
+    if isinstance(start, str) or start is None:
+        return f"start_seconds is {start!r}; expected a number of seconds"
+    if isinstance(end, str):
+        return f"end_seconds is {end!r}; expected a number of seconds"
+    if start < 0 or (end is not None and end <= start):
+        return (
+            f"the span [{start:g}, {end:g}) is empty or negative" if end is not None else f"start {start:g} is negative"
+        )
+    target = str(disk.find(Path(os.path.abspath(media / (file or f"{name}.mp4")))))
+    return Clip(name or Path(file).stem, target, start, end, split, tuple(map(str, labels)))
+
+
+def _as_text(value: str | int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _seconds(value: Any, *, default: float | None) -> float | str | None:
+    """A finite number, the default where the field is empty, or the text that is not a number."""
+    if value is None or value == "":
+        return default
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return str(value)
+    return seconds if math.isfinite(seconds) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,211 @@
+"""Devices, precision, folding, and batches that shrink when memory runs out."""
+
+import copy
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchvision.models import densenet121, resnet18
+from torchvision.models.video import r2plus1d_18
+
+from extractors.engines import runtime
+from extractors.engines.runtime import BatchSize, OutOfMemory, fold_batch_norms, pick_device, run_batched
+from storage.errors import InvalidInput
+
+
+def test_auto_is_the_cpu_without_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto") == "cpu"
+    assert pick_device("cpu") == "cpu"
+    with pytest.raises(InvalidInput, match="has 0 CUDA devices; use cpu or auto"):
+        pick_device("cuda:0")
+
+
+def test_auto_is_the_first_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [pick_device(d) for d in ("auto", "cuda", "cuda:1")] == ["cuda:0", "cuda:0", "cuda:1"]
+    with pytest.raises(InvalidInput, match="has 2 CUDA devices"):
+        pick_device("cuda:2")
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "mps"])
+def test_bad_devices(device):
+    with pytest.raises(InvalidInput, match="expected auto, cpu or cuda:N"):
+        pick_device(device)
+
+
+def test_precision():
+    assert runtime.check_precision("float32", "cpu") == "float32"
+    assert runtime.check_precision("float16", "cuda:0") == "float16"
+    with pytest.raises(InvalidInput, match="'float16' needs a GPU"):
+        runtime.check_precision("float16", "cpu")
+    with pytest.raises(InvalidInput, match="expected one of float32, bfloat16, float16"):
+        runtime.check_precision("half", "cpu")
+
+
+@pytest.mark.parametrize("code", [0, -4])
+def test_bfloat16_is_refused_where_it_kills(monkeypatch, code):
+    runtime._cpu_survives_bfloat16.cache_clear()
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, code))
+    if code:
+        with pytest.raises(InvalidInput, match=r"dies on it.*ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16"):
+            runtime.check_precision("bfloat16", "cpu")
+    else:
+        assert runtime.check_precision("bfloat16", "cpu") == "bfloat16"
+    runtime._cpu_survives_bfloat16.cache_clear()
+
+
+def test_float32_is_float32():
+    runtime.use_exact_float32()
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
+    a, b = torch.rand(64, 256), torch.rand(256, 64)
+    assert (a @ b - (a.double() @ b.double())).abs().max() < 1e-4  # bfloat16 would be off by 0.1
+    conv, x = nn.Conv2d(64, 8, 3).requires_grad_(False), torch.rand(1, 64, 8, 8)
+    assert (conv(x) - copy.deepcopy(conv).double()(x.double())).abs().max() < 1e-5
+
+
+def shaken(network):
+    """Batch norms that do something."""
+    torch.manual_seed(0)
+    for part in network.modules():
+        if isinstance(part, (nn.BatchNorm2d, nn.BatchNorm3d)):
+            part.running_mean.uniform_(-0.2, 0.2)
+            part.running_var.uniform_(0.5, 1.5)
+            nn.init.uniform_(part.weight, 0.5, 1.0)
+            nn.init.uniform_(part.bias, -0.1, 0.1)
+    return network.eval().requires_grad_(False)
+
+
+def norms(network):
+    return sum(isinstance(part, (nn.BatchNorm2d, nn.BatchNorm3d)) for part in network.modules())
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "left"),
+    [(resnet18, (1, 3, 64, 64), 0), (r2plus1d_18, (1, 3, 4, 32, 32), 0), (densenet121, (1, 3, 64, 64), 62)],
+)
+def test_folding_changes_nothing_but_the_speed(make, shape, left):
+    network = shaken(make())
+    x = torch.rand(2, *shape[1:])
+    before, count = network(x), norms(network)
+    assert fold_batch_norms(network, torch.rand(shape)) == count - left
+    assert norms(network) == left
+    assert (network(x) - before).abs().max() < 1e-5 * max(1, before.abs().max().item())
+
+
+class Shared(nn.Module):
+    """A convolution whose output is used twice: its norm must not be folded."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return self.norm(y) + y
+
+
+class Twice(nn.Module):
+    """A convolution that runs twice, once before a norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return self.conv(self.norm(self.conv(x)))
+
+
+@pytest.mark.parametrize("make", [Shared, Twice])
+def test_what_cannot_be_folded_is_put_back(make):
+    network = shaken(make())
+    x = torch.rand(1, 3, 4, 4)
+    before, state = network(x), {k: v.clone() for k, v in network.state_dict().items()}
+    assert fold_batch_norms(network, x) == 0
+    assert torch.equal(network(x), before)
+    assert state.keys() == network.state_dict().keys()
+
+
+def test_folding_in_training_is_refused():
+    with pytest.raises(ValueError, match="eval mode"):
+        fold_batch_norms(Shared(), torch.rand(1, 3, 4, 4))
+
+
+NO_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def doubled(limit, *, error=NO_MEMORY):
+    """A network that fits ``limit`` units; notes the batches it was given."""
+    seen = []
+
+    def forward(batch):
+        seen.append(len(batch))
+        if len(batch) > limit:
+            raise error
+        return batch * 2, batch.sum(dim=1)
+
+    return forward, seen
+
+
+UNITS = np.arange(20, dtype=np.float32).reshape(10, 2)
+
+
+@pytest.mark.parametrize("batch_units", [1, 3, 10, 64])
+def test_batches_cover_every_unit_in_order(batch_units):
+    forward, _ = doubled(64)
+    twice, sums = run_batched(forward, UNITS, batch_units=batch_units)
+    np.testing.assert_array_equal(twice, UNITS * 2)
+    np.testing.assert_array_equal(sums, UNITS.sum(axis=1))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved_for_good(error):
+    forward, seen = doubled(3, error=error)
+    size = BatchSize(8)
+    twice, _ = run_batched(forward, UNITS, batch_units=size)
+    np.testing.assert_array_equal(twice, UNITS * 2)
+    assert seen == [8, 4, 2, 2, 2, 2, 2]
+    assert size.units == 2
+    run_batched(forward, UNITS, batch_units=size)
+    assert max(seen[7:]) == 2
+
+
+def test_one_unit_that_does_not_fit_names_the_backbone():
+    forward, seen = doubled(0)
+    with pytest.raises(OutOfMemory, match=r"resnet152: not even one unit \[2\] fits"):
+        run_batched(forward, UNITS, batch_units=4, name="resnet152")
+    assert seen == [4, 2, 1]
+
+
+def test_other_errors_pass():
+    forward, seen = doubled(0, error=RuntimeError("sizes do not match"))
+    with pytest.raises(RuntimeError, match="sizes do not match"):
+        run_batched(forward, UNITS, batch_units=4)
+    assert seen == [4]
+
+
+def test_an_empty_batch_size_is_refused():
+    with pytest.raises(ValueError, match="at least 1 unit, got 0"):
+        run_batched(doubled(4)[0], UNITS, batch_units=0)
+
+
+def test_no_units():
+    assert run_batched(doubled(4)[0], UNITS[:0], batch_units=4) == ()
+
+
+def test_initial_values_are_skipped_and_buffers_are_not():
+    with runtime.skipped_initialisation():
+        norm = nn.BatchNorm2d(4)
+    assert torch.equal(norm.running_var, torch.ones(4))
