@@ -10,7 +10,7 @@ from prefect.states import Completed
 
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Text
-from pipeline.data.dataset_description import load_description
+from pipeline.datasets.dataset_description import load_description
 from pipeline.labels.pseudo_labels import make_pseudo_labels
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 
 from pipeline.console import say_json, wide_console
-from pipeline.data.annotation_defects import KINDS, count_kinds, nearest_clip
-from pipeline.data.ave import EventLabels, load_events
-from pipeline.data.clip_labels import ClipLabels
-from pipeline.data.dataset_description import load_description
-from pipeline.data.llp import Annotations, load_annotations
+from pipeline.datasets.annotation_defects import KINDS, count_kinds, nearest_clip
+from pipeline.datasets.ave import EventLabels, load_events
+from pipeline.datasets.clip_labels import ClipLabels
+from pipeline.datasets.dataset_description import load_description
+from pipeline.datasets.llp import Annotations, load_annotations
 from storage.errors import InvalidInput
 from storage.text import visible
 

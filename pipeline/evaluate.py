@@ -73,7 +73,7 @@ def _decided(
     mask: str | None, threshold: float | None, thresholds: str | None,
 ) -> tuple[Decided, str, int]:  # fmt: skip
     """What is predicted for each segment, where that comes from, and how many videos the split has."""
-    from pipeline.data.llp import load_annotations
+    from pipeline.datasets.llp import load_annotations
     from pipeline.evaluation import decide_predictions, read_predictions, recipe_of, run_predictions
 
     labelled = load_annotations(annotations, dataset=dataset)
@@ -133,7 +133,7 @@ def _evaluate_localization(
     run: Path | None, predictions: str | None, annotations: str, dataset: str, split: str, store_url: str | None,
     threshold: float | None, **shown: Any,
 ) -> dict[str, float]:  # fmt: skip
-    from pipeline.data.ave import load_events
+    from pipeline.datasets.ave import load_events
     from pipeline.evaluation import read_predictions, recipe_of, run_predictions
     from pipeline.localization_report import print_localization
 

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline import localization_report
 from pipeline.config import Recipe, load_recipe
-from pipeline.data.ave import EventLabels
-from pipeline.data.clip_labels import ClipLabels, named_once
-from pipeline.data.llp import Annotations
+from pipeline.datasets.ave import EventLabels
+from pipeline.datasets.clip_labels import ClipLabels, named_once
+from pipeline.datasets.llp import Annotations
 from pipeline.metrics.bootstrap import Interval, bootstrap_intervals
 from pipeline.metrics.classwise import class_table
 from pipeline.metrics.decisions import Mask, decide
@@ -182,7 +182,7 @@ def run_predictions(
     Raises:
         InvalidInput: If the folder holds no run.
     """
-    from pipeline.data.dataset import Missing, load_split
+    from pipeline.datasets.dataset import Missing, load_split
     from pipeline.training.checkpoint import find_checkpoint, load_weights
     from pipeline.training.predict import predict
     from pipeline.training.setup import fresh_model, load_labels, sized_config

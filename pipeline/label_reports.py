@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.console import say, say_json
-from pipeline.data.dataset_description import load_description
+from pipeline.datasets.dataset_description import load_description
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from pipeline.data.llp import Annotations
+    from pipeline.datasets.llp import Annotations
     from storage.layout.label_schema import PseudoLabels
 
 EMBEDDER_OPTIONS = ("oov", "dim", "pooling", "tokenizer")
@@ -80,7 +80,7 @@ def _with_truth(
     store_url: str, teacher: str, dataset: str, annotations: str, split: str
 ) -> tuple[PseudoLabels, list[int], Annotations]:
     """Pseudo labels, the rows that have ground truth in a split, and that ground truth."""
-    from pipeline.data.llp import load_annotations
+    from pipeline.datasets.llp import load_annotations
     from pipeline.labels.pseudo_label_scores import rows_with_truth
     from storage.labels import LabelStore
     from storage.store import FeatureStore
@@ -122,7 +122,7 @@ def _percent(value: float | None, width: int) -> str:
 
 def run_search(*, store_url: str, teacher: str, dataset: str, annotations: str, split: str, out: str) -> None:
     """``avvp pseudo-labels search``."""
-    from pipeline.data.threshold_files import Thresholds, thresholds_text
+    from pipeline.datasets.threshold_files import Thresholds, thresholds_text
     from pipeline.labels.pseudo_label_scores import search_thresholds
 
     labels, rows, truth = _with_truth(store_url, teacher, dataset, annotations, split)

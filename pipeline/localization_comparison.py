@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.comparison import PAIRED, by_name, interval_cell, predictions_of, shared_ids
 from pipeline.console import count, wide_console
-from pipeline.data.ave import EventLabels, load_events
+from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.evaluation import read_predictions, recipe_of
 from pipeline.localization_report import HEADINGS, Located, baselines, locate
 from pipeline.metrics.bootstrap import Interval, mean_intervals

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.config import Recipe
 from pipeline.console import wide_console
-from pipeline.data.ave import EventLabels
-from pipeline.data.clip_labels import named_once
+from pipeline.datasets.ave import EventLabels
+from pipeline.datasets.clip_labels import named_once
 from pipeline.metrics.bootstrap import Interval, mean_intervals
 from pipeline.metrics.localization import (
     Labels,

@@ -19,7 +19,7 @@ def make_synthetic(folder: Path, *, count: int, seed: int) -> None:
 
 def make_synthetic_features(folder: Path, *, count: int, seed: int, annotations: str | None) -> None:
     """``avvp synthetic --features``."""
-    from pipeline.data.llp import load_annotations
+    from pipeline.datasets.llp import load_annotations
     from pipeline.synthetic.features import write_features
 
     _refuse_a_second_store(folder)

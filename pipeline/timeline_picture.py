@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset_description import DatasetDescription
-from pipeline.data.spans import true_runs
+from pipeline.datasets.dataset_description import DatasetDescription
+from pipeline.datasets.spans import true_runs
 
 _LEFT, _WIDTH, _BAR, _GAP, _TOP = 190, 560, 14, 3, 58
 _COLOURS = ("#222222", "#d1495b", "#00798c", "#edae49", "#5b5f97", "#66a182")

@@ -51,7 +51,7 @@ def run_training(
     Raises:
         InvalidInput: If recipe, store and annotations do not fit each other, or the loss is not finite.
     """
-    from pipeline.data.dataset import Missing, check_features, load_split
+    from pipeline.datasets.dataset import Missing, check_features, load_split
     from pipeline.training.loop import Trainer, make_accelerator
     from pipeline.training.setup import fresh_model, load_labels, sized_config
     from pipeline.training.task import task_of

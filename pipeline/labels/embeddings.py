@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from extractors.text import registry as text_registry
 from extractors.base import TextEmbedder
 from extractors.weights.cache import file_sha256
-from pipeline.data.dataset_description import DatasetDescription
-from pipeline.data.prompt_files import Prompts, default_set, load_prompts, plain_name
+from pipeline.datasets.dataset_description import DatasetDescription
+from pipeline.datasets.prompt_files import Prompts, default_set, load_prompts, plain_name
 from pipeline.extraction.provenance import now, versions
 from storage.errors import InvalidInput
 from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec

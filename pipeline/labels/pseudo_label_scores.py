@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.llp import Annotations
-from pipeline.data.threshold_files import Thresholds
+from pipeline.datasets.llp import Annotations
+from pipeline.datasets.threshold_files import Thresholds
 from storage.errors import InvalidInput
 from storage.layout.label_schema import Labels, PseudoLabels
 

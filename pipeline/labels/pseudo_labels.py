@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset_description import DatasetDescription
-from pipeline.data.llp import Annotations, load_annotations
-from pipeline.data.threshold_files import load_thresholds
+from pipeline.datasets.dataset_description import DatasetDescription
+from pipeline.datasets.llp import Annotations, load_annotations
+from pipeline.datasets.threshold_files import load_thresholds
 from pipeline.extraction.provenance import now, versions
 from storage.errors import InvalidInput, SchemaMismatch
 from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, Labels, PseudoLabels

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset_description import DatasetDescription
+from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.extraction.provenance import now, versions
 from pipeline.labels.pseudo_labels import PROVENANCE_LIBRARIES
 from storage.errors import InvalidInput

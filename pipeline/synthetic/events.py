@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.ave import COLUMNS, EVERYTHING
-from pipeline.data.dataset_description import DatasetDescription, load_description
+from pipeline.datasets.ave import COLUMNS, EVERYTHING
+from pipeline.datasets.dataset_description import DatasetDescription, load_description
 from pipeline.synthetic.dataset import write_label_files
 from pipeline.synthetic.features import SHARD_SIZE, made_up_embeddings, write_shards
 from storage.clips import Clip, ClipTable

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.llp import Annotations
-from pipeline.data.spans import true_runs
+from pipeline.datasets.llp import Annotations
+from pipeline.datasets.spans import true_runs
 from pipeline.extraction.provenance import now
 from pipeline.synthetic.dataset import (
     CLIP_SECONDS,

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import multilabel_soft_margin_loss
 
 from pipeline.config import LocalizationRecipe, Recipe
-from pipeline.data.ave import EventLabels, load_events
-from pipeline.data.dataset import Batch
+from pipeline.datasets.ave import EventLabels, load_events
+from pipeline.datasets.dataset import Batch
 from pipeline.metrics.localization import SCORES, localization_scores, segment_classes
 from pipeline.models.localization import Localized
 from pipeline.training.losses import bce

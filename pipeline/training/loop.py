@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.config import Recipe
-from pipeline.data.dataset import ClipSet, batches
+from pipeline.datasets.dataset import ClipSet, batches
 from pipeline.training.checkpoint import Progress, find_checkpoint, load_progress, load_weights, save_checkpoint
 from pipeline.training.optim import learning_rate, make_optimizer, set_learning_rate
 from pipeline.training.predict import forward, predict

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Recipe
-from pipeline.data.dataset import Batch
-from pipeline.data.llp import Annotations, load_annotations
+from pipeline.datasets.dataset import Batch
+from pipeline.datasets.llp import Annotations, load_annotations
 from pipeline.metrics.decisions import decide
 from pipeline.metrics.parsing import SCORES, parsing_scores
 from pipeline.models.predictions import Predictions

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.data.dataset import Batch, ClipSet
+from pipeline.datasets.dataset import Batch, ClipSet
 
 _BATCH = 32
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Recipe
-from pipeline.data.dataset import label_vectors
-from pipeline.data.dataset_description import DatasetDescription
+from pipeline.datasets.dataset import label_vectors
+from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.models.config import LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig
 from pipeline.models.config_tables import model_config
 from pipeline.models.factory import build_model

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.config import Recipe
-from pipeline.data.clip_labels import ClipLabels
-from pipeline.data.dataset import Batch
+from pipeline.datasets.clip_labels import ClipLabels
+from pipeline.datasets.dataset import Batch
 from storage.errors import InvalidInput
 
 Found = Mapping[str, NDArray[np.float32]]

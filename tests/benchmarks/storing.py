@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.memory import load_segments
+from pipeline.datasets.memory import load_segments
 from pipeline.exchange.importing import import_features
 from pipeline.exchange.interchange import LAYOUTS
 from pipeline.freed_memory import keep_freed_memory

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.data.dataset import ClipSet, batches
+from pipeline.datasets.dataset import ClipSet, batches
 from pipeline.train import run_training
 
 BATCH = 32

@@ -10,7 +10,7 @@ from media_fixtures import bars, bars_rgb, clip, dumped_numbers, ffmpeg, frame_n
 
 from extractors.registry import BACKBONES
 from pipeline.cli import main
-from pipeline.data.dataset_description import load_description
+from pipeline.datasets.dataset_description import load_description
 from storage.clips import Clip, ClipTable
 from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
 from storage.labels import LabelStore

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.data.llp import load_annotations
-from pipeline.data.threshold_files import Thresholds
+from pipeline.datasets.llp import load_annotations
+from pipeline.datasets.threshold_files import Thresholds
 from pipeline.labels.pseudo_label_scores import rows_with_truth, score, search_thresholds
 from storage.errors import InvalidInput
 from storage.layout.label_schema import LabelProvenance, PseudoLabels

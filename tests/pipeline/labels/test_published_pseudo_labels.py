@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.data.dataset_description import load_description
+from pipeline.datasets.dataset_description import load_description
 from pipeline.labels.published_pseudo_labels import FOLDERS, import_pseudo_labels
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.data.ave import load_events
-from pipeline.data.dataset_description import load_description
+from pipeline.datasets.ave import load_events
+from pipeline.datasets.dataset_description import load_description
 from pipeline.synthetic.events import EventDifficulty, plan_events, write_event_features
 
 

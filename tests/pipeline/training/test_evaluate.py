@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
-from pipeline.data.llp import load_annotations
+from pipeline.datasets.llp import load_annotations
 from pipeline.evaluate import run_evaluation
 from pipeline.metrics.parsing import SCORES
 

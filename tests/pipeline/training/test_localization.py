@@ -9,7 +9,7 @@ import torch
 
 from pipeline.cli import main
 from pipeline.config import LocalizationRecipe, load_recipe, shipped_recipes
-from pipeline.data.ave import load_events
+from pipeline.datasets.ave import load_events
 from pipeline.evaluate import run_evaluation
 from pipeline.models.config_tables import model_config
 from pipeline.models.localization import Localized

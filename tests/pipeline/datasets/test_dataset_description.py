@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.data.dataset_description import load_description, shipped_descriptions
+from pipeline.datasets.dataset_description import load_description, shipped_descriptions
 from storage.errors import InvalidInput
 from storage.tables.llp_names import LLP_CLASSES, LLP_SPLIT_FILES
 

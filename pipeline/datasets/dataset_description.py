@@ -34,7 +34,7 @@ class DatasetDescription:
         dense_splits: the splits that the dense files label.
         revisions: name of an older release -> row names of the dense files that only it has.
         background: the class of a segment without an event, the last one; empty where segments may have no class.
-        event_files: split -> file of events, for localization; see :mod:`pipeline.data.ave`.
+        event_files: split -> file of events, for localization; see :mod:`pipeline.datasets.ave`.
         source: where the description came from, for messages.
     """
 
@@ -70,7 +70,7 @@ class DatasetDescription:
 
 def shipped_descriptions() -> tuple[str, ...]:
     """Names of the datasets that come with the package."""
-    folder = importlib.resources.files("pipeline.data") / _SHIPPED
+    folder = importlib.resources.files("pipeline.datasets") / _SHIPPED
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
@@ -85,7 +85,7 @@ def load_description(name_or_file: str | Path = "llp") -> DatasetDescription:
     """
     text = str(name_or_file)
     if text in shipped_descriptions():
-        body = (importlib.resources.files("pipeline.data") / _SHIPPED / f"{text}.toml").read_text(encoding="utf-8")
+        body = (importlib.resources.files("pipeline.datasets") / _SHIPPED / f"{text}.toml").read_text(encoding="utf-8")
         return _from_toml(body, source=text)
     path = Path(name_or_file).expanduser()
     if not path.is_file():

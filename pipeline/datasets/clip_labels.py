@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset_description import DatasetDescription
+from pipeline.datasets.dataset_description import DatasetDescription
 from storage.errors import InvalidInput
 
 _SHOWN_IDS = 3

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.dataset_description import DatasetDescription, parse_toml, read_text
+from pipeline.datasets.dataset_description import DatasetDescription, parse_toml, read_text
 from storage.errors import InvalidInput
 
 PROMPT_SETS = ("names", "leap", "valor")
@@ -39,7 +39,7 @@ def load_prompts(name_or_file: str | Path, dataset: DatasetDescription, *, embed
     text = str(name_or_file)
     if text in PROMPT_SETS:
         file = f"{dataset.name}_{text}_{embedder}.toml" if text == "valor" else f"{dataset.name}_{text}.toml"
-        shipped = importlib.resources.files("pipeline.data") / "prompts" / file
+        shipped = importlib.resources.files("pipeline.datasets") / "prompts" / file
         if shipped.is_file():
             return _from_toml(shipped.read_text(encoding="utf-8"), dataset, source=file)
         if text == "names":
@@ -56,7 +56,7 @@ def load_prompts(name_or_file: str | Path, dataset: DatasetDescription, *, embed
 def default_set(embedder: str, dataset: DatasetDescription) -> str:
     """The set that an embedder takes where none is asked for; plain names where that set is not shipped."""
     chosen = DEFAULT_SETS.get(embedder, "names")
-    folder = importlib.resources.files("pipeline.data") / "prompts"
+    folder = importlib.resources.files("pipeline.datasets") / "prompts"
     return chosen if any(entry.name.startswith(f"{dataset.name}_{chosen}") for entry in folder.iterdir()) else "names"
 
 

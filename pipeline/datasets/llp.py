@@ -14,10 +14,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.annotation_defects import Defect, count_kinds, find_defects
-from pipeline.data.annotation_files import DenseRow, WeakRow, read_dense, read_weak
-from pipeline.data.clip_labels import ClipLabels
-from pipeline.data.dataset_description import DatasetDescription, load_description
+from pipeline.datasets.annotation_defects import Defect, count_kinds, find_defects
+from pipeline.datasets.annotation_files import DenseRow, WeakRow, read_dense, read_weak
+from pipeline.datasets.clip_labels import ClipLabels
+from pipeline.datasets.dataset_description import DatasetDescription, load_description
 from storage.errors import InvalidInput
 
 Bools = NDArray[np.bool_]

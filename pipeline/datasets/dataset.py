@@ -1,6 +1,6 @@
 """From a store and annotations to what a training step takes.
 
-Features are held in memory, averaged over segments (:mod:`pipeline.data.memory`): all of LLP's classic features take
+Features are held in memory, averaged over segments (:mod:`pipeline.datasets.memory`): all of LLP's classic features take
 1.3 GB so. CLAP's map has no segments and is held whole.
 """
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.config import FeaturesRecipe
-from pipeline.data.clip_labels import ClipLabels
-from pipeline.data.memory import InMemory, load_segments
+from pipeline.datasets.clip_labels import ClipLabels
+from pipeline.datasets.memory import InMemory, load_segments
 from storage.errors import InvalidInput
 from storage.labels import LabelStore
 from storage.tables.llp_names import YOUTUBE_ID_LENGTH

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.data.dataset_description import load_description
-from pipeline.data.prompt_files import default_set, load_prompts, plain_name
+from pipeline.datasets.dataset_description import load_description
+from pipeline.datasets.prompt_files import default_set, load_prompts, plain_name
 from storage.errors import InvalidInput
 
 LLP = load_description("llp")

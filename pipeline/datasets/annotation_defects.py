@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.data.annotation_files import DenseRow, WeakRow
-from pipeline.data.dataset_description import DatasetDescription
+from pipeline.datasets.annotation_files import DenseRow, WeakRow
+from pipeline.datasets.dataset_description import DatasetDescription
 
 KINDS: Mapping[str, str] = {
     "unknown_clip": "no clip of the dense splits has this name; the line is ignored",

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.data.dataset_description import load_description
-from pipeline.data.threshold_files import Thresholds, load_thresholds, thresholds_text
+from pipeline.datasets.dataset_description import load_description
+from pipeline.datasets.threshold_files import Thresholds, load_thresholds, thresholds_text
 from storage.errors import InvalidInput
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.data.annotation_defects import count_kinds, nearest_clip
-from pipeline.data.llp import load_annotations
+from pipeline.datasets.annotation_defects import count_kinds, nearest_clip
+from pipeline.datasets.llp import load_annotations
 from storage.errors import InvalidInput
 
 DENSE = "filename\tonset\toffset\tevent_labels\n"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset_description import DatasetDescription, parse_toml, read_text
-from pipeline.data.prompt_files import by_class
+from pipeline.datasets.dataset_description import DatasetDescription, parse_toml, read_text
+from pipeline.datasets.prompt_files import by_class
 from storage.errors import InvalidInput
 
 _MODALITIES = ("audio", "visual")
@@ -48,7 +48,7 @@ def load_thresholds(name_or_file: str | Path, dataset: DatasetDescription) -> Th
             list of the wrong length.
     """
     text = str(name_or_file)
-    shipped = importlib.resources.files("pipeline.data") / "thresholds" / f"{dataset.name}_{text}.toml"
+    shipped = importlib.resources.files("pipeline.datasets") / "thresholds" / f"{dataset.name}_{text}.toml"
     if "/" not in text and shipped.is_file():
         return _from_toml(shipped.read_text(encoding="utf-8"), dataset, source=text)
     path = Path(name_or_file).expanduser()

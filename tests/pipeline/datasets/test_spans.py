@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.data.spans import true_runs
+from pipeline.datasets.spans import true_runs
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipeline.data.ave import load_events
-from pipeline.data.dataset_description import load_description
-from pipeline.data.llp import load_annotations
+from pipeline.datasets.ave import load_events
+from pipeline.datasets.dataset_description import load_description
+from pipeline.datasets.llp import load_annotations
 from storage.errors import InvalidInput
 
 HEADER = "Category&VideoID&Quality&StartTime&EndTime\n"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.data.dataset_description import DatasetDescription, read_text
+from pipeline.datasets.dataset_description import DatasetDescription, read_text
 from storage.errors import InvalidInput
 from storage.text import lines_of
 

@@ -16,9 +16,9 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.annotation_files import refuse_lines, segment_number
-from pipeline.data.clip_labels import ClipLabels
-from pipeline.data.dataset_description import DatasetDescription, load_description, read_text
+from pipeline.datasets.annotation_files import refuse_lines, segment_number
+from pipeline.datasets.clip_labels import ClipLabels
+from pipeline.datasets.dataset_description import DatasetDescription, load_description, read_text
 from storage.errors import InvalidInput
 from storage.text import lines_of
 
