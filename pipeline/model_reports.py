@@ -43,7 +43,7 @@ def import_official(system: str, official: str, out: Path, *, norm: str) -> None
     """
     from pipeline.models.config import PARSERS
     from pipeline.models.config_tables import known
-    from pipeline.models.official import load_official
+    from pipeline.models.official.loading import load_official
     from pipeline.training.checkpoint import save_checkpoint
 
     known(system, PARSERS, "system")  # before a large file is read

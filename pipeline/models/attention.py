@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.dropout import Dropout
-from pipeline.models.twin import TwinLinear, linear
+from pipeline.models.paired_layers import TwinLinear, linear
 
 Start = Literal["packed", "copies"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from pipeline.models.class_enhancement import Variant
-from pipeline.models.han import Norm
-from pipeline.models.leap import BlockNorm, BlockOutput
-from pipeline.models.localization_pooling import PoolingName
+from pipeline.models.decoders.class_enhancement import Variant
+from pipeline.models.encoders.han import Norm
+from pipeline.models.decoders.leap import BlockNorm, BlockOutput
+from pipeline.models.localizers.pooling import PoolingName
 from pipeline.models.predictions import UnionRule
 
 
 @dataclass(frozen=True)
 class HANConfig:
-    """See :class:`pipeline.models.han.HANEncoder`."""
+    """See :class:`pipeline.models.encoders.han.HANEncoder`."""
 
     name: Literal["han"] = "han"
     layers: int = 1
@@ -26,7 +26,7 @@ class HANConfig:
 
 @dataclass(frozen=True)
 class MMPyrConfig:
-    """See :class:`pipeline.models.mmpyr.MMPyrEncoder`."""
+    """See :class:`pipeline.models.encoders.mmpyr.MMPyrEncoder`."""
 
     name: Literal["mmpyr"] = "mmpyr"
     levels: int = 4
@@ -38,7 +38,7 @@ class MMPyrConfig:
 
 @dataclass(frozen=True)
 class VALORConfig:
-    """See :class:`pipeline.models.valor.VALOREncoder`."""
+    """See :class:`pipeline.models.encoders.valor.VALOREncoder`."""
 
     name: Literal["valor"] = "valor"
     layers: int = 4
@@ -50,14 +50,14 @@ class VALORConfig:
 
 @dataclass(frozen=True)
 class MMILConfig:
-    """See :class:`pipeline.models.mmil.MMILDecoder`."""
+    """See :class:`pipeline.models.decoders.mmil.MMILDecoder`."""
 
     name: Literal["mmil"] = "mmil"
 
 
 @dataclass(frozen=True)
 class LEAPConfig:
-    """See :class:`pipeline.models.leap.LEAPDecoder`."""
+    """See :class:`pipeline.models.decoders.leap.LEAPDecoder`."""
 
     name: Literal["leap"] = "leap"
     label_dim: int = 300
@@ -73,7 +73,7 @@ class LEAPConfig:
 
 @dataclass(frozen=True)
 class AVEConfig:
-    """See :class:`pipeline.models.ave.AVEEncoder`."""
+    """See :class:`pipeline.models.encoders.ave.AVEEncoder`."""
 
     name: Literal["ave"] = "ave"
     hidden: int = 128
@@ -81,7 +81,7 @@ class AVEConfig:
 
 @dataclass(frozen=True)
 class PSPConfig:
-    """See :class:`pipeline.models.psp.PSPEncoder`."""
+    """See :class:`pipeline.models.encoders.psp.PSPEncoder`."""
 
     name: Literal["psp"] = "psp"
     hidden: int = 128
@@ -91,7 +91,7 @@ class PSPConfig:
 
 @dataclass(frozen=True)
 class CMBSConfig:
-    """See :class:`pipeline.models.cmbs.CMBSEncoder`."""
+    """See :class:`pipeline.models.encoders.cmbs.CMBSEncoder`."""
 
     name: Literal["cmbs"] = "cmbs"
     dim: int = 256
@@ -106,7 +106,7 @@ class CMBSConfig:
 
 @dataclass(frozen=True)
 class MLPConfig:
-    """See :class:`pipeline.models.scorers.MLPScorer`."""
+    """See :class:`pipeline.models.localizers.scorers.MLPScorer`."""
 
     name: Literal["mlp"] = "mlp"
     hidden: int = 64
@@ -168,7 +168,7 @@ class ParserConfig:
 
 @dataclass(frozen=True)
 class MMCSEConfig:
-    """See :class:`pipeline.models.mmcse.MMCSE`; the rest as for :class:`ParserConfig`."""
+    """See :class:`pipeline.models.decoders.mmcse.MMCSE`; the rest as for :class:`ParserConfig`."""
 
     name: Literal["mmcse"] = "mmcse"
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
@@ -187,12 +187,12 @@ class MMCSEConfig:
 
 @dataclass(frozen=True)
 class LocalizerConfig:
-    """An encoder of fused segments, a scorer, and a pooling; see :class:`pipeline.models.localization.Localizer`.
+    """An encoder of fused segments, a scorer, and a pooling; see :class:`pipeline.models.localizers.localization.Localizer`.
 
     Attributes:
         encoder: by ``name``.
         decoder: the scorer, by ``name``.
-        pooling: see :mod:`pipeline.models.localization_pooling`.
+        pooling: see :mod:`pipeline.models.localizers.pooling`.
         features: what comes in; ``visual_2d`` is a grid, ``visual_3d`` is not read.
         positions: of the grid.
         width: of LEAP's blocks.
@@ -242,7 +242,7 @@ LOCALIZERS: dict[str, LocalizerConfig] = {
     "leap-avel-psp": replace(_PSP, decoder=_LEAP_AVEL),
     "leap-avel-cmbs": replace(_CMBS, decoder=_LEAP_AVEL),
 }
-"""Those of event localization, weak; ``leap-avel-…`` are our reading, see :mod:`pipeline.models.scorers`."""
+"""Those of event localization, weak; ``leap-avel-…`` are our reading, see :mod:`pipeline.models.localizers.scorers`."""
 
 SYSTEMS: dict[str, ModelConfig] = {**PARSERS, **LOCALIZERS}
 """All of them."""

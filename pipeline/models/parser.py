@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from pipeline.models.front_end import FrontEnd
+from pipeline.models.input_projection import FrontEnd
 from pipeline.models.predictions import Predictions
 
 

@@ -18,8 +18,8 @@ from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.models.config import LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig
 from pipeline.models.config_tables import model_config
 from pipeline.models.factory import build_model
-from pipeline.models.localization import Localizer
-from pipeline.models.mmcse import MMCSE
+from pipeline.models.localizers.localization import Localizer
+from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.parser import Parser
 from storage.errors import InvalidInput
 from storage.store import FeatureStore

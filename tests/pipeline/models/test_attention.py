@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from pipeline.models.attention import Attention, FeedForward
-from pipeline.models.twin import start_alike
+from pipeline.models.paired_layers import start_alike
 
 
 def test_equals_torchs():

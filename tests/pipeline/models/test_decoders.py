@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.models.leap import LEAPBlock, LEAPDecoder
-from pipeline.models.mmil import MMILDecoder
+from pipeline.models.decoders.leap import LEAPBlock, LEAPDecoder
+from pipeline.models.decoders.mmil import MMILDecoder
 from pipeline.models.predictions import Encoded, union_probability
 
 

@@ -119,7 +119,7 @@ def test_five_steps_of_han_are_the_published_ones(shared):
 
     from torch import nn
 
-    from pipeline.models.official import load_official
+    from pipeline.models.official.loading import load_official
     from pipeline.training.optim import make_optimizer
 
     spec = importlib.util.spec_from_file_location("rule", shared / "reference/rule.py")

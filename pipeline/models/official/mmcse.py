@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pipeline.models.config import MMCSEConfig
-from pipeline.models.official_layout import Layout, Shape
-from pipeline.models.official_systems import front_end
+from pipeline.models.official.layout import Layout, Shape
+from pipeline.models.official.systems import front_end
 
 
 def mmcse_layout(config: MMCSEConfig) -> Layout:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.models.config import PARSERS, SYSTEMS, LEAPConfig
-from pipeline.models.official import load_official, official_layout
+from pipeline.models.official.loading import load_official, official_layout
 from storage.errors import InvalidInput, WeightsError
 
 JSONS = [

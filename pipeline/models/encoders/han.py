@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pipeline.models.attention import Attention, FeedForward
 from pipeline.models.dropout import Dropout
 from pipeline.models.predictions import Encoded
-from pipeline.models.twin import start_alike
+from pipeline.models.paired_layers import start_alike
 
 Norm = Literal["post", "pre"]
 

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.ave import AudioGuidedAttention, TemporalLSTMs
+from pipeline.models.encoders.ave import AudioGuidedAttention, TemporalLSTMs
 from pipeline.models.dropout import Dropout
-from pipeline.models.localization import Fused
+from pipeline.models.localizers.localization import Fused
 from pipeline.models.predictions import Encoded
 
 _EPS = 1e-8
@@ -87,7 +87,7 @@ class PSPEncoder(nn.Module):
         self.propagation = PositivePropagation(self.dim, threshold=threshold, dropout=dropout)
 
     def forward(self, audio: Tensor, grid: Tensor) -> Fused:
-        """See :class:`pipeline.models.localization.Localizer`."""
+        """See :class:`pipeline.models.localizers.localization.Localizer`."""
         visual = self.narrow(self.attention(audio, grid))
         streams = self.propagation(self.temporal(audio, visual))
         return Fused((streams.audio + streams.visual) / 2)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from pipeline.models.han import HybridAttentionLayer, Norm
+from pipeline.models.encoders.han import HybridAttentionLayer, Norm
 from pipeline.models.predictions import Encoded
-from pipeline.models.twin import start_alike
+from pipeline.models.paired_layers import start_alike
 
 
 class VALOREncoder(nn.Module):

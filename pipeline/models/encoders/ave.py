@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.localization import Fused
+from pipeline.models.localizers.localization import Fused
 from pipeline.models.predictions import Encoded
 
 
@@ -85,5 +85,5 @@ class AVEEncoder(nn.Module):
         self.temporal = TemporalLSTMs(audio_dim, channels, hidden=hidden)
 
     def forward(self, audio: Tensor, grid: Tensor) -> Fused:
-        """See :class:`pipeline.models.localization.Localizer`."""
+        """See :class:`pipeline.models.localizers.localization.Localizer`."""
         return Fused(torch.cat(self.temporal(audio, self.attention(audio, grid)), dim=-1).relu())

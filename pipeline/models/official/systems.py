@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.models.config import FeaturesConfig, HANConfig, LEAPConfig, MMPyrConfig, ParserConfig, VALORConfig
-from pipeline.models.official_layout import Layout
+from pipeline.models.official.layout import Layout
 
 
 def parser_layout(config: ParserConfig, *, han_layers: int = 1) -> Layout:

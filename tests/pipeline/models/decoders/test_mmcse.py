@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.models.class_enhancement import CoOccurrenceAttention, EnhancementLayer, GlobalFusion
+from pipeline.models.decoders.class_enhancement import CoOccurrenceAttention, EnhancementLayer, GlobalFusion
 from pipeline.models.config import SYSTEMS
 from pipeline.models.factory import build_model
-from pipeline.models.official import load_official, official_layout
+from pipeline.models.official.loading import load_official, official_layout
 
 SMALL = replace(SYSTEMS["mmcse"], width=16, class_dim=8, classes=3, layers=2, heads=2, feed_forward=12, segments=4)
 

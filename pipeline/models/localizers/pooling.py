@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from pipeline.models.localization import Fused, Localized
+from pipeline.models.localizers.localization import Fused, Localized
 
 PoolingName = Literal["max", "gated_mean", "top"]
 _TOP = 4

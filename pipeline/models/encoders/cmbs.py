@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.attention import Attention, FeedForward
-from pipeline.models.cmbs_attention import SpatialChannelAttention
+from pipeline.models.encoders.cmbs_attention import SpatialChannelAttention
 from pipeline.models.dropout import Dropout
-from pipeline.models.localization import Fused
+from pipeline.models.localizers.localization import Fused
 
 
 class PostNormLayer(nn.Module):
@@ -130,7 +130,7 @@ class CMBSEncoder(nn.Module):
         )
 
     def forward(self, audio: Tensor, grid: Tensor) -> Fused:
-        """See :class:`pipeline.models.localization.Localizer`."""
+        """See :class:`pipeline.models.localizers.localization.Localizer`."""
         seen = self.attention(audio, self.dropout(self.adapt(grid).relu()))
         audio_memory, visual_memory = self.audio_encoder(audio), self.visual_encoder(seen)
         heard = self.audio_decoder(audio, visual_memory)

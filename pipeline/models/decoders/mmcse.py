@@ -7,12 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.class_decoupling import BackgroundFusion, ClassHeads, Decoupler
-from pipeline.models.class_enhancement import EnhancementLayer, Variant
-from pipeline.models.front_end import FrontEnd
-from pipeline.models.mmil import pool
+from pipeline.models.decoders.class_decoupling import BackgroundFusion, ClassHeads, Decoupler
+from pipeline.models.decoders.class_enhancement import EnhancementLayer, Variant
+from pipeline.models.input_projection import FrontEnd
+from pipeline.models.decoders.mmil import pool
 from pipeline.models.predictions import CoOccurrence, Encoded, MMCSEAuxiliary, Predictions
-from pipeline.models.twin import start_alike
+from pipeline.models.paired_layers import start_alike
 
 
 class Reconstructor(nn.Sequential):

@@ -21,7 +21,7 @@ class Layout:
     """A published state dict, described name by name.
 
     Each method adds a published layer. ``ours`` is our name for it, or ``None`` for weights that the published code
-    builds and never uses. A twin layer (:mod:`pipeline.models.twin`) is added once a stream, its name followed by
+    builds and never uses. A twin layer (:mod:`pipeline.models.paired_layers`) is added once a stream, its name followed by
     ``[0]`` for audio and ``[1]`` for visual: ``encoder.fusion[1].weight``.
 
     Attributes:

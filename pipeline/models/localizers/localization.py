@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from pipeline.models.front_end import segment_mean
+from pipeline.models.input_projection import segment_mean
 
 
 class Fused(NamedTuple):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.models.front_end import CLAP_GRID, FrontEnd, grid_pooling, segment_mean
+from pipeline.models.input_projection import CLAP_GRID, FrontEnd, grid_pooling, segment_mean
 
 
 def test_frames_are_averaged_as_if_after_the_projection():

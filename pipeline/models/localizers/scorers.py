@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from pipeline.models.leap import BlockNorm, BlockOutput, LabelQueries, ask_labels, leap_blocks
-from pipeline.models.localization import Scored
+from pipeline.models.decoders.leap import BlockNorm, BlockOutput, LabelQueries, ask_labels, leap_blocks
+from pipeline.models.localizers.localization import Scored
 
 
 class MLPScorer(nn.Module):
@@ -57,8 +57,8 @@ class LEAPScorer(nn.Module):
         feed_forward: hidden width.
         dropout: on residual branches and inside feed-forward blocks.
         attention_dropout: on attention weights.
-        output: see :class:`pipeline.models.leap.LEAPDecoder`.
-        norm: see :class:`pipeline.models.leap.LEAPBlock`.
+        output: see :class:`pipeline.models.decoders.leap.LEAPDecoder`.
+        norm: see :class:`pipeline.models.decoders.leap.LEAPBlock`.
 
     Source: LEAP (Zhou et al., ECCV 2024, https://arxiv.org/abs/2407.08126), Table 5; see the module.
     """

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from pipeline.models.attention import Attention, FeedForward
 from pipeline.models.dropout import Dropout
 from pipeline.models.predictions import Encoded, Predictions, UnionRule, union_probability
-from pipeline.models.twin import TwinLinear, start_alike
-from pipeline.models.twin import norm as norm_layer
+from pipeline.models.paired_layers import TwinLinear, start_alike
+from pipeline.models.paired_layers import norm as norm_layer
 
 BlockOutput = Literal["last", "first", "average"]
 BlockNorm = Literal["published", "paper"]

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from pipeline.models.attention import Attention, FeedForward
-from pipeline.models.twin import TwinLinear, TwinNorm, start_alike
+from pipeline.models.paired_layers import TwinLinear, TwinNorm, start_alike
 
 
 def alone(twin, stream, kind):
