@@ -16,7 +16,7 @@ from flows.parameters import Count, Sampling, Split, Text
 from flows.pseudo_labels import pseudo_labels
 from flows.train import check_folder, train
 from pipeline.commands import parse_weights
-from pipeline.config import load_recipe
+from pipeline.training.recipe import load_recipe
 from pipeline.extraction.requirements import needs_of
 from storage.clips import ClipTable
 

@@ -15,7 +15,7 @@ from flows.modules import run_module
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Text
 from flows.tables import key_of
-from pipeline.config import load_recipe
+from pipeline.training.recipe import load_recipe
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 

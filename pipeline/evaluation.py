@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline import localization_report
-from pipeline.config import Recipe, load_recipe
+from pipeline.training.recipe import Recipe, load_recipe
 from pipeline.datasets.ave import EventLabels
 from pipeline.datasets.clip_labels import ClipLabels, named_once
 from pipeline.datasets.llp import Annotations
@@ -185,7 +185,7 @@ def run_predictions(
     from pipeline.datasets.dataset import Missing, load_split
     from pipeline.training.checkpoint import find_checkpoint, load_weights
     from pipeline.training.predict import predict
-    from pipeline.training.setup import fresh_model, load_labels, sized_config
+    from pipeline.training.run_setup import fresh_model, load_labels, sized_config
     from pipeline.training.task import task_of
 
     recipe, best = recipe_of(run), find_checkpoint(run / "best")

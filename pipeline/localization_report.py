@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import Recipe
+from pipeline.training.recipe import Recipe
 from pipeline.console import wide_console
 from pipeline.datasets.ave import EventLabels
 from pipeline.datasets.clip_labels import named_once

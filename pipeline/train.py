@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import click
 
-from pipeline.config import Recipe, differences, load_recipe, shipped_recipes
+from pipeline.training.recipe import Recipe, differences, load_recipe, shipped_recipes
 from pipeline.console import count, wide_console
 from pipeline.freed_memory import keep_freed_memory
 from storage.errors import InvalidInput
@@ -53,7 +53,7 @@ def run_training(
     """
     from pipeline.datasets.dataset import Missing, check_features, load_split
     from pipeline.training.loop import Trainer, make_accelerator
-    from pipeline.training.setup import fresh_model, load_labels, sized_config
+    from pipeline.training.run_setup import fresh_model, load_labels, sized_config
     from pipeline.training.task import task_of
     from storage.store import FeatureStore
 
@@ -100,7 +100,7 @@ def _has(annotations: Any, split: str) -> bool:
 def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
     """Write what the run is, or check that the folder is of the same run."""
     from pipeline.evaluation import provenance_of
-    from pipeline.training.setup import provenance
+    from pipeline.training.run_setup import provenance
 
     target = out / RECIPE
     if target.is_file():

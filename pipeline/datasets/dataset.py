@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.config import FeaturesRecipe
+from pipeline.training.recipe import FeaturesRecipe
 from pipeline.datasets.clip_labels import ClipLabels
 from pipeline.datasets.memory import InMemory, load_segments
 from storage.errors import InvalidInput

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import multilabel_soft_margin_loss
 
-from pipeline.config import LocalizationRecipe, Recipe
+from pipeline.training.recipe import LocalizationRecipe, Recipe
 from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.datasets.dataset import Batch
 from pipeline.metrics.localization import SCORES, localization_scores, segment_classes

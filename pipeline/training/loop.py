@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.config import Recipe
+from pipeline.training.recipe import Recipe
 from pipeline.datasets.dataset import ClipSet, batches
 from pipeline.training.checkpoint import Progress, find_checkpoint, load_progress, load_weights, save_checkpoint
 from pipeline.training.optim import learning_rate, make_optimizer, set_learning_rate
@@ -72,7 +72,7 @@ class Trainer:
 
     Args:
         recipe: what to do.
-        model: fresh, see :func:`pipeline.training.setup.fresh_model`.
+        model: fresh, see :func:`pipeline.training.run_setup.fresh_model`.
         labels: text embeddings or ``None``.
         train: clips to train on.
         val: clips to choose the best epoch by; ``None`` to take the last.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, mse_loss, normalize
 
-from pipeline.config import LossRecipe
+from pipeline.training.recipe import LossRecipe
 from pipeline.models.predictions import Encoded, MMCSEAuxiliary, Predictions, union_probability
 from storage.errors import InvalidInput
 

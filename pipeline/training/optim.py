@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from pipeline.config import TrainRecipe
+from pipeline.training.recipe import TrainRecipe
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], recipe: TrainRecipe) -> torch.optim.Optimizer:

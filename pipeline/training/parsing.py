@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pipeline.config import Recipe
+from pipeline.training.recipe import Recipe
 from pipeline.datasets.dataset import Batch
 from pipeline.datasets.llp import Annotations, load_annotations
 from pipeline.metrics.decisions import decide

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.config import Recipe
+from pipeline.training.recipe import Recipe
 from pipeline.datasets.clip_labels import ClipLabels
 from pipeline.datasets.dataset import Batch
 from storage.errors import InvalidInput

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.config import load_recipe
+from pipeline.training.recipe import load_recipe
 from pipeline.freed_memory import keep_freed_memory
 from pipeline.metrics.parsing import parsing_scores
 from pipeline.models.config_tables import model_config

@@ -18,7 +18,7 @@ from flows.parameters import ExtractRequest
 from flows.retries import back_off, may_pass
 from flows.train import train
 from flows.up import find_place, free_port, write_environment
-from pipeline.config import FeaturesRecipe
+from pipeline.training.recipe import FeaturesRecipe
 from pipeline.extraction.requirements import needs_of
 from pipeline.extraction.shards import prepare_shards
 from storage.errors import BackboneBroken, InvalidInput, SchemaMismatch, ShardLocked, StoreError

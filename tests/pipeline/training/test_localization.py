@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.cli import main
-from pipeline.config import LocalizationRecipe, load_recipe, shipped_recipes
+from pipeline.training.recipe import LocalizationRecipe, load_recipe, shipped_recipes
 from pipeline.datasets.ave import load_events
 from pipeline.evaluate import run_evaluation
 from pipeline.models.config_tables import model_config

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config import LossRecipe, load_recipe, shipped_recipes
+from pipeline.training.recipe import LossRecipe, load_recipe, shipped_recipes
 from pipeline.models.config_tables import model_config
 from pipeline.models.factory import build_model
 from pipeline.models.predictions import Encoded

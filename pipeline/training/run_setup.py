@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.config import Recipe
+from pipeline.training.recipe import Recipe
 from pipeline.datasets.dataset import label_vectors
 from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.models.config import LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig

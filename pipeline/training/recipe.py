@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.recipe_tables import read_table, toml_of
+from pipeline.training.recipe_tables import read_table, toml_of
 from storage.errors import InvalidInput
 
 _SHIPPED = "configs"
