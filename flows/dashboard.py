@@ -24,7 +24,7 @@ from flows.pictures import bar_picture
 from flows.tables import array_rows, failure_rows, key_of, store_links, store_summary
 from pipeline.inspect_page import write_clip_page
 from pipeline.overview import StoreOverview
-from pipeline.progress import PlainReporter
+from pipeline.terminal.progress import PlainReporter
 from storage.errors import AvvpError
 from storage.store import FeatureStore
 

@@ -15,7 +15,7 @@ from flows.outcomes import WITH_FAILURES, refuses_in_one_line
 from flows.parameters import Count, Sampling, Split, Text
 from flows.pseudo_labels import pseudo_labels
 from flows.train import check_folder, train
-from pipeline.commands import parse_weights
+from pipeline.cli.main_actions import parse_weights
 from pipeline.training.recipe import load_recipe
 from pipeline.extraction.requirements import needs_of
 from storage.clips import ClipTable

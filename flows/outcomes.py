@@ -13,7 +13,7 @@ from prefect.exceptions import FailedRun
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from pipeline.console import count
+from pipeline.terminal.console import count
 from pipeline.extraction.shards import ClipFailures
 from storage.errors import AvvpError
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.commands import parse_bytes, parse_weights
+from pipeline.cli.main_actions import parse_bytes, parse_weights
 from pipeline.decode.clip_buffer import Decoder
 from pipeline.extraction.extract import ExtractOptions
 from storage.clips import ClipTable

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.console import wide_console
+from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 
 SHOWN = ("seg_a", "seg_v", "seg_av", "seg_type", "seg_event", "ev_type", "ev_event", "average")

@@ -9,7 +9,7 @@ from typing import TypeVar, get_args
 
 import numpy as np
 
-from pipeline.console import count, wide_console
+from pipeline.terminal.console import count, wide_console
 from pipeline.datasets.llp import Annotations, load_annotations
 from pipeline.evaluation import HEADINGS, Decided, chance, decide_predictions, markdown, read_predictions, recipe_of
 from pipeline.metrics.bootstrap import Interval, paired_bootstrap

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.console import wide_console
+from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _write_picture(text: str, decided: Any, source: str) -> None:
 
 def main() -> None:
     """Run as a program, with the exit codes of the command line."""
-    from pipeline.entry import run_command
+    from pipeline.terminal.exit_codes import run_command
 
     run_command(evaluate, prog_name="python -m pipeline.evaluate")
 

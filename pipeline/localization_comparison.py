@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.comparison import PAIRED, by_name, interval_cell, predictions_of, shared_ids
-from pipeline.console import count, wide_console
+from pipeline.terminal.console import count, wide_console
 from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.evaluation import read_predictions, recipe_of
 from pipeline.localization_report import HEADINGS, Located, baselines, locate

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.training.recipe import Recipe
-from pipeline.console import wide_console
+from pipeline.terminal.console import wide_console
 from pipeline.datasets.ave import EventLabels
 from pipeline.datasets.clip_labels import named_once
 from pipeline.metrics.bootstrap import Interval, mean_intervals

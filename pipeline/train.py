@@ -14,7 +14,7 @@ from typing import Any, cast
 import click
 
 from pipeline.training.recipe import Recipe, differences, load_recipe, shipped_recipes
-from pipeline.console import count, wide_console
+from pipeline.terminal.console import count, wide_console
 from pipeline.freed_memory import keep_freed_memory
 from storage.errors import InvalidInput
 
@@ -156,7 +156,7 @@ class _Log:
 
 def main() -> None:
     """Run as a program, with the exit codes of the command line."""
-    from pipeline.entry import run_command
+    from pipeline.terminal.exit_codes import run_command
 
     run_command(train, prog_name="python -m pipeline.train")
 

@@ -51,7 +51,7 @@ def loaded_by(statement: str) -> set[str]:
             "import extractors.registry; extractors.registry.create('resnet152')",
             {"torch", "prefect", "pipeline", "zarr"},
         ),
-        ("import pipeline.cli", {"torch", "prefect", "zarr", "numpy", "extractors"}),
+        ("import pipeline.cli.main", {"torch", "prefect", "zarr", "numpy", "extractors"}),
         ("import pipeline.extraction.workers", {"torch", "prefect", "zarr"}),
         ("import pipeline.extraction.extract", {"prefect"}),
     ],

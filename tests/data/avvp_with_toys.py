@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from extractors.registry import BACKBONES
-from pipeline.cli import main
+from pipeline.cli.main import main
 
 for kind in ("Visual", "Audio", "Fragile", "Sticky", "Buggy"):
     BACKBONES[f"toy_{kind.lower()}"] = f"toy_backbones:Toy{kind}"

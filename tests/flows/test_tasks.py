@@ -186,7 +186,7 @@ def test_the_second_terminal_can_source_what_it_needs(tmp_path):
 def test_avvp_up_becomes_flows_up(monkeypatch):
     from click.testing import CliRunner
 
-    from pipeline import up_cli
+    from pipeline.cli.main import up as up_cli
 
     seen = []
     monkeypatch.setattr(up_cli.os, "execv", lambda program, arguments: seen.append((program, arguments)))

@@ -9,7 +9,7 @@ import pytest
 from media_fixtures import bars, bars_rgb, clip, dumped_numbers, ffmpeg, frame_numbers, media_dir, numbered
 
 from extractors.registry import BACKBONES
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.datasets.dataset_description import load_description
 from storage.clips import Clip, ClipTable
 from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline import cli
+from pipeline.cli.main import main as cli
 from storage.store import FeatureStore
 
 TOYS = ("--backbone", "toy_visual", "--backbone", "toy_audio", "--weights", "random:0", "--clip-seconds", "2")

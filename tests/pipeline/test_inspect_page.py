@@ -9,7 +9,7 @@ import pytest
 import toy_store as toy
 from PIL import Image
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.inspect_page import clip_page
 from storage.errors import InvalidInput
 

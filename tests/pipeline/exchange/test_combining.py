@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import toy_store as toy
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.exchange.combining import merge, subset
 from pipeline.exchange.verify import verify
 from storage.clips import Clip, ClipTable

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import toy_store as toy
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.exchange.exporting import export_features
 from pipeline.exchange.importing import import_features
 from pipeline.exchange.interchange import LAYOUTS, parse_layout

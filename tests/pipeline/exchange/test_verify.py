@@ -10,7 +10,7 @@ import pytest
 import toy_store as toy
 import zarr
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.exchange.repair import mark_rows, restore_metadata
 from pipeline.exchange.verify import verify
 from pipeline.extraction.plan import make_plan

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.datasets.llp import load_annotations
 from pipeline.evaluate import run_evaluation
 from pipeline.metrics.parsing import SCORES

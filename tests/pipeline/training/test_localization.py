@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.training.recipe import LocalizationRecipe, load_recipe, shipped_recipes
 from pipeline.datasets.ave import load_events
 from pipeline.evaluate import run_evaluation

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.evaluate import run_evaluation
 from pipeline.train import run_training
 from storage.errors import InvalidInput

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.console import say, say_json
+from pipeline.terminal.console import say, say_json
 from pipeline.datasets.dataset_description import load_description
 from storage.errors import InvalidInput
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.console import wide_console
+from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 
 

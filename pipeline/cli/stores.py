@@ -14,7 +14,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> None:
     """Is every byte of a store what was written? Exit code 3 if anything is wrong."""
-    from pipeline.store_commands import run_verify
+    from pipeline.cli.stores_actions import run_verify
 
     sys.exit(run_verify(store_url, deep=deep, repair=repair, as_json=as_json))
 
@@ -34,7 +34,7 @@ def verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> None:
 @click.option("--rebuild", is_flag=True, help="Replace arrays of these names that came from elsewhere.")
 def import_(**options: object) -> None:
     """Take a published folder of .npy features into a store."""
-    from pipeline.store_commands import run_import
+    from pipeline.cli.stores_actions import run_import
 
     sys.exit(run_import(**options))  # type: ignore[arg-type]
 
@@ -49,7 +49,7 @@ def import_(**options: object) -> None:
 )  # fmt: skip
 def export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
     """Write a store's features as the .npy folders of a published layout."""
-    from pipeline.store_commands import run_export
+    from pipeline.cli.stores_actions import run_export
 
     run_export(store_url, folder, layout=layout, padding=padding)
 
@@ -66,7 +66,7 @@ def merge(urls: tuple[str, ...], *, shard_size: int | None) -> None:
     """Put stores that several machines made together into OUT."""
     if len(urls) < 2:
         raise click.UsageError("expected at least one store and OUT", click.get_current_context())
-    from pipeline.store_commands import run_merge
+    from pipeline.cli.stores_actions import run_merge
 
     run_merge(urls[:-1], urls[-1], shard_size=shard_size)
 
@@ -79,7 +79,7 @@ def merge(urls: tuple[str, ...], *, shard_size: int | None) -> None:
 @click.option("--shard-size", type=click.IntRange(1), help="Clips a shard of OUT. Default: the store's.")
 def subset(store_url: str, target: str, *, split: str | None, ids_file: str | None, shard_size: int | None) -> None:
     """Put some clips of a store, with all that it holds of them, into OUT."""
-    from pipeline.store_commands import run_subset
+    from pipeline.cli.stores_actions import run_subset
 
     run_subset(store_url, target, split=split, ids_file=ids_file, shard_size=shard_size)
 

@@ -35,7 +35,7 @@ def download(source: str, *, folder: Path | None, status: bool, **options: Any) 
     Run the same command again after a kill or Ctrl-C: it goes on. Dead links go into FOLDER/download.jsonl with the
     reason. Exit codes: 0 all there, 3 some failed, 2 your mistake.
     """
-    from pipeline.download_report import print_folder, run_download
+    from pipeline.cli.download_actions import print_folder, run_download
 
     if status:
         print_folder(Path(source))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from pipeline.console import count, say_json, tell, wide_console
+from pipeline.terminal.console import count, say_json, tell, wide_console
 from storage.clips import ClipTable
 from storage.layout.metadata import read_info
 from storage.errors import InvalidInput

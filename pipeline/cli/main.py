@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.download_cli import COMMANDS as DOWNLOAD_COMMANDS
-from pipeline.entry import run_command
-from pipeline.label_commands import COMMANDS as LABEL_COMMANDS
-from pipeline.parser_cli import COMMANDS as PARSER_COMMANDS
-from pipeline.store_cli import COMMANDS
-from pipeline.up_cli import COMMANDS as UP_COMMANDS
+from pipeline.cli.download import COMMANDS as DOWNLOAD_COMMANDS
+from pipeline.terminal.exit_codes import run_command
+from pipeline.cli.labels import COMMANDS as LABEL_COMMANDS
+from pipeline.cli.parsers import COMMANDS as PARSER_COMMANDS
+from pipeline.cli.stores import COMMANDS
+from pipeline.cli.up import COMMANDS as UP_COMMANDS
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def extract(**options: Any) -> None:
 
     What is in the store already is left alone: run the same command again after a kill, a crash or Ctrl-C.
     """
-    from pipeline.commands import run_extract
+    from pipeline.cli.main_actions import run_extract
 
     sys.exit(run_extract(**options))
 
@@ -76,7 +76,7 @@ def extract(**options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(store_url: str, *, as_json: bool) -> None:
     """What is done and what failed, grouped by reason."""
-    from pipeline.commands import print_status
+    from pipeline.cli.main_actions import print_status
 
     print_status(store_url, as_json=as_json)
 
@@ -88,7 +88,7 @@ def status(store_url: str, *, as_json: bool) -> None:
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a page of that clip: pictures, no server.")
 def inspect(store_url: str, array: str | None, clip_id: str | None, page: Path | None) -> None:
     """What a store holds: its arrays, one array, or one clip."""
-    from pipeline.commands import print_inspection
+    from pipeline.cli.main_actions import print_inspection
 
     print_inspection(store_url, array=array, clip_id=clip_id, page=page)
 
@@ -96,7 +96,7 @@ def inspect(store_url: str, array: str | None, clip_id: str | None, page: Path |
 @avvp.command()
 def backbones() -> None:
     """The backbones there are, and what each gives for a 10 s clip."""
-    from pipeline.commands import print_backbones
+    from pipeline.cli.main_actions import print_backbones
 
     print_backbones()
 
@@ -111,7 +111,7 @@ def backbones() -> None:
               help="With --features: like LLP, for parsing, or like AVE, for event localization.")  # fmt: skip
 def synthetic(folder: Path, *, count: int, seed: int, features: bool, annotations: str | None, dataset: str) -> None:
     """Make LLP-like clips with known labels: FOLDER/clips and FOLDER/annotations."""
-    from pipeline.synthetic_commands import make_synthetic, make_synthetic_events, make_synthetic_features
+    from pipeline.cli.synthetic_actions import make_synthetic, make_synthetic_events, make_synthetic_features
 
     if dataset == "ave":
         if not features or annotations:

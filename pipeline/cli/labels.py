@@ -30,7 +30,7 @@ def annotations_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(folder: str, *, dataset: str, strict: bool, as_json: bool) -> None:
     """Statistics of the label files in DIR, and every defect with its file and line numbers."""
-    from pipeline.annotation_report import check_annotations
+    from pipeline.cli.annotations_actions import check_annotations
 
     check_annotations(folder, dataset=dataset, strict=strict, as_json=as_json)
 
@@ -52,7 +52,7 @@ def check(folder: str, *, dataset: str, strict: bool, as_json: bool) -> None:
 @click.option("--rebuild", is_flag=True, help="Replace embeddings that were made otherwise.")
 def labels(**options: Any) -> None:
     """Embed the class names of a dataset into the store's labels/."""
-    from pipeline.label_reports import run_labels
+    from pipeline.cli.labels_actions import run_labels
 
     run_labels(**options)
 
@@ -84,7 +84,7 @@ def pseudo_labels(context: click.Context, /, **options: Any) -> None:
         return
     if not options["store_url"]:
         raise click.UsageError("Missing option '--store'.", context)
-    from pipeline.label_reports import run_pseudo_labels
+    from pipeline.cli.labels_actions import run_pseudo_labels
 
     run_pseudo_labels(**options)
 
@@ -101,7 +101,7 @@ GROUP_OPTION = click.option("--teacher", "--name", "teacher", default="valor", s
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def score_pseudo_labels(**options: Any) -> None:
     """Precision, recall and F1 of each class against the ground truth of a split."""
-    from pipeline.label_reports import print_scores
+    from pipeline.cli.labels_actions import print_scores
 
     print_scores(**options)
 
@@ -115,7 +115,7 @@ def score_pseudo_labels(**options: Any) -> None:
 @click.option("--out", required=True, help="The thresholds file to write.")
 def search_pseudo_label_thresholds(**options: Any) -> None:
     """Find the thresholds with the best F1 of each class, and write them to a file for --thresholds."""
-    from pipeline.label_reports import run_search
+    from pipeline.cli.labels_actions import run_search
 
     run_search(**options)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.console import count, say_json, show_json, tell, wide_console
+from pipeline.terminal.console import count, say_json, show_json, tell, wide_console
 from pipeline.overview import ArrayOverview, StoreOverview, overview
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
@@ -42,7 +42,7 @@ def run_extract(
     if not backbones and not keep:
         raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
     from pipeline.extraction.extract import ExtractOptions, extract
-    from pipeline.progress import terminal_reporter
+    from pipeline.terminal.progress import terminal_reporter
 
     chosen = ExtractOptions(
         backbones=backbones,

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.console import say_json, wide_console
+from pipeline.terminal.console import say_json, wide_console
 from pipeline.datasets.annotation_defects import KINDS, count_kinds, nearest_clip
 from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.datasets.clip_labels import ClipLabels

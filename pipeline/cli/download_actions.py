@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.console import count, tell, wide_console
+from pipeline.terminal.console import count, tell, wide_console
 from pipeline.download.clips import DownloadOptions, DownloadReport, download, parse_rate, parse_retry
 from pipeline.download.ledger import LEDGER_NAME, Attempt, DownloadLedger
 from pipeline.download.one_clip import DEFAULT_FORMAT, check_cookies

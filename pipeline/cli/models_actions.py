@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.training.recipe import load_recipe
-from pipeline.console import wide_console
+from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput, WeightsError
 from storage.foreign_files import reading
 
