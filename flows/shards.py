@@ -25,7 +25,7 @@ from flows.runners import check_limit, holding, make_runner
 from flows.tables import key_of
 from pipeline.terminal.console import count
 from pipeline.extraction.shards import ShardFiller, ShardReport, ShardWork, clip_failures, prepare_shards
-from pipeline.overview import overview
+from pipeline.inspection.status import overview
 from storage.store import FeatureStore
 
 BLOCK = 256

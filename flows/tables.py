@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from pipeline.overview import StoreOverview
+from pipeline.inspection.status import StoreOverview
 
 _EXAMPLES = ", "
 

@@ -13,7 +13,7 @@ from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from pipeline.evaluation import Decided
+    from pipeline.reports.evaluation import Decided
 
 MASK_NAMES = ("none", "union", "own", "mmcse")
 
@@ -74,7 +74,7 @@ def _decided(
 ) -> tuple[Decided, str, int]:  # fmt: skip
     """What is predicted for each segment, where that comes from, and how many videos the split has."""
     from pipeline.datasets.llp import load_annotations
-    from pipeline.evaluation import decide_predictions, read_predictions, recipe_of, run_predictions
+    from pipeline.reports.evaluation import decide_predictions, read_predictions, recipe_of, run_predictions
 
     labelled = load_annotations(annotations, dataset=dataset)
     if run is None:
@@ -97,9 +97,9 @@ def _print_parsing(
     picture: str | None, json_file: Path | None,
 ) -> dict[str, float]:  # fmt: skip
     """The tables, the picture and the file."""
-    from pipeline.evaluation import chance, markdown
+    from pipeline.reports.evaluation import chance, markdown
     from pipeline.metrics.bootstrap import bootstrap_intervals
-    from pipeline.score_tables import absent_line, write_scores
+    from pipeline.reports.score_tables import absent_line, write_scores
 
     videos = decided.scores()
     title, scores = f"{Path(source).name}, {split}, {len(videos)} videos", videos.mean()
@@ -124,7 +124,7 @@ def _refuse(options: Mapping[str, Any]) -> None:
 
 
 def _of_localization(run: Path | None, predictions: str | None) -> bool:
-    from pipeline.evaluation import holds_localization, recipe_of
+    from pipeline.reports.evaluation import holds_localization, recipe_of
 
     return holds_localization(str(predictions)) if run is None else recipe_of(run).task == "localization"
 
@@ -134,8 +134,8 @@ def _evaluate_localization(
     threshold: float | None, **shown: Any,
 ) -> dict[str, float]:  # fmt: skip
     from pipeline.datasets.ave import load_events
-    from pipeline.evaluation import read_predictions, recipe_of, run_predictions
-    from pipeline.localization_report import print_localization
+    from pipeline.reports.evaluation import read_predictions, recipe_of, run_predictions
+    from pipeline.reports.localization import print_localization
 
     labels = load_events(annotations, dataset=dataset)
     if run is None:
@@ -148,7 +148,7 @@ def _evaluate_localization(
 
 
 def _store_of(run: Path, store_url: str | None) -> Any:
-    from pipeline.evaluation import provenance_of
+    from pipeline.reports.evaluation import provenance_of
     from storage.store import FeatureStore
 
     return FeatureStore.open(store_url or provenance_of(run)["store"])
@@ -187,7 +187,7 @@ def _class_lines(decided: Any) -> str:
 
 
 def _write_picture(text: str, decided: Any, source: str) -> None:
-    from pipeline.timeline_picture import Track, write_timeline
+    from pipeline.reports.timeline_picture import Track, write_timeline
 
     clip, separator, file = text.partition("=")
     if not separator or not file:

@@ -88,7 +88,7 @@ def run_training(
         return {}
     log.close()
     del trainer, model, train_set, val_set  # the evaluation reads its own clips: not both in memory at once
-    from pipeline.evaluation import final_scores
+    from pipeline.reports.evaluation import final_scores
 
     return final_scores(out, store, labelled, missing=how, console=console)
 
@@ -99,7 +99,7 @@ def _has(annotations: Any, split: str) -> bool:
 
 def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
     """Write what the run is, or check that the folder is of the same run."""
-    from pipeline.evaluation import provenance_of
+    from pipeline.reports.evaluation import provenance_of
     from pipeline.training.run_setup import provenance
 
     target = out / RECIPE

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.terminal.console import count, say_json, show_json, tell, wide_console
-from pipeline.overview import ArrayOverview, StoreOverview, overview
+from pipeline.inspection.status import ArrayOverview, StoreOverview, overview
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
@@ -187,7 +187,7 @@ def print_inspection(store_url: str, *, array: str | None, clip_id: str | None, 
     store = FeatureStore.open(store_url)
     console = wide_console()
     if page is not None:
-        from pipeline.inspect_page import write_clip_page
+        from pipeline.inspection.clip_page import write_clip_page
 
         write_clip_page(store, clip_id or store.ids[0], page)
         console.print(f"{visible(str(page))}: {visible(clip_id or store.ids[0])}, open it in a browser")
@@ -201,7 +201,7 @@ def print_inspection(store_url: str, *, array: str | None, clip_id: str | None, 
 
 
 def _print_tree(console: Console, store: FeatureStore) -> None:
-    from pipeline.inspection import layouts
+    from pipeline.inspection.arrays import layouts
 
     info = store.info
     console.print(
@@ -233,7 +233,7 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 
 def _print_array(console: Console, store: FeatureStore, name: str) -> None:
-    from pipeline.inspection import statistics
+    from pipeline.inspection.arrays import statistics
 
     if name.startswith("decoded/") or name in store.decoded:
         kept = store.decoded_spec(name.removeprefix("decoded/"))
@@ -259,7 +259,7 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
 
 
 def _print_clip(console: Console, store: FeatureStore, clip_id: str, array: str | None) -> None:
-    from pipeline.inspection import clip_views
+    from pipeline.inspection.arrays import clip_views
 
     if array is not None:
         store.spec(array)  # says which there are, where there is none of that name

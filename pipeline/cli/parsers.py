@@ -22,8 +22,8 @@ from pipeline.train import train
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
 def compare(runs: tuple[Path, ...], dataset: str | None, **options: Any) -> None:
     """Runs in one table, and their differences to the first with paired bootstrap intervals."""
-    from pipeline.comparison import print_comparison
-    from pipeline.localization_comparison import is_localization, print_localization_comparison
+    from pipeline.reports.comparison import print_comparison
+    from pipeline.reports.localization_comparison import is_localization, print_localization_comparison
 
     if is_localization(runs[0]):
         print_localization_comparison(runs, dataset=dataset or "ave", **options)
@@ -41,7 +41,7 @@ def compare(runs: tuple[Path, ...], dataset: str | None, **options: Any) -> None
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 def ablate(name: str | None, **options: object) -> None:
     """Run the sweep of a paper's table over seeds: means and deviations, in the paper's layout."""
-    from pipeline.ablation import run_ablation
+    from pipeline.reports.ablation import run_ablation
 
     run_ablation(name, **options)  # type: ignore[arg-type]
 

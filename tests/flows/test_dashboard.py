@@ -15,7 +15,7 @@ from flows.outcomes import WITH_FAILURES, extraction_outcome, one_line
 from flows.pictures import bar_picture, bar_svg
 from flows.tables import array_rows, failure_rows, key_of, store_links, store_summary
 from pipeline.extraction.shards import ClipFailures
-from pipeline.overview import ArrayOverview, FailureGroup, StoreOverview
+from pipeline.inspection.status import ArrayOverview, FailureGroup, StoreOverview
 from storage.errors import StoreError
 
 LOG = logging.getLogger("test")

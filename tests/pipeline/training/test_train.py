@@ -211,7 +211,7 @@ def test_other_systems_train_and_evaluate(made, tmp_path, recipe):
 
 def test_the_trainer_loads_neither_prefect_nor_an_extractor():
     code = (
-        "import sys, pipeline.train, pipeline.evaluate, pipeline.training.loop, pipeline.evaluation;"
+        "import sys, pipeline.train, pipeline.evaluate, pipeline.training.loop, pipeline.reports.evaluation;"
         "bad = [n for n in sys.modules if n.split('.')[0] in ('prefect', 'extractors', 'flows')"
         " or n.startswith(('pipeline.decode', 'pipeline.extraction', 'pipeline.labels', 'pipeline.exchange'))];"
         "assert not bad, bad"

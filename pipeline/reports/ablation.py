@@ -139,7 +139,7 @@ def run_sweep(
 
 def sweep_table(rows: Mapping[str, list[dict[str, float]]]) -> str:
     """Means and standard deviations over seeds."""
-    from pipeline.evaluation import HEADINGS
+    from pipeline.reports.evaluation import HEADINGS
 
     columns = [f"{name.partition('_')[0]} {HEADINGS[name]}" if "_" in name else HEADINGS[name] for name in SHOWN]
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(SHOWN) + 1) + "|"]

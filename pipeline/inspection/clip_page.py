@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.inspection import ClipView, clip_views
+from pipeline.inspection.arrays import ClipView, clip_views
 from storage.clips import Clip
 from storage.store import FeatureStore
 

@@ -10,7 +10,7 @@ import toy_store as toy
 from PIL import Image
 
 from pipeline.cli.main import main
-from pipeline.inspect_page import clip_page
+from pipeline.inspection.clip_page import clip_page
 from storage.errors import InvalidInput
 
 

@@ -23,7 +23,7 @@ from pipeline.metrics.localization import (
     segment_classes,
     video_accuracy,
 )
-from pipeline.score_tables import absent_line, score_table, write_scores
+from pipeline.reports.score_tables import absent_line, score_table, write_scores
 from storage.errors import InvalidInput
 
 HEADINGS = {"accuracy": "accuracy", "foreground": "of segments with an event", "background": "of those without"}

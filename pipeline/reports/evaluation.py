@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline import localization_report
+from pipeline.reports import localization as localization_report
 from pipeline.training.recipe import Recipe, load_recipe
 from pipeline.datasets.ave import EventLabels
 from pipeline.datasets.clip_labels import ClipLabels, named_once
@@ -23,7 +23,7 @@ from pipeline.metrics.classwise import class_table
 from pipeline.metrics.decisions import Mask, decide
 from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores, video_scores
 from pipeline.metrics.subsets import Overlap, overlapping
-from pipeline.score_tables import score_table
+from pipeline.reports.score_tables import score_table
 from storage.errors import InvalidInput
 from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 
