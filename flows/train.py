@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from flows.modules import run_module
+from flows.run_module import run_module
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Text
 from flows.tables import key_of

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from flows.children import Child, wait_until
+from flows.subprocesses import Child, wait_until
 from storage.text import visible
 
 HOST = "127.0.0.1"

@@ -15,7 +15,7 @@ import click
 
 from pipeline.training.recipe import Recipe, differences, load_recipe, shipped_recipes
 from pipeline.terminal.console import count, wide_console
-from pipeline.freed_memory import keep_freed_memory
+from pipeline.malloc import keep_freed_memory
 from storage.errors import InvalidInput
 
 RECIPE, PROVENANCE, TIMES, TABLE = "recipe.toml", "provenance.json", "times.jsonl", "table.md"

@@ -16,7 +16,7 @@ from storage.store import FeatureStore
 from storage.text import lines_of, visible
 
 if TYPE_CHECKING:
-    from pipeline.exchange.combining import CombineReport
+    from pipeline.exchange.merging import CombineReport
     from pipeline.exchange.importing import ImportReport
     from pipeline.exchange.verify_report import VerifyReport
 
@@ -88,7 +88,7 @@ def run_import(
     """``avvp import``. Returns the exit code."""
     from pipeline.exchange.importing import IMPORT_SHARD_SIZE, import_features
     from pipeline.exchange.interchange import LAYOUTS, parse_layout, table_of_folder
-    from pipeline.freed_memory import keep_freed_memory
+    from pipeline.malloc import keep_freed_memory
 
     keep_freed_memory()
     parts, source = parse_layout(layout), Path(folder).expanduser()
@@ -138,14 +138,14 @@ def run_export(store_url: str, folder: str, *, layout: str, padding: str) -> Non
 
 def run_merge(urls: Sequence[str], target: str, *, shard_size: int | None) -> None:
     """``avvp store merge``."""
-    from pipeline.exchange.combining import merge
+    from pipeline.exchange.merging import merge
 
     _print_combined(target, merge(urls, target, shard_size=shard_size))
 
 
 def run_subset(store_url: str, target: str, *, split: str | None, ids_file: str | None, shard_size: int | None) -> None:
     """``avvp store subset``."""
-    from pipeline.exchange.combining import subset
+    from pipeline.exchange.merging import subset
 
     if (split is None) == (ids_file is None):
         raise InvalidInput("store subset: give --split NAME or --ids FILE, one of them")

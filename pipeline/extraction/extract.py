@@ -19,7 +19,7 @@ from pipeline.decode.clip_buffer import Decoder
 from pipeline.decode.fingerprint import clip_fingerprint
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
 from pipeline.extraction.error_log import error_log_path
-from pipeline.extraction.keeping import (
+from pipeline.extraction.kept import (
     LOGMEL_LEDGER,
     audio_views,
     kept_audio_views,
@@ -134,7 +134,7 @@ def extract(
     if len(devices) == 1:
         fill(table, store_url, options, reporter=everyone)
     else:
-        from pipeline.extraction.fleet import fill_on_devices
+        from pipeline.extraction.devices import fill_on_devices
 
         fill_on_devices(table, store_url, options, devices=devices, reporter=everyone)
     report.seconds = time.monotonic() - started
@@ -284,7 +284,7 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     """Build a network and what runs its batches."""
     from extractors.engines.batch_runner import BatchRunner
     from extractors.engines.runtime import pick_device
-    from pipeline.freed_memory import give_back_freed_memory, keep_freed_memory
+    from pipeline.malloc import give_back_freed_memory, keep_freed_memory
 
     if item.extractor.name in run.networks:
         return run.networks[item.extractor.name]

@@ -22,7 +22,7 @@ import numpy as np
 from pipeline.datasets.memory import load_segments
 from pipeline.exchange.importing import import_features
 from pipeline.exchange.interchange import LAYOUTS
-from pipeline.freed_memory import keep_freed_memory
+from pipeline.malloc import keep_freed_memory
 from storage.clips import Clip, ClipTable
 from storage.ledger import Row
 from storage.schema import Provenance

@@ -15,7 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.training.recipe import load_recipe
-from pipeline.freed_memory import keep_freed_memory
+from pipeline.malloc import keep_freed_memory
 from pipeline.metrics.parsing import parsing_scores
 from pipeline.models.config_tables import model_config
 from pipeline.models.factory import build_model

@@ -13,7 +13,7 @@ import yaml
 
 from flows import shards
 from flows.deployments import FLOWS
-from flows.modules import ModuleFailed, run_module
+from flows.run_module import ModuleFailed, run_module
 from flows.parameters import ExtractRequest
 from flows.retries import back_off, may_pass
 from flows.train import train
@@ -120,7 +120,7 @@ def test_a_module_that_refuses_or_breaks_is_told_in_one_line(tmp_path, monkeypat
 
 def test_a_module_ends_with_the_process_that_started_it(tmp_path, monkeypatch):
     name = module(tmp_path, monkeypatch, "import time; print('up', flush=True); time.sleep(600)")
-    code = f"import logging; from flows.modules import run_module; run_module({name!r}, [], log=logging.getLogger())"
+    code = f"import logging; from flows.run_module import run_module; run_module({name!r}, [], log=logging.getLogger())"
     parent = subprocess.Popen([sys.executable, "-c", code])
     end = time.monotonic() + 60
     while not (children := psutil.Process(parent.pid).children()) and time.monotonic() < end:

@@ -7,7 +7,7 @@ from extractors.base import Extractor
 from extractors.engines.batch_runner import BatchRunner
 from extractors.views import AudioView
 from extractors.weights.loading import WeightsSource
-from pipeline.freed_memory import keep_freed_memory
+from pipeline.malloc import keep_freed_memory
 from storage.schema import FeatureSpec
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.extraction.extract import ExtractOptions, extract
-from pipeline.extraction.fleet import _PipeReporter
+from pipeline.extraction.devices import _PipeReporter
 from pipeline.extraction.reporting import Reporter, Reporters
 from storage.clips import Clip, ClipTable
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from flows.parents import die_with_parent
+from flows.parent_death import die_with_parent
 
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.25

@@ -4,7 +4,7 @@ import numpy as np
 import psutil
 import pytest
 
-from pipeline.freed_memory import give_back_freed_memory, keep_freed_memory
+from pipeline.malloc import give_back_freed_memory, keep_freed_memory
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")

@@ -7,7 +7,7 @@ import pytest
 import toy_store as toy
 
 from pipeline.cli.main import main
-from pipeline.exchange.combining import merge, subset
+from pipeline.exchange.merging import merge, subset
 from pipeline.exchange.verify import verify
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput, SchemaMismatch

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from flows.dashboard import Log
-from flows.parents import die_with_parent
+from flows.parent_death import die_with_parent
 from storage.errors import AvvpError, InvalidInput
 
 _USER_MISTAKE = 2
