@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from extractors.base import MIN_SEGMENT_COVER, Frames, Units, Waveform
-from extractors.network import NetworkExtractor
+from extractors.network_extractor import NetworkExtractor
 from extractors.views import FrameView
 from extractors.weights.loading import ResolvedWeights, apply_weights
 from storage.errors import InvalidInput

@@ -90,7 +90,7 @@ def load(
         weights: ``pretrained``, ``random:SEED`` or a path to a state dict in the official format.
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: ``float32``, ``bfloat16`` or ``float16``.
-        engine: ``auto``, ``torch`` or ``openvino``; see :func:`extractors.engines.pick_engine`.
+        engine: ``auto``, ``torch`` or ``openvino``; see :func:`extractors.engines.selection.pick_engine`.
         clip_seconds: length of every clip.
 
     Raises:
@@ -100,8 +100,8 @@ def load(
     """
     extractor = create(name, clip_seconds=clip_seconds)
 
-    from extractors.engines import pick_engine
     from extractors.engines.runtime import check_precision, pick_device
+    from extractors.engines.selection import pick_engine
     from extractors.weights.loading import resolve
 
     device = pick_device(device)

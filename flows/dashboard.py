@@ -22,9 +22,9 @@ from prefect.logging.loggers import LoggingAdapter
 
 from flows.pictures import bar_picture
 from flows.tables import array_rows, failure_rows, key_of, store_links, store_summary
+from pipeline.extraction.progress import PlainReporter
 from pipeline.inspection.clip_page import write_clip_page
 from pipeline.inspection.status import StoreOverview
-from pipeline.terminal.progress import PlainReporter
 from storage.errors import AvvpError
 from storage.store import FeatureStore
 

@@ -12,9 +12,9 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from flows.dashboard import show_scores
-from flows.run_module import run_module
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Split, Text
+from flows.run_module import run_module
 from flows.train import check_folder
 from storage.errors import StoreError
 

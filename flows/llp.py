@@ -16,8 +16,8 @@ from flows.parameters import Count, Sampling, Split, Text
 from flows.pseudo_labels import pseudo_labels
 from flows.train import check_folder, train
 from pipeline.cli.main_actions import parse_weights
-from pipeline.training.recipe import load_recipe
 from pipeline.extraction.requirements import needs_of
+from pipeline.recipes.recipe import load_recipe
 from storage.clips import ClipTable
 
 

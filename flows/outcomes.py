@@ -13,8 +13,8 @@ from prefect.exceptions import FailedRun
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from pipeline.terminal.console import count
 from pipeline.extraction.shards import ClipFailures
+from pipeline.terminal.console import count
 from storage.errors import AvvpError
 
 P = ParamSpec("P")

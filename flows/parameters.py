@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.cli.main_actions import parse_bytes, parse_weights
 from pipeline.decode.clip_buffer import Decoder
-from pipeline.extraction.extract import ExtractOptions
+from pipeline.extraction.options import ExtractOptions
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.store import FeatureStore

@@ -23,9 +23,9 @@ from flows.parameters import ExtractRequest, Placement
 from flows.retries import RETRIES, back_off, retry_if_it_may_pass
 from flows.runners import check_limit, holding, make_runner
 from flows.tables import key_of
-from pipeline.terminal.console import count
 from pipeline.extraction.shards import ShardFiller, ShardReport, ShardWork, clip_failures, prepare_shards
 from pipeline.inspection.status import overview
+from pipeline.terminal.console import count
 from storage.store import FeatureStore
 
 BLOCK = 256

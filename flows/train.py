@@ -11,11 +11,11 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from flows.run_module import run_module
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Text
+from flows.run_module import run_module
 from flows.tables import key_of
-from pipeline.training.recipe import load_recipe
+from pipeline.recipes.recipe import load_recipe
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 

@@ -97,8 +97,8 @@ def _print_parsing(
     picture: str | None, json_file: Path | None,
 ) -> dict[str, float]:  # fmt: skip
     """The tables, the picture and the file."""
-    from pipeline.reports.evaluation import chance, markdown
     from pipeline.metrics.bootstrap import bootstrap_intervals
+    from pipeline.reports.evaluation import chance, markdown
     from pipeline.reports.score_tables import absent_line, write_scores
 
     videos = decided.scores()

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 import click
 
-from pipeline.training.recipe import Recipe, differences, load_recipe, shipped_recipes
-from pipeline.terminal.console import count, wide_console
 from pipeline.malloc import keep_freed_memory
+from pipeline.recipes.recipe import Recipe, differences, load_recipe, shipped_recipes
+from pipeline.terminal.console import count, wide_console
 from storage.errors import InvalidInput
 
 RECIPE, PROVENANCE, TIMES, TABLE = "recipe.toml", "provenance.json", "times.jsonl", "table.md"
@@ -54,7 +54,7 @@ def run_training(
     from pipeline.datasets.dataset import Missing, check_features, load_split
     from pipeline.training.loop import Trainer, make_accelerator
     from pipeline.training.run_setup import fresh_model, load_labels, sized_config
-    from pipeline.training.task import task_of
+    from pipeline.training.tasks import task_of
     from storage.store import FeatureStore
 
     chosen = load_recipe(recipe, changes)

@@ -7,39 +7,17 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 from storage.errors import ClipTableError
+from storage.tables.clip import COLUMNS as COLUMNS
+from storage.tables.clip import Clip as Clip
 from storage.tables.llp_names import LLP_SPLIT_FILES
+from storage.tables.sources import read_folder, read_llp, read_table
 from storage.text import visible
 
-COLUMNS = ("id", "path", "start_seconds", "end_seconds", "split", "labels")
-"""Of our own CSV and JSONL tables."""
-
 _SHOWN_PROBLEMS = 5
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One clip of a dataset.
-
-    Attributes:
-        id: unique in its table.
-        path: the media file, absolute; it need not exist.
-        start_seconds: where the clip starts in its source video.
-        end_seconds: where it ends there; ``None`` for as long as the store's clips are.
-        split: ``train``, ``val``, ``test`` or empty.
-        labels: weak labels, video level.
-    """
-
-    id: str
-    path: str
-    start_seconds: float = 0.0
-    end_seconds: float | None = None
-    split: str = ""
-    labels: tuple[str, ...] = ()
 
 
 class ClipTable(Sequence[Clip]):
@@ -116,8 +94,6 @@ class ClipTable(Sequence[Clip]):
             ClipTableError: If the source is absent, empty, malformed or has duplicates; bad lines are named. Ids that
                 differ by Unicode normal form alone are duplicates.
         """
-        from storage.tables.sources import read_folder, read_llp, read_table
-
         path = Path(source).expanduser()
         # Methods of Path raise over a name that is too long.
         if not os.path.exists(path):  # noqa: PTH110

@@ -16,12 +16,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from storage.errors import InvalidInput, SchemaMismatch, StoreError
+from storage.files.opening import open_root
+from storage.files.root import Root
 from storage.layout.arrays import codecs, group_bytes
 from storage.layout.catalog import read_attributes
-from storage.layout.metadata import StoreInfo, read_info
-from storage.errors import InvalidInput, SchemaMismatch, StoreError
-from storage.files.root import Root
 from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
+from storage.layout.metadata import StoreInfo, read_info
 from storage.shards.seal import Seal
 
 EMBEDDINGS, PSEUDO_LABELS = "labels", "pseudo_labels"
@@ -50,7 +51,7 @@ class LabelStore:
         Raises:
             StoreError: If there is no store, or its schema version is not ours.
         """
-        root = Root.at(url)
+        root = open_root(url)
         info = read_info(root)
         if info is None:
             raise StoreError(f"{root.url}: no feature store here. Make one: avvp extract --clips … --store {root.url}")

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from storage.files.checked_json import pack, unpack
 from storage.errors import StoreError
+from storage.files.checked_json import pack, unpack
 from storage.files.root import Root
 from storage.schema import Status
 

@@ -17,21 +17,28 @@ import numpy as np
 import zarr
 from numpy.typing import ArrayLike, NDArray
 
-from storage.layout.arrays import CLIP_COLUMNS, GROUPS, clips_of, create_clip_arrays, create_root
-from storage.layout.catalog import Catalog
 from storage.clips import ClipTable
-from storage.layout.metadata import StoreInfo, read_info, table_difference
-from storage.layout.decoded import DecodedSpec
-from storage.shards.direct import DirectArray
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
+from storage.files.opening import open_root
 from storage.files.root import Root
-from storage.shards.threads import Threads
+from storage.layout import maintenance
+from storage.layout.arrays import (
+    CLIP_COLUMNS,
+    CREATE_PATIENCE_SECONDS,
+    GROUPS,
+    clips_of,
+    create_clip_arrays,
+    create_root,
+)
+from storage.layout.catalog import Catalog
+from storage.layout.decoded import DecodedSpec
+from storage.layout.metadata import StoreInfo, read_info, table_difference
 from storage.layout.row_lookup import RowLookup
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance, Status
+from storage.shards.direct import DirectArray
+from storage.shards.threads import Threads
 
 DEFAULT_SHARD_SIZE = 64
-CREATE_PATIENCE_SECONDS = 60.0
-"""How long to wait for another process that is making the store or an array; it takes well under a second."""
 _LEFT_BY_CREATION = re.compile(r"clips|ledger|zarr\.json|create\.lock.*|.*\.partial")
 """What a killed creation may have left, and its lock."""
 
@@ -65,7 +72,7 @@ class FeatureStore(Catalog):
         Raises:
             StoreError: If there is none, or its schema version is not ours.
         """
-        root = Root.at(url)
+        root = open_root(url)
         info = read_info(root)
         if info is None:
             raise StoreError(f"{root.url}: no feature store here. Make one: avvp extract --clips … --store {root.url}")
@@ -85,7 +92,7 @@ class FeatureStore(Catalog):
         Raises:
             InvalidInput: If the place holds something else, or a number is not positive.
         """
-        root = Root.at(url)
+        root = open_root(url)
         if shard_size < 1 or clip_seconds < 1:
             raise InvalidInput(f"shard size {shard_size} and clip seconds {clip_seconds} must be 1 or more")
         with root.lock("create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
@@ -107,7 +114,7 @@ class FeatureStore(Catalog):
         Raises:
             SchemaMismatch: If its clip table, clip length or shard size differ.
         """
-        root = Root.at(url)
+        root = open_root(url)
         info = read_info(root)
         if info is None:
             size = min(shard_size or DEFAULT_SHARD_SIZE, len(table))
@@ -141,11 +148,6 @@ class FeatureStore(Catalog):
     def ids(self) -> list[str]:
         """Clip ids in row order."""
         return [str(name) for name in np.asarray(self.array("clips/id")[:]).tolist()]
-
-    @property
-    def shards(self) -> int:
-        """Number of shards of each array."""
-        return -(-self.info.clips // self.info.shard_size)
 
     def shard_rows(self, shard: int) -> range:
         """The rows of a shard."""
@@ -261,15 +263,12 @@ class FeatureStore(Catalog):
         Raises:
             SchemaMismatch: If it differs; the message says in what.
         """
-        from storage.layout.maintenance import ensure_feature
-
-        ensure_feature(self, spec, provenance, rebuild=rebuild, codec=codec)
+        maintenance.ensure_feature(self, spec, provenance, rebuild=rebuild, codec=codec)
 
     def remove_feature(self, name: str) -> None:
         """Remove a feature array and its ledger. Records go first: what is left of a killed call does not exist."""
-        from storage.layout.maintenance import remove_feature
-
-        remove_feature(self, name)
+        self.refresh()
+        maintenance.remove_feature(self, name)
 
     def ensure_decoded(self, spec: DecodedSpec) -> None:
         """Make the arrays of a kept intermediate, or check that they are the same.
@@ -277,9 +276,7 @@ class FeatureStore(Catalog):
         Raises:
             SchemaMismatch: If they differ.
         """
-        from storage.layout.maintenance import ensure_decoded
-
-        ensure_decoded(self, spec)
+        maintenance.ensure_decoded(self, spec)
 
 
 def _left_by_creation(root: Root, name: str) -> bool:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.layout.decoded import DecodedSpec
-from storage.shards.direct import DirectArray, WrittenFile
 from storage.errors import ShardLocked, StoreError
+from storage.layout.decoded import DecodedSpec
 from storage.ledger import Row, ShardRecord
+from storage.shards.direct import DirectArray, WrittenFile
 from storage.store import FeatureStore
 
 _LOCK = re.compile(r"\d{5}\.lock")

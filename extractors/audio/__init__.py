@@ -1,1 +1,1 @@
-"""TODO."""
+"""Audio backbones, a file each, with their log-mels."""

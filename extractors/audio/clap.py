@@ -24,8 +24,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.audio.waveform import waveform_on_grid
-from extractors.base import Features, Frames, Units, Waveform
 from extractors.audio.clap_log_mel import (
     INPUT_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -34,7 +32,9 @@ from extractors.audio.clap_log_mel import (
     quantize,
     repeated_second_mel,
 )
-from extractors.network import NetworkExtractor
+from extractors.audio.waveform import waveform_on_grid
+from extractors.base import Features, Frames, Units, Waveform
+from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView
 from extractors.weights.loading import ResolvedWeights, WeightsSource, apply_weights, load_state_dict
 from storage.schema import FeatureSpec, Modality

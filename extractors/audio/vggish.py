@@ -17,7 +17,7 @@ import numpy as np
 
 from extractors.audio.waveform import waveform_on_grid
 from extractors.base import Frames, Units, Waveform
-from extractors.network import NetworkExtractor
+from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView
 from extractors.weights.loading import ResolvedWeights, WeightsSource, apply_weights, resolve
 from storage.errors import WeightsError

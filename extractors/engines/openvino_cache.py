@@ -33,7 +33,7 @@ def entry(name: str, facts: Sequence[Any]) -> Path:
 
 def read(folder: Path) -> Any | None:
     """The model of an entry, or ``None`` if it is not there or damaged; its weights stay in the file, mapped."""
-    from extractors.engines.openvino_engine import import_openvino
+    from extractors.engines.openvino_import import import_openvino
 
     try:
         sizes = json.loads((folder / _SIZES).read_text())
@@ -67,7 +67,7 @@ def write(folder: Path, model: Any) -> Any:
 
 
 def _save(folder: Path, model: Any) -> None:
-    from extractors.engines.openvino_engine import import_openvino
+    from extractors.engines.openvino_import import import_openvino
 
     import_openvino().save_model(model, str(folder / _MODEL), compress_to_fp16=False)
     sizes = {name: (folder / name).stat().st_size for name in (_MODEL, _WEIGHTS)}

@@ -5,7 +5,6 @@ One shape gives the same bits from run to run and wherever a unit stands in a ba
 
 from __future__ import annotations
 
-import sys
 import threading
 import warnings
 from pathlib import Path
@@ -16,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from extractors.engines import REMEDY, Network, openvino_cache
+from extractors.engines import openvino_cache
+from extractors.engines.network import Network
+from extractors.engines.openvino_import import import_openvino
 from extractors.engines.torch_engine import prepared
 from storage.errors import InvalidInput
 
@@ -39,7 +40,7 @@ class OpenVinoEngine:
         self._filled: NDArray[Any] | None = None
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`extractors.engines.Engine`."""
+        """See :class:`extractors.engines.network.Engine`."""
         units = batch.cpu().contiguous().numpy()
         if units.shape[1:] != self._shape[1:]:
             raise ValueError(f"{self._name}: expected units {list(self._shape[1:])}, got {list(units.shape[1:])}")
@@ -125,20 +126,3 @@ def settings() -> dict[str, Any]:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "ENABLE_CPU_PINNING": False,  # decoders and other runs share the cores
     }
-
-
-def import_openvino() -> Any:
-    """Import OpenVINO without its telemetry, which would report the import itself to Google Analytics.
-
-    Where ``openvino_telemetry`` cannot be imported, OpenVINO falls back to functions that do nothing.
-
-    Raises:
-        InvalidInput: If it is not installed or broken.
-    """
-    if "openvino" not in sys.modules:
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    try:
-        import openvino
-    except ImportError as problem:
-        raise InvalidInput(f"engine 'openvino' cannot be imported: {problem}. {REMEDY}") from None
-    return openvino

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from extractors.engines import runtime
-from extractors.engines import Network
+from extractors.engines.network import Network
 
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -29,7 +29,7 @@ class TorchEngine:
         self._network = prepared(network).to(self._device)
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`extractors.engines.Engine`."""
+        """See :class:`extractors.engines.network.Engine`."""
         units = runtime.to_device(batch, self._device)
         with runtime.autocast(self._device.type, self._precision):
             return tuple(output.float() for output in self._network(units))

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Text embedders, a file each, and their registry."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.base import TextEmbedder
 from extractors.audio.clap import EMBEDDING_DIM, Clap
+from extractors.base import TextEmbedder
 from extractors.text.clip import INITIAL_LOGIT_SCALE
 from extractors.weights.hugging_face import load_tokenizer, quiet_transformers
 from extractors.weights.loading import fill_random, load_into, load_state_dict, resolve

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import TextEmbedder
+from extractors.text.word_vectors import Vectors, read_word_vectors
 from extractors.weights.cache import TIMEOUT_SECONDS, file_sha256
 from extractors.weights.loading import WeightsSource, resolve
-from extractors.text.word_vectors import Vectors, read_word_vectors
 from storage.errors import InvalidInput, WeightsError
 
 GENSIM_DATA = "glove-wiki-gigaword-300"

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Visual backbones, a file each."""

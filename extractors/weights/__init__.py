@@ -1,1 +1,1 @@
-"""TODO."""
+"""Weights: found, downloaded, checked and loaded."""

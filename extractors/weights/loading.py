@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from extractors.weights.torchscript_archive import is_torchscript, read_torchscript
 from extractors.weights.cache import cache_folder, download, file_sha256, remembered_sha256
+from extractors.weights.torchscript_archive import is_torchscript, read_torchscript
 from storage.errors import WeightsError
 from storage.foreign_files import reading
 from storage.text import visible

@@ -7,12 +7,12 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.terminal.console import say_json, wide_console
 from pipeline.datasets.annotation_defects import KINDS, count_kinds, nearest_clip
 from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.datasets.clip_labels import ClipLabels
 from pipeline.datasets.dataset_description import load_description
 from pipeline.datasets.llp import Annotations, load_annotations
+from pipeline.terminal.console import say_json, wide_console
 from storage.errors import InvalidInput
 from storage.text import visible
 

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.terminal.console import count, tell, wide_console
 from pipeline.download.clips import DownloadOptions, DownloadReport, download, parse_rate, parse_retry
 from pipeline.download.ledger import LEDGER_NAME, Attempt, DownloadLedger
 from pipeline.download.one_clip import DEFAULT_FORMAT, check_cookies
 from pipeline.download.reasons import OK, REASONS
+from pipeline.terminal.console import count, tell, wide_console
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.tables.llp_names import LLP_SPLIT_FILES

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.terminal.console import say, say_json
 from pipeline.datasets.dataset_description import load_description
+from pipeline.terminal.console import say, say_json
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.download import COMMANDS as DOWNLOAD_COMMANDS
-from pipeline.terminal.exit_codes import run_command
 from pipeline.cli.labels import COMMANDS as LABEL_COMMANDS
 from pipeline.cli.parsers import COMMANDS as PARSER_COMMANDS
 from pipeline.cli.stores import COMMANDS
 from pipeline.cli.up import COMMANDS as UP_COMMANDS
+from pipeline.terminal.exit_codes import run_command
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.terminal.console import count, say_json, show_json, tell, wide_console
 from pipeline.inspection.status import ArrayOverview, StoreOverview, overview
+from pipeline.terminal.console import count, say_json, show_json, tell, wide_console
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
@@ -41,8 +41,9 @@ def run_extract(
     tell(table.notes)
     if not backbones and not keep:
         raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
-    from pipeline.extraction.extract import ExtractOptions, extract
-    from pipeline.terminal.progress import terminal_reporter
+    from pipeline.extraction.extract import extract
+    from pipeline.extraction.options import ExtractOptions
+    from pipeline.extraction.progress import terminal_reporter
 
     chosen = ExtractOptions(
         backbones=backbones,

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.training.recipe import load_recipe
+from pipeline.recipes.recipe import load_recipe
 from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput, WeightsError
 from storage.foreign_files import reading

@@ -41,7 +41,7 @@ def compare(runs: tuple[Path, ...], dataset: str | None, **options: Any) -> None
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 def ablate(name: str | None, **options: object) -> None:
     """Run the sweep of a paper's table over seeds: means and deviations, in the paper's layout."""
-    from pipeline.reports.ablation import run_ablation
+    from pipeline.ablation import run_ablation
 
     run_ablation(name, **options)  # type: ignore[arg-type]
 

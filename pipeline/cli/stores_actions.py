@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from pipeline.terminal.console import count, say_json, tell, wide_console
 from storage.clips import ClipTable
-from storage.layout.metadata import read_info
 from storage.errors import InvalidInput
-from storage.files.root import Root
+from storage.files.opening import open_root
+from storage.layout.metadata import read_info
 from storage.store import FeatureStore
 from storage.text import lines_of, visible
 
 if TYPE_CHECKING:
-    from pipeline.exchange.merging import CombineReport
     from pipeline.exchange.importing import ImportReport
+    from pipeline.exchange.merging import CombineReport
     from pipeline.exchange.verify_report import VerifyReport
 
 _WRONG_EXIT = 3
@@ -92,13 +92,13 @@ def run_import(
 
     keep_freed_memory()
     parts, source = parse_layout(layout), Path(folder).expanduser()
-    if clips is None and read_info(Root.at(store_url)) is not None:
+    if clips is None and read_info(open_root(store_url)) is not None:
         store = FeatureStore.open(store_url, read_only=False)
     else:
         dataset = layout if layout in LAYOUTS else parts[0].array
         table = table_of_folder(source, parts, dataset=dataset) if clips is None else ClipTable.load(clips, media=media)
         tell(table.notes)
-        new = read_info(Root.at(store_url)) is None
+        new = read_info(open_root(store_url)) is None
         store = FeatureStore.open_or_create(
             store_url, table, shard_size=shard_size or (IMPORT_SHARD_SIZE if new else None)
         )

@@ -1,1 +1,1 @@
-"""What the trainer reads: dataset descriptions, annotations, and the store's rows as batches."""
+"""Datasets: descriptions, annotations, and a store's rows as batches."""

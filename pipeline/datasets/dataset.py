@@ -1,7 +1,7 @@
-"""From a store and annotations to what a training step takes.
+"""A store and annotations as batches for training.
 
-Features are held in memory, averaged over segments (:mod:`pipeline.datasets.memory`): all of LLP's classic features take
-1.3 GB so. CLAP's map has no segments and is held whole.
+Features are held in memory, averaged over segments (:mod:`pipeline.datasets.memory`): LLP's classic features take
+1.3 GB. CLAP's map has no segments and is held whole.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.training.recipe import FeaturesRecipe
 from pipeline.datasets.clip_labels import ClipLabels
 from pipeline.datasets.memory import InMemory, load_segments
+from pipeline.recipes.recipe import FeaturesRecipe
 from storage.errors import InvalidInput
 from storage.labels import LabelStore
-from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 from storage.schema import Status
 from storage.store import FeatureStore
+from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 
 Missing = Literal["skip", "error"]
 Labels = TypeVar("Labels", bound=ClipLabels)

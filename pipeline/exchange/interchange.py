@@ -13,8 +13,8 @@ from pathlib import Path
 
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
-from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 from storage.schema import FeatureSpec, Modality
+from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 
 STEM = "{id}"
 

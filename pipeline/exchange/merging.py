@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.clips import Clip, ClipTable
-from storage.layout.metadata import spec_differences
-from storage.layout.decoded import DecodedSpec
 from storage.errors import InvalidInput, SchemaMismatch
+from storage.layout.decoded import DecodedSpec
+from storage.layout.metadata import spec_differences
 from storage.ledger import Row
 from storage.schema import FeatureSpec, Provenance, Status
 from storage.store import FeatureStore

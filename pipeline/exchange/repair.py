@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pipeline.exchange.verify_report import Problem
-from storage.layout.arrays import group_bytes
+from storage.files.opening import open_root
 from storage.files.root import Root
+from storage.layout.arrays import group_bytes
 from storage.ledger import Row, ShardRecord
 from storage.schema import Status
 from storage.shards.seal import SEAL, Seal, content_of
@@ -42,7 +43,7 @@ def restore_metadata(url: str, problems: Sequence[Problem]) -> RepairReport:
         url: of the store.
         problems: what verify found.
     """
-    root, report = Root.at(url), RepairReport()
+    root, report = open_root(url), RepairReport()
     for problem in problems:
         if problem.remedy == "restore":
             _restore(root, problem, report)

@@ -11,11 +11,12 @@ from typing import Any
 
 from pipeline.exchange.verify_arrays import ArrayCheck
 from pipeline.exchange.verify_report import Looked, Problem, VerifyReport
-from storage.layout.arrays import group_bytes
 from storage.clips import ClipTable
-from storage.layout.metadata import read_info
 from storage.errors import AvvpError, StoreError
+from storage.files.opening import open_root
 from storage.files.root import Root
+from storage.layout.arrays import group_bytes
+from storage.layout.metadata import read_info
 from storage.shards.seal import SEAL, Seal
 from storage.store import FeatureStore
 
@@ -36,7 +37,7 @@ def verify(url: str, *, deep: bool = False) -> VerifyReport:
     Raises:
         StoreError: If there is no store.
     """
-    root = Root.at(url)
+    root = open_root(url)
     report = VerifyReport(root.url, deep)
     sizes = dict(root.walk())
     if not any(key.startswith("ledger/") for key in sizes) and read_info(root) is None:

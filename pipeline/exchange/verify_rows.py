@@ -8,10 +8,10 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from storage.shards.direct import DirectArray, read_index
 from storage.errors import StoreError
 from storage.files.root import ByteSource
 from storage.ledger import Row, ShardRecord
+from storage.shards.direct import DirectArray, read_index
 from storage.store import FeatureStore
 
 

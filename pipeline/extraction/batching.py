@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Extractor, Features, Units
+from extractors.batch_runner import Outputs, Pending
 from extractors.engines.device_errors import is_device_broken
-from extractors.engines.batch_runner import Outputs, Pending
 from pipeline.extraction.health import broken
 from storage.errors import BackboneBroken
 

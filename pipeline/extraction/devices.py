@@ -9,17 +9,16 @@ import multiprocessing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.decode.clip_buffer import DecodeReport
+from pipeline.extraction.fill import fill
+from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import Reporter
+from pipeline.extraction.sources import default_workers
 from storage.clips import ClipTable
 from storage.errors import AvvpError, BackboneBroken, InvalidInput, StoreError
 from storage.ledger import Row
-
-if TYPE_CHECKING:
-    from pipeline.extraction.extract import ExtractOptions
-
 
 _END_SECONDS = 10.0
 """Between a worker's last word and its end."""
@@ -78,9 +77,6 @@ def fill_on_devices(
         BackboneBroken: If no worker is left, and some were broken.
         StoreError: If all workers died.
     """
-    from pipeline.extraction.extract import fill
-    from pipeline.extraction.sources import default_workers
-
     fill(table, store_url, options, reporter=reporter, only_prepare=True)
     decoders = max(1, (options.workers or default_workers()) // len(devices))
     memory = None if options.memory_bytes is None else options.memory_bytes // len(devices)
@@ -113,8 +109,6 @@ def fill_on_devices(
 
 def _work(pipe: Connection, table: ClipTable, store_url: str, options: ExtractOptions) -> None:
     """A worker process."""
-    from pipeline.extraction.extract import fill
-
     try:
         fill(table, store_url, options, reporter=_PipeReporter(pipe))
     except BackboneBroken as broken:

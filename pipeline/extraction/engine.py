@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from extractors.base import Extractor, Features, Units
-from extractors.engines.batch_runner import BatchRunner
+from extractors.batch_runner import BatchRunner
 from extractors.views import FrameView
 from pipeline.decode.clip_buffer import DecodedClip, DecodeReport
 from pipeline.extraction.batching import Batcher, Failure, failure_of

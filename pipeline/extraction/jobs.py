@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from extractors.base import Features
 from pipeline.decode.clip_buffer import DecodeReport
 from pipeline.extraction.plan import ShardTask
-from storage.layout.decoded import DecodedSpec
 from storage.errors import SchemaMismatch, ShardLocked
+from storage.layout.decoded import DecodedSpec
 from storage.ledger import Row
 from storage.schema import Status
 from storage.store import FeatureStore

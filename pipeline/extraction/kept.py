@@ -11,8 +11,8 @@ from extractors.views import AudioView, FrameView
 from pipeline.decode.clip_buffer import DecodedClip, DecodeReport
 from pipeline.decode.frames import CanvasView
 from pipeline.extraction.jobs import ShardJob, row_of
-from storage.layout.decoded import DecodedSpec
 from storage.errors import InvalidInput
+from storage.layout.decoded import DecodedSpec
 
 KEEPABLE = ("frames", "waveform", "logmel")
 DEFAULT_FRAMES_PER_SECOND = 8

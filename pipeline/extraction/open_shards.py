@@ -10,8 +10,8 @@ from pipeline.extraction.health import Health
 from pipeline.extraction.jobs import ShardJob
 from pipeline.extraction.plan import ShardTask
 from pipeline.extraction.reporting import Reporter
-from storage.layout.decoded import DecodedSpec
 from storage.errors import ShardLocked
+from storage.layout.decoded import DecodedSpec
 from storage.store import FeatureStore
 
 OPEN_SHARDS = 3

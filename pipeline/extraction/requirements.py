@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from extractors import registry
-from pipeline.training.recipe import FeaturesRecipe
+from pipeline.recipes.recipe import FeaturesRecipe
 from storage.errors import InvalidInput
 
 TEACHER_BACKBONES = ("clip_vit_l14", "clap")

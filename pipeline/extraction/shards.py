@@ -14,7 +14,8 @@ from threading import Lock
 
 from extractors import registry
 from pipeline.extraction.engine import LoadedBackbone
-from pipeline.extraction.extract import ExtractOptions, fill
+from pipeline.extraction.fill import fill
+from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.plan import Plan
 from pipeline.extraction.reporting import ExtractReport, Reporter, Reporters
 from storage.clips import ClipTable

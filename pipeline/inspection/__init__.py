@@ -1,1 +1,1 @@
-"""TODO."""
+"""Looking into a store: its status, one array, one clip as a page."""

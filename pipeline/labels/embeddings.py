@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.text import registry as text_registry
 from extractors.base import TextEmbedder
+from extractors.text import registry as text_registry
 from extractors.weights.cache import file_sha256
 from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.datasets.prompt_files import Prompts, default_set, load_prompts, plain_name
 from pipeline.extraction.provenance import now, versions
 from storage.errors import InvalidInput
-from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
 from storage.labels import LabelStore
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
 
 _LIBRARIES = ("avvp-pipeline", "numpy", "zarr")
 _IMPORT_VERSION = "1"

@@ -21,8 +21,8 @@ from pipeline.datasets.llp import Annotations, load_annotations
 from pipeline.datasets.threshold_files import load_thresholds
 from pipeline.extraction.provenance import now, versions
 from storage.errors import InvalidInput, SchemaMismatch
-from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, Labels, PseudoLabels
 from storage.labels import LabelStore
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, Labels, PseudoLabels
 from storage.store import FeatureStore
 
 TEACHERS = ("valor",)

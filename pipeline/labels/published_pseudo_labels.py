@@ -14,10 +14,10 @@ from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.extraction.provenance import now, versions
 from pipeline.labels.pseudo_labels import PROVENANCE_LIBRARIES
 from storage.errors import InvalidInput
-from storage.layout.label_schema import LabelProvenance, Labels, PseudoLabels
 from storage.labels import LabelStore
-from storage.tables.llp_names import YOUTUBE_ID_LENGTH
+from storage.layout.label_schema import LabelProvenance, Labels, PseudoLabels
 from storage.store import FeatureStore
+from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 
 FOLDERS = {"audio": "CLAP/segment_pseudo_labels", "visual": "CLIP/segment_pseudo_labels"}
 """Where VALOR keeps them: what CLAP hears, what CLIP sees."""

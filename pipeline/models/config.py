@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pipeline.models.decoders.class_enhancement import Variant
-from pipeline.models.encoders.han import Norm
 from pipeline.models.decoders.leap import BlockNorm, BlockOutput
+from pipeline.models.encoders.han import Norm
 from pipeline.models.localizers.pooling import PoolingName
 from pipeline.models.predictions import UnionRule
 
@@ -187,7 +187,7 @@ class MMCSEConfig:
 
 @dataclass(frozen=True)
 class LocalizerConfig:
-    """An encoder of fused segments, a scorer, and a pooling; see :class:`pipeline.models.localizers.localization.Localizer`.
+    """An encoder of fused segments, a scorer and a pooling: :class:`pipeline.models.localizers.localization.Localizer`.
 
     Attributes:
         encoder: by ``name``.

@@ -8,8 +8,6 @@ from typing import Any, overload
 
 from torch import nn
 
-from pipeline.models.encoders.ave import AVEEncoder
-from pipeline.models.encoders.cmbs import CMBSEncoder
 from pipeline.models.config import (
     AVEConfig,
     DecoderConfig,
@@ -26,18 +24,20 @@ from pipeline.models.config import (
     PSPConfig,
 )
 from pipeline.models.config_tables import model_config
-from pipeline.models.input_projection import CLAP_GRID, FrontEnd
-from pipeline.models.encoders.han import HANEncoder
 from pipeline.models.decoders.leap import LEAPDecoder
-from pipeline.models.localizers.localization import Localizer
-from pipeline.models.localizers.pooling import make_pooling
 from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.decoders.mmil import MMILDecoder
+from pipeline.models.encoders.ave import AVEEncoder
+from pipeline.models.encoders.cmbs import CMBSEncoder
+from pipeline.models.encoders.han import HANEncoder
 from pipeline.models.encoders.mmpyr import MMPyrEncoder
-from pipeline.models.parser import Parser
 from pipeline.models.encoders.psp import PSPEncoder
-from pipeline.models.localizers.scorers import LEAPScorer, MLPScorer
 from pipeline.models.encoders.valor import VALOREncoder
+from pipeline.models.input_projection import CLAP_GRID, FrontEnd
+from pipeline.models.localizers.localization import Localizer
+from pipeline.models.localizers.pooling import make_pooling
+from pipeline.models.localizers.scorers import LEAPScorer, MLPScorer
+from pipeline.models.parser import Parser
 from storage.errors import InvalidInput
 
 

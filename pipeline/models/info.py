@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.models.config import HANConfig, LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig
+from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.factory import build_model
 from pipeline.models.input_projection import CLAP_GRID
 from pipeline.models.localizers.localization import Localizer
-from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.official.loading import official_layout
-from pipeline.models.parser import Parser
 from pipeline.models.paired_layers import TwinNorm
+from pipeline.models.parser import Parser
 
 _OPERATIONS_A_NORMALISED_VALUE = 5
 """As fvcore counts an affine layer norm."""

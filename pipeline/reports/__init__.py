@@ -1,1 +1,1 @@
-"""TODO."""
+"""Scores, comparisons, tables and pictures."""

@@ -9,13 +9,21 @@ from typing import TypeVar, get_args
 
 import numpy as np
 
-from pipeline.terminal.console import count, wide_console
 from pipeline.datasets.llp import Annotations, load_annotations
-from pipeline.reports.evaluation import HEADINGS, Decided, chance, decide_predictions, markdown, read_predictions, recipe_of
 from pipeline.metrics.bootstrap import Interval, paired_bootstrap
 from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores
 from pipeline.metrics.subsets import Overlap, overlapping
+from pipeline.reports.evaluation import (
+    HEADINGS,
+    Decided,
+    chance,
+    decide_predictions,
+    markdown,
+    read_predictions,
+    recipe_of,
+)
 from pipeline.reports.timeline_picture import Track, write_timeline
+from pipeline.terminal.console import count, wide_console
 from storage.errors import InvalidInput
 
 Loaded = TypeVar("Loaded")

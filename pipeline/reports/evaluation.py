@@ -13,8 +13,6 @@ from typing import Any, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.reports import localization as localization_report
-from pipeline.training.recipe import Recipe, load_recipe
 from pipeline.datasets.ave import EventLabels
 from pipeline.datasets.clip_labels import ClipLabels, named_once
 from pipeline.datasets.llp import Annotations
@@ -23,6 +21,8 @@ from pipeline.metrics.classwise import class_table
 from pipeline.metrics.decisions import Mask, decide
 from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores, video_scores
 from pipeline.metrics.subsets import Overlap, overlapping
+from pipeline.recipes.recipe import Recipe, load_recipe
+from pipeline.reports import localization as localization_report
 from pipeline.reports.score_tables import score_table
 from storage.errors import InvalidInput
 from storage.tables.llp_names import YOUTUBE_ID_LENGTH
@@ -186,7 +186,7 @@ def run_predictions(
     from pipeline.training.checkpoint import find_checkpoint, load_weights
     from pipeline.training.predict import predict
     from pipeline.training.run_setup import fresh_model, load_labels, sized_config
-    from pipeline.training.task import task_of
+    from pipeline.training.tasks import task_of
 
     recipe, best = recipe_of(run), find_checkpoint(run / "best")
     if best is None:

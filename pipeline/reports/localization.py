@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.training.recipe import Recipe
-from pipeline.terminal.console import wide_console
 from pipeline.datasets.ave import EventLabels
 from pipeline.datasets.clip_labels import named_once
 from pipeline.metrics.bootstrap import Interval, mean_intervals
@@ -23,7 +21,9 @@ from pipeline.metrics.localization import (
     segment_classes,
     video_accuracy,
 )
+from pipeline.recipes.recipe import Recipe
 from pipeline.reports.score_tables import absent_line, score_table, write_scores
+from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 
 HEADINGS = {"accuracy": "accuracy", "foreground": "of segments with an event", "background": "of those without"}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.reports.comparison import PAIRED, by_name, interval_cell, predictions_of, shared_ids
-from pipeline.terminal.console import count, wide_console
 from pipeline.datasets.ave import EventLabels, load_events
-from pipeline.reports.evaluation import read_predictions, recipe_of
-from pipeline.reports.localization import HEADINGS, Located, baselines, locate
 from pipeline.metrics.bootstrap import Interval, mean_intervals
 from pipeline.metrics.localization import video_accuracy
+from pipeline.reports.comparison import PAIRED, by_name, interval_cell, predictions_of, shared_ids
+from pipeline.reports.evaluation import read_predictions, recipe_of
+from pipeline.reports.localization import HEADINGS, Located, baselines, locate
 from pipeline.reports.score_tables import score_table
+from pipeline.terminal.console import count, wide_console
 from storage.errors import InvalidInput
 
 

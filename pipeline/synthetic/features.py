@@ -27,12 +27,12 @@ from pipeline.synthetic.dataset import (
     write_label_files,
 )
 from storage.clips import Clip, ClipTable
-from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
 from storage.labels import LabelStore
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
 from storage.ledger import Row
-from storage.tables.llp_names import LLP_CLASSES
 from storage.schema import FeatureSpec, Modality, Provenance
 from storage.store import FeatureStore
+from storage.tables.llp_names import LLP_CLASSES
 from storage.writer import claim, commit_features
 
 SHARD_SIZE = 256

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Printing, progress pace and exit codes, shared by every command."""

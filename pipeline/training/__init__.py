@@ -1,1 +1,1 @@
-"""Losses, schedules, checkpoints and the loop."""
+"""Recipes, losses, schedules, checkpoints and the training loop."""

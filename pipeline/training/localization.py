@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import multilabel_soft_margin_loss
 
-from pipeline.training.recipe import LocalizationRecipe, Recipe
 from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.datasets.dataset import Batch
 from pipeline.metrics.localization import SCORES, localization_scores, segment_classes
 from pipeline.models.localizers.localization import Localized
+from pipeline.recipes.recipe import LocalizationRecipe, Recipe
 from pipeline.training.losses import bce
 from pipeline.training.task import Found
 from storage.errors import InvalidInput
@@ -64,7 +64,7 @@ def weak_loss(output: Localized, weak: Tensor, recipe: LocalizationRecipe) -> tu
         InvalidInput: If a term needs what the model does not give, or there is no term.
 
     Source: the published weakly supervised training of AVE and CMBS (``soft_margin``) and PSP (``cross_entropy``). That
-    LEAP's video probabilities get the method's own loss too is our reading, see :mod:`pipeline.models.localizers.scorers`.
+    LEAP's video probabilities get the method's own loss too is our reading: :mod:`pipeline.models.localizers.scorers`.
     """
     form: Callable[[Tensor, Tensor], Tensor] = _soft_margin if recipe.form == "soft_margin" else bce
     terms: dict[str, Tensor] = {}

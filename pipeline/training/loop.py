@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.training.recipe import Recipe
 from pipeline.datasets.dataset import ClipSet, batches
+from pipeline.recipes.recipe import Recipe
 from pipeline.training.checkpoint import Progress, find_checkpoint, load_progress, load_weights, save_checkpoint
 from pipeline.training.optim import learning_rate, make_optimizer, set_learning_rate
 from pipeline.training.predict import forward, predict
-from pipeline.training.task import task_of
+from pipeline.training.tasks import task_of
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, mse_loss, normalize
 
-from pipeline.training.recipe import LossRecipe
 from pipeline.models.predictions import Encoded, MMCSEAuxiliary, Predictions, union_probability
+from pipeline.recipes.recipe import LossRecipe
 from storage.errors import InvalidInput
 
 CLAMP = 1e-7

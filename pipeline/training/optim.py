@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from pipeline.training.recipe import TrainRecipe
+from pipeline.recipes.recipe import TrainRecipe
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], recipe: TrainRecipe) -> torch.optim.Optimizer:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pipeline.training.recipe import Recipe
 from pipeline.datasets.dataset import Batch
 from pipeline.datasets.llp import Annotations, load_annotations
 from pipeline.metrics.decisions import decide
 from pipeline.metrics.parsing import SCORES, parsing_scores
 from pipeline.models.predictions import Predictions
+from pipeline.recipes.recipe import Recipe
 from pipeline.training.losses import Targets, compute_loss
 from pipeline.training.task import Found
 

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.training.recipe import Recipe
 from pipeline.datasets.dataset import label_vectors
 from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.models.config import LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig
 from pipeline.models.config_tables import model_config
+from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.factory import build_model
 from pipeline.models.localizers.localization import Localizer
-from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.parser import Parser
+from pipeline.recipes.recipe import Recipe
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 

@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.training.recipe import Recipe
 from pipeline.datasets.clip_labels import ClipLabels
 from pipeline.datasets.dataset import Batch
-from storage.errors import InvalidInput
+from pipeline.recipes.recipe import Recipe
 
 Found = Mapping[str, NDArray[np.float32]]
 """What a model says of a set of clips, by name of :attr:`Task.parts`."""
@@ -59,19 +58,3 @@ class Task(Protocol):
     def headline(self, scores: Mapping[str, float]) -> str:
         """The scores in a few words."""
         ...
-
-
-def task_of(recipe: Recipe) -> Task:
-    """The task that a recipe names.
-
-    Raises:
-        InvalidInput: If the recipe chooses its best epoch by a score that the task has not.
-    """
-    from pipeline.training.localization import Localization
-    from pipeline.training.parsing import Parsing
-
-    task: Task = Localization() if recipe.task == "localization" else Parsing()
-    if recipe.train.select not in task.score_names:
-        choices = ", ".join(task.score_names)
-        raise InvalidInput(f"{recipe.name}: train.select: expected one of {choices}, got {recipe.train.select!r}")
-    return task

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Folders and files, local or remote: durable puts, locks and leases."""

@@ -11,8 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 from typing_extensions import override
 
 from storage.errors import InvalidInput, ShardLocked, StoreError
-from storage.files.root import ByteSource, Root, crc32_of
 from storage.files.lease import Leases
+from storage.files.root import ByteSource, Root, crc32_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def _in_words(url: str, problem: Exception) -> Exception:
 class RemoteRoot(Root):
     """A folder in an object store, through fsspec.
 
-    Puts are atomic there. One writer a shard is kept by leases (:mod:`storage.files.lease`), which need conditional puts.
+    Puts are atomic there. Leases (:mod:`storage.files.lease`), which need conditional puts, keep one writer a shard.
     """
 
     reading_threads = 16

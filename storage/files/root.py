@@ -1,4 +1,4 @@
-"""A store's folder, local or remote: durable puts, locks, listing. The only module that knows which it is."""
+"""A store's folder, local or remote, as everything above sees it: durable puts, locks, listing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from isal import isal_zlib
 
@@ -61,20 +60,6 @@ class Root(ABC):
 
     def __init__(self, url: str) -> None:
         self.url = url
-
-    @staticmethod
-    def at(url: str | os.PathLike[str]) -> Root:
-        """The root for a local path or an fsspec URL such as ``s3://bucket/llp.zarr`` or ``memory://x``."""
-        text = os.fspath(url)
-        from storage.files.local import LocalRoot
-
-        if "://" not in text:
-            return LocalRoot(text)
-        if urlsplit(text).scheme == "file":
-            return LocalRoot(text.removeprefix("file://"))
-        from storage.files.remote import RemoteRoot
-
-        return RemoteRoot(text)
 
     @abstractmethod
     def zarr_store(self, *, read_only: bool) -> Any:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What lies where in a store: groups, arrays and their attributes."""

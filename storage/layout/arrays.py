@@ -12,9 +12,9 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 
 from storage.clips import Clip, ClipTable
-from storage.layout.decoded import DecodedSpec
 from storage.errors import InvalidInput
 from storage.files.root import Root
+from storage.layout.decoded import DecodedSpec
 from storage.schema import FeatureSpec, Provenance, Status
 from storage.shards.seal import SEAL, Seal
 
@@ -22,6 +22,9 @@ CLIP_COLUMNS = ("id", "source", "start_seconds", "end_seconds", "split", "labels
 GROUPS = ("features", "decoded")
 """In which arrays are made later, by several processes."""
 _WRITE_ALL: ArrayConfigParams = {"write_empty_chunks": True}
+
+CREATE_PATIENCE_SECONDS = 60.0
+"""How long to wait for another process that is making the store or an array; it takes well under a second."""
 
 
 CODECS = ("auto", "blosc", "zstd", "none")

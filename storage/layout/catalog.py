@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from storage.layout.metadata import StoreInfo
-from storage.layout.decoded import DecodedSpec
 from storage.errors import StoreError
 from storage.files.root import Root
+from storage.layout.decoded import DecodedSpec
+from storage.layout.metadata import StoreInfo
 from storage.ledger import Ledger
 from storage.schema import FeatureSpec, Provenance, fingerprint
 
@@ -31,6 +31,11 @@ class Catalog:
         self.root = root
         self.url = root.url
         self.info = info
+
+    @property
+    def shards(self) -> int:
+        """Number of shards of each array."""
+        return -(-self.info.clips // self.info.shard_size)
 
     @property
     def features(self) -> tuple[str, ...]:

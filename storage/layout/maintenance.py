@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from storage.layout.arrays import create_decoded, create_feature
-from storage.layout.metadata import spec_differences
-from storage.layout.decoded import DecodedSpec
 from storage.errors import SchemaMismatch
+from storage.layout.arrays import CREATE_PATIENCE_SECONDS, create_decoded, create_feature
+from storage.layout.catalog import Catalog
+from storage.layout.decoded import DecodedSpec
+from storage.layout.metadata import spec_differences
 from storage.schema import FeatureSpec, Provenance
-from storage.store import CREATE_PATIENCE_SECONDS, FeatureStore
 
 
-def ensure_feature(
-    store: FeatureStore, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool, codec: str
-) -> None:
+def ensure_feature(store: Catalog, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool, codec: str) -> None:
     """See :meth:`storage.store.FeatureStore.ensure_feature`."""
     # Making an array wipes what lies there: the look and the making must be one step for all processes.
     with store.root.lock(f"ledger/{spec.name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
@@ -33,16 +31,15 @@ def ensure_feature(
         create_feature(store.root, spec, provenance, clips=info.clips, shard_size=info.shard_size, codec=codec)
 
 
-def _check_replaceable(store: FeatureStore, name: str) -> None:
+def _check_replaceable(store: Catalog, name: str) -> None:
     """Raises ShardLocked if another process is working on a shard of this array: its rows would be lost."""
     for shard in range(store.shards):
         with store.root.lock(store.ledger(name).lock_key(shard)):
             pass
 
 
-def remove_feature(store: FeatureStore, name: str) -> None:
+def remove_feature(store: Catalog, name: str) -> None:
     """See :meth:`storage.store.FeatureStore.remove_feature`."""
-    store.refresh()
     for entry in store.root.names(f"ledger/{name}"):
         if ".lock" not in entry:
             store.root.remove(f"ledger/{name}/{entry}")
@@ -50,7 +47,7 @@ def remove_feature(store: FeatureStore, name: str) -> None:
     store.root.remove(f"features/{name}")
 
 
-def ensure_decoded(store: FeatureStore, spec: DecodedSpec) -> None:
+def ensure_decoded(store: Catalog, spec: DecodedSpec) -> None:
     """See :meth:`storage.store.FeatureStore.ensure_decoded`."""
     with store.root.lock(f"ledger/{spec.ledger_name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
         attributes = store.attributes(f"decoded/{spec.name}")

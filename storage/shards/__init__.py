@@ -1,1 +1,1 @@
-"""TODO."""
+"""One shard in and out: codec, direct reader and seals."""

@@ -13,9 +13,9 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.errors import StoreError
 from storage.shards import blosc_frame
 from storage.shards.blosc_frame import BloscEncoder
-from storage.errors import StoreError
 
 CHECKSUM_BYTES = 4
 """Of the crc32c behind every chunk and every index."""

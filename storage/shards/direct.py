@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.shards.codec import CHECKSUM_BYTES, ChunkCodec, checksum, verify_checksum
 from storage.errors import StoreError
 from storage.files.root import ByteSource, Root, crc32_of
+from storage.shards.codec import CHECKSUM_BYTES, ChunkCodec, checksum, verify_checksum
 from storage.shards.threads import Threads
 
 _EMPTY = np.uint64(2**64 - 1)

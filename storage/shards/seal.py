@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from storage.files.checked_json import pack, unpack
 from storage.errors import StoreError
+from storage.files.checked_json import pack, unpack
 from storage.files.root import Root, crc32_of
 
 SEAL = "seal.json"

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Clip tables from folders, CSVs and JSONL files."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from storage.clips import COLUMNS, Clip
 from storage.errors import ClipTableError
+from storage.tables.clip import COLUMNS, Clip
 from storage.tables.llp_names import parse_llp_name, split_of_file
 from storage.tables.media_files import DiskNames, by_stem, find_media, one_file_each
 from storage.text import lines_of, name_key, visible

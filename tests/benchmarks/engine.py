@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from extractors.engines import batch_runner as runner
-from pipeline.extraction.extract import ExtractOptions, extract
+from extractors import batch_runner as runner
+from pipeline.extraction.extract import extract
+from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import Reporter
 from storage.clips import Clip, ClipTable
 from storage.store import FeatureStore

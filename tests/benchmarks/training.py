@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.training.recipe import load_recipe
 from pipeline.malloc import keep_freed_memory
 from pipeline.metrics.parsing import parsing_scores
 from pipeline.models.config_tables import model_config
 from pipeline.models.factory import build_model
+from pipeline.recipes.recipe import load_recipe
 from pipeline.synthetic.features import write_features
 from pipeline.training.losses import Targets, compute_loss
 from pipeline.training.optim import make_optimizer

@@ -13,9 +13,9 @@ import pytest
 import torch
 import torchaudio
 
-from extractors.base import Waveform
 from extractors.audio.clap import TEXT_KEYS, Clap, group_tokens, import_clap_module
 from extractors.audio.clap_log_mel import mel_decibels, nearest_samples, quantize, repeated_second_mel
+from extractors.base import Waveform
 from extractors.weights.loading import resolve
 from storage.errors import WeightsError
 

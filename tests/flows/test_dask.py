@@ -11,7 +11,8 @@ import pytest
 from processes import kill
 
 from pipeline.exchange.verify import verify
-from pipeline.extraction.extract import ExtractOptions, extract
+from pipeline.extraction.extract import extract
+from pipeline.extraction.options import ExtractOptions
 from storage.clips import ClipTable
 
 pytest.importorskip("prefect_dask", reason="needs prefect-dask: pip install 'avvp-pipeline[dask]'")

@@ -13,14 +13,14 @@ import yaml
 
 from flows import shards
 from flows.deployments import FLOWS
-from flows.run_module import ModuleFailed, run_module
 from flows.parameters import ExtractRequest
 from flows.retries import back_off, may_pass
+from flows.run_module import ModuleFailed, run_module
 from flows.train import train
 from flows.up import find_place, free_port, write_environment
-from pipeline.training.recipe import FeaturesRecipe
 from pipeline.extraction.requirements import needs_of
 from pipeline.extraction.shards import prepare_shards
+from pipeline.recipes.recipe import FeaturesRecipe
 from storage.errors import BackboneBroken, InvalidInput, SchemaMismatch, ShardLocked, StoreError
 
 LOG = logging.getLogger("test")
@@ -186,7 +186,7 @@ def test_the_second_terminal_can_source_what_it_needs(tmp_path):
 def test_avvp_up_becomes_flows_up(monkeypatch):
     from click.testing import CliRunner
 
-    from pipeline.cli.main import up as up_cli
+    from pipeline.cli import up as up_cli
 
     seen = []
     monkeypatch.setattr(up_cli.os, "execv", lambda program, arguments: seen.append((program, arguments)))

@@ -12,8 +12,8 @@ from extractors.registry import BACKBONES
 from pipeline.cli.main import main
 from pipeline.datasets.dataset_description import load_description
 from storage.clips import Clip, ClipTable
-from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
 from storage.labels import LabelStore
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
 from storage.ledger import Row
 from storage.schema import FeatureSpec, Provenance
 from storage.store import FeatureStore

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.extraction import worker_process
-from pipeline.extraction.extract import ExtractOptions
 from pipeline.extraction.extract import extract as extract_features
+from pipeline.extraction.options import ExtractOptions
 from storage.clips import ClipTable
 from storage.store import FeatureStore
 

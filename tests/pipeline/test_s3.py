@@ -121,9 +121,9 @@ def test_a_server_that_does_not_answer_is_one_line(s3, avvp, monkeypatch):
 
 def test_conditional_puts_hold(s3):
     from storage.errors import ShardLocked
-    from storage.files.root import Root
+    from storage.files.opening import open_root
 
-    root = Root.at(f"s3://{BUCKET}/{os.getpid()}/c")
+    root = open_root(f"s3://{BUCKET}/{os.getpid()}/c")
     root.put_new("a", b"1")
     with pytest.raises(ShardLocked):
         root.put_new("a", b"2")

@@ -7,9 +7,9 @@ import zarr
 
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
-from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
-from storage.labels import LabelStore
 from storage.files.local import LocalRoot
+from storage.labels import LabelStore
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
 from storage.store import FeatureStore
 
 CLASSES = ("Dog", "Cat")

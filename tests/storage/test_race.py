@@ -67,7 +67,7 @@ def test_racing_processes_leave_a_whole_store(tmp_path):
 
 
 def test_a_lease_is_taken_over_only_from_the_dead(tmp_path, monkeypatch):
-    from storage.files.root import lease
+    from storage.files import lease
 
     store = toy.make(f"memory://{tmp_path.name}/s.zarr", kept=False)
     other = FeatureStore.open(store.url, read_only=False)
@@ -89,7 +89,7 @@ def test_a_lease_is_taken_over_only_from_the_dead(tmp_path, monkeypatch):
 
 
 def test_a_dead_process_of_this_machine_holds_nothing(tmp_path):
-    from storage.files.root import lease
+    from storage.files import lease
 
     store = toy.make(f"memory://{tmp_path.name}/s.zarr", kept=False)
     process = {"machine": lease._machine(), "pid": 2**22 + 1, "started": "77"}

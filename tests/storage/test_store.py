@@ -7,8 +7,8 @@ import pytest
 import zarr
 
 from storage.clips import Clip, ClipTable
-from storage.layout.decoded import DecodedSpec
 from storage.errors import InvalidInput, SchemaMismatch, ShardLocked, StoreError
+from storage.layout.decoded import DecodedSpec
 from storage.ledger import Row, ShardRecord
 from storage.schema import FeatureSpec, Provenance, Status
 from storage.store import FeatureStore

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Decoders: encoded segments in, predictions out."""

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from pipeline.models.attention import Attention, FeedForward
 from pipeline.models.dropout import Dropout
-from pipeline.models.predictions import Encoded, Predictions, UnionRule, union_probability
 from pipeline.models.paired_layers import TwinLinear, start_alike
 from pipeline.models.paired_layers import norm as norm_layer
+from pipeline.models.predictions import Encoded, Predictions, UnionRule, union_probability
 
 BlockOutput = Literal["last", "first", "average"]
 BlockNorm = Literal["published", "paper"]

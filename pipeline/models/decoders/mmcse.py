@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from pipeline.models.decoders.class_decoupling import BackgroundFusion, ClassHeads, Decoupler
 from pipeline.models.decoders.class_enhancement import EnhancementLayer, Variant
-from pipeline.models.input_projection import FrontEnd
 from pipeline.models.decoders.mmil import pool
-from pipeline.models.predictions import CoOccurrence, Encoded, MMCSEAuxiliary, Predictions
+from pipeline.models.input_projection import FrontEnd
 from pipeline.models.paired_layers import start_alike
+from pipeline.models.predictions import CoOccurrence, Encoded, MMCSEAuxiliary, Predictions
 
 
 class Reconstructor(nn.Sequential):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.attention import Attention, FeedForward
-from pipeline.models.encoders.cmbs_attention import SpatialChannelAttention
 from pipeline.models.dropout import Dropout
+from pipeline.models.encoders.cmbs_attention import SpatialChannelAttention
 from pipeline.models.localizers.localization import Fused
 
 

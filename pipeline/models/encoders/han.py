@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from pipeline.models.attention import Attention, FeedForward
 from pipeline.models.dropout import Dropout
-from pipeline.models.predictions import Encoded
 from pipeline.models.paired_layers import start_alike
+from pipeline.models.predictions import Encoded
 
 Norm = Literal["post", "pre"]
 

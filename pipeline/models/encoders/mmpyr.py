@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from pipeline.models.attention import Attention, FeedForward
 from pipeline.models.dropout import Dropout
-from pipeline.models.predictions import Encoded
 from pipeline.models.paired_layers import TwinLinear, norm, start_alike
+from pipeline.models.predictions import Encoded
 
 
 class QueryNormLayer(nn.Module):

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.encoders.ave import AudioGuidedAttention, TemporalLSTMs
 from pipeline.models.dropout import Dropout
+from pipeline.models.encoders.ave import AudioGuidedAttention, TemporalLSTMs
 from pipeline.models.localizers.localization import Fused
 from pipeline.models.predictions import Encoded
 

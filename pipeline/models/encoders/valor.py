@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from pipeline.models.encoders.han import HybridAttentionLayer, Norm
-from pipeline.models.predictions import Encoded
 from pipeline.models.paired_layers import start_alike
+from pipeline.models.predictions import Encoded
 
 
 class VALOREncoder(nn.Module):

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Audio-visual event localization: scorers, pooling and the localizer."""

@@ -21,8 +21,8 @@ class Layout:
     """A published state dict, described name by name.
 
     Each method adds a published layer. ``ours`` is our name for it, or ``None`` for weights that the published code
-    builds and never uses. A twin layer (:mod:`pipeline.models.paired_layers`) is added once a stream, its name followed by
-    ``[0]`` for audio and ``[1]`` for visual: ``encoder.fusion[1].weight``.
+    builds and never uses. A paired layer (:mod:`pipeline.models.paired_layers`) is added once a stream, its name
+    followed by ``[0]`` for audio and ``[1]`` for visual: ``encoder.fusion[1].weight``.
 
     Attributes:
         shapes: every published name and its shape.

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pipeline.models.config import PARSERS, LEAPConfig, MMCSEConfig, ParsingConfig, VALORConfig
 from pipeline.models.config_tables import known
-from pipeline.models.factory import build_model
-from pipeline.models.encoders.han import Norm
 from pipeline.models.decoders.mmcse import MMCSE
+from pipeline.models.encoders.han import Norm
+from pipeline.models.factory import build_model
 from pipeline.models.official.layout import Layout, State
 from pipeline.models.official.mmcse import mmcse_layout
 from pipeline.models.official.systems import parser_layout

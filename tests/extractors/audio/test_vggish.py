@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from extractors.audio.vggish import Vggish, build_network, flatten_maps, quantize, read_pca, whiten
+from extractors.audio.vggish_log_mel import second_examples
 from extractors.audio.waveform import waveform_on_grid
 from extractors.base import Frames, Waveform
-from extractors.audio.vggish_log_mel import second_examples
-from extractors.audio.vggish import Vggish, build_network, flatten_maps, quantize, read_pca, whiten
 from extractors.weights.loading import ResolvedWeights, apply_weights, resolve
 from storage.errors import InvalidInput, UnknownBackbone, WeightsError
 

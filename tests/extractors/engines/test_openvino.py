@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from extractors.engines import Network, openvino_cache, start_engine
+from extractors.engines import openvino_cache
+from extractors.engines.network import Network
 from extractors.engines.openvino_engine import OpenVinoEngine, convert, open_model
+from extractors.engines.selection import start_engine
 from storage.errors import InvalidInput
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed")
@@ -132,7 +134,7 @@ def test_two_that_convert_at_once_both_get_a_model(cache):
 def test_importing_it_reports_nothing(tmp_path):
     code = (
         "import sys\n"
-        "from extractors.engines.openvino_engine import import_openvino\n"
+        "from extractors.engines.openvino_import import import_openvino\n"
         "openvino = import_openvino()\n"
         "from openvino.tools.ovc import telemetry_utils\n"
         "print(telemetry_utils.tm.__name__, sys.modules['openvino_telemetry'])"

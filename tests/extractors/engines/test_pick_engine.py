@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from extractors import registry
-from extractors.engines import pick_engine
+from extractors.engines.selection import pick_engine
 from storage.errors import InvalidInput
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from extractors.weights.loading import load_state_dict
 from storage.errors import WeightsError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Inner(nn.Module):

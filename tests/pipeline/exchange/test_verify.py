@@ -15,8 +15,8 @@ from pipeline.exchange.repair import mark_rows, restore_metadata
 from pipeline.exchange.verify import verify
 from pipeline.extraction.plan import make_plan
 from storage.errors import StoreError
-from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
 from storage.labels import LabelStore
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
 from storage.ledger import Row
 from storage.schema import Status
 from storage.store import FeatureStore

@@ -7,8 +7,9 @@ import torch
 
 from extractors.engines.device_errors import is_device_broken
 from extractors.engines.runtime import is_out_of_memory
-from pipeline.extraction.extract import ExtractOptions, extract
+from pipeline.extraction.extract import extract
 from pipeline.extraction.health import FIRST_CLIPS, Health
+from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.shards import ShardFiller, prepare_shards
 from storage.clips import Clip, ClipTable
 from storage.errors import BackboneBroken

@@ -5,9 +5,10 @@ import random
 import psutil
 import pytest
 
-from pipeline.extraction import extract as extract_module
-from pipeline.extraction.extract import ExtractOptions, extract
+from pipeline.extraction import fill as fill_module
+from pipeline.extraction.extract import extract
 from pipeline.extraction.open_shards import OPEN_SHARDS
+from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import Reporter
 from pipeline.extraction.sources import MediaSource
 from storage.clips import Clip, ClipTable
@@ -66,7 +67,7 @@ def run(table, url, shard_size, **options):
 @pytest.mark.parametrize("shard_size", [1, 4, 10])
 def test_any_order_gives_the_same_bits(toys, table, tmp_path, monkeypatch, shard_size):
     _, plain = run(table, tmp_path / "plain.zarr", 24)
-    monkeypatch.setattr(extract_module, "MediaSource", Shuffled)
+    monkeypatch.setattr(fill_module, "MediaSource", Shuffled)
     log, store = run(table, tmp_path / "shuffled.zarr", shard_size)
     assert log.read != sorted(log.read)
     assert sorted(log.done) == list(range(24))
@@ -124,6 +125,6 @@ def test_shards_in_memory_are_few(toys, table, tmp_path, monkeypatch):
             alive.remove(self.task.shard)
 
     monkeypatch.setattr(open_shards, "ShardJob", Counted)
-    monkeypatch.setattr(extract_module, "MediaSource", Shuffled)
+    monkeypatch.setattr(fill_module, "MediaSource", Shuffled)
     run(table, tmp_path / "s.zarr", 3)
     assert 2 <= max(most) <= OPEN_SHARDS

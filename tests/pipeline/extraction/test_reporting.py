@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.extraction.extract import ExtractOptions, extract
 from pipeline.extraction.devices import _PipeReporter
+from pipeline.extraction.extract import extract
+from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import Reporter, Reporters
 from storage.clips import Clip, ClipTable
 

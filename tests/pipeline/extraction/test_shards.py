@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.extraction.extract import ExtractOptions, extract
+from pipeline.extraction.extract import extract
+from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import Reporter
 from pipeline.extraction.shards import ShardFiller, clip_failures, prepare_shards
 from storage.clips import ClipTable

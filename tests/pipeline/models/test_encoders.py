@@ -10,9 +10,9 @@ from torch.nn import functional
 from pipeline.models.config import SYSTEMS, VALORConfig
 from pipeline.models.encoders.han import HANEncoder, HybridAttentionLayer
 from pipeline.models.encoders.mmpyr import MMPyrEncoder, TemporalBlock, window_mask
+from pipeline.models.encoders.valor import VALOREncoder
 from pipeline.models.official.loading import load_official, official_layout
 from pipeline.models.predictions import Encoded
-from pipeline.models.encoders.valor import VALOREncoder
 
 
 @pytest.fixture

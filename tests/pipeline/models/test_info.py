@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.models.config import SYSTEMS, HANConfig, LEAPConfig, ParserConfig
-from pipeline.models.info import PUBLISHED_COSTS, model_info, published_parameters
 from pipeline.models.decoders.leap import LEAPDecoder
+from pipeline.models.info import PUBLISHED_COSTS, model_info, published_parameters
 
 TEST_MODE = replace(SYSTEMS["mmcse"], reconstruct=False)
 CLAP_TEST_MODE = replace(SYSTEMS["mmcse-clap-clip"], reconstruct=False)

@@ -118,7 +118,7 @@ def test_bad_predictions_are_one_line(made, tmp_path, capsys, change, words):
 
 
 def test_compare_ablate_info_and_import(made, tmp_path, capsys):
-    from pipeline.reports.ablation import SWEEPS, sweep_table
+    from pipeline.ablation import SWEEPS, sweep_table
 
     truth = load_annotations(made / "annotations").split("test")
     one = write(tmp_path / "one.npz", truth, truth.audio * 1.0, truth.visual * 1.0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numcodecs import blosc
 
+from storage.errors import StoreError
 from storage.shards import blosc_frame
 from storage.shards.blosc_frame import BloscEncoder
-from storage.errors import StoreError
 
 
 def after_relu(shape, dtype):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.models.decoders.class_enhancement import CoOccurrenceAttention, EnhancementLayer, GlobalFusion
 from pipeline.models.config import SYSTEMS
+from pipeline.models.decoders.class_enhancement import CoOccurrenceAttention, EnhancementLayer, GlobalFusion
 from pipeline.models.factory import build_model
 from pipeline.models.official.loading import load_official, official_layout
 

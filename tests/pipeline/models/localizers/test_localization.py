@@ -6,17 +6,17 @@ from dataclasses import asdict
 import pytest
 import torch
 
+from pipeline.models.config import LOCALIZERS
+from pipeline.models.decoders.leap import LEAPDecoder
 from pipeline.models.encoders.ave import AudioGuidedAttention
 from pipeline.models.encoders.cmbs_attention import GridSelfAttention
-from pipeline.models.config import LOCALIZERS
+from pipeline.models.encoders.psp import PositivePropagation
 from pipeline.models.factory import build_model
-from pipeline.models.decoders.leap import LEAPDecoder
 from pipeline.models.localizers.localization import Fused
 from pipeline.models.localizers.pooling import GatedMeanPooling, MaxPooling, TopPooling
-from pipeline.models.predictions import Encoded
-from pipeline.models.encoders.psp import PositivePropagation
 from pipeline.models.localizers.scorers import LEAPScorer
 from pipeline.models.paired_layers import start_alike
+from pipeline.models.predictions import Encoded
 from storage.errors import InvalidInput
 
 SMALL = {

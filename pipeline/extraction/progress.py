@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeElapsedColumn
 from rich.text import Text
 
-from pipeline.terminal.console import count
 from pipeline.decode.clip_buffer import DecodeReport
 from pipeline.extraction.plan import Plan
 from pipeline.extraction.reporting import Reporter
+from pipeline.terminal.console import count
 from pipeline.terminal.pace import Pace
 from storage.ledger import Row
 from storage.text import visible

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from pipeline.training.recipe import differences, load_recipe, shipped_recipes
+from pipeline.recipes.recipe import differences, load_recipe, shipped_recipes
 from storage.errors import InvalidInput
 
 EXPECTED = {

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from pipeline.extraction.plan import Plan, ShardTask
+from pipeline.extraction.progress import LiveReporter, PlainReporter
 from pipeline.terminal.pace import Pace
-from pipeline.terminal.progress import LiveReporter, PlainReporter
 from storage.ledger import Row
 from storage.schema import Status
 

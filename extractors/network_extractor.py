@@ -48,16 +48,17 @@ class NetworkExtractor(Extractor):
         """See :meth:`Extractor.load`. Float32 is true float32 on every device: TF32 is off."""
         import torch
 
-        from extractors import engines
         from extractors.engines import runtime
+        from extractors.engines.network import Network
+        from extractors.engines.selection import start_engine
 
         device = runtime.pick_device(device)
         runtime.check_precision(precision, device.partition(":")[0])
         noise = torch.Generator().manual_seed(0)
         example = torch.randint(256, (1, *self.unit_shape), generator=noise).to(getattr(torch, self.unit_dtype))
-        self._engine = engines.start_engine(
+        self._engine = start_engine(
             engine,
-            engines.Network(
+            Network(
                 self.name,
                 build=lambda: self.build_loaded(weights),
                 compute=self.compute,

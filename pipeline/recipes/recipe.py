@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.training.recipe_tables import read_table, toml_of
+from pipeline.recipes.recipe_tables import read_table, toml_of
 from storage.errors import InvalidInput
 
-_SHIPPED = "configs"
+_SHIPPED = "shipped"
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Recipe:
 
 def shipped_recipes() -> tuple[str, ...]:
     """Names of the recipes that come with the package."""
-    folder = importlib.resources.files("pipeline") / _SHIPPED
+    folder = importlib.resources.files("pipeline.recipes") / _SHIPPED
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
@@ -243,7 +243,7 @@ def _check_ranges(train: TrainRecipe, *, where: str) -> None:
 def _text_of(name_or_file: str | Path) -> tuple[str, str]:
     name = str(name_or_file)
     if name in shipped_recipes():
-        body = importlib.resources.files("pipeline") / _SHIPPED / f"{name}.toml"
+        body = importlib.resources.files("pipeline.recipes") / _SHIPPED / f"{name}.toml"
         return body.read_text(encoding="utf-8"), name
     path = Path(name_or_file)
     if not path.is_file():

@@ -4,7 +4,7 @@ import torch
 
 from extractors import registry
 from extractors.base import Extractor
-from extractors.engines.batch_runner import BatchRunner
+from extractors.batch_runner import BatchRunner
 from extractors.views import AudioView
 from extractors.weights.loading import WeightsSource
 from pipeline.malloc import keep_freed_memory

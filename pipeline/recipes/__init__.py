@@ -1,0 +1,1 @@
+"""Recipes: everything a training run depends on, read from TOML and checked."""
