@@ -1,4 +1,4 @@
-"""Text from outside: made visible for a terminal, split into lines, compared by name."""
+"""Text from outside: made visible for a terminal, split into lines, compared by name; and numbers of things."""
 
 from __future__ import annotations
 
@@ -65,3 +65,8 @@ def name_key(name: str) -> str:
 def kind_of_reason(reason: str) -> str:
     """A reason with N for its numbers, so that clips which failed alike are counted together."""
     return _VARYING.sub("N", reason)
+
+
+def count(number: int, thing: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

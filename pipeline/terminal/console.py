@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
+from storage.text import count as count
 from storage.text import visible, visible_json
 
 _PIPE_WIDTH = 200
@@ -28,11 +29,6 @@ def wide_console() -> Console:
     """Standard output; wide where it is a file or a pipe, so that tables keep their lines."""
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     return _PlainConsole(markup=False, emoji=False, highlight=False, soft_wrap=True, width=width)
-
-
-def count(number: int, thing: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def say(text: str) -> None:
