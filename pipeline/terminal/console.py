@@ -31,6 +31,17 @@ def wide_console() -> Console:
     return _PlainConsole(markup=False, emoji=False, highlight=False, soft_wrap=True, width=width)
 
 
+def error_console() -> Console:
+    """Standard error, for what a function called from Python tells on its way."""
+    width = None if sys.stderr.isatty() else _PIPE_WIDTH
+    return _PlainConsole(markup=False, emoji=False, highlight=False, soft_wrap=True, width=width, stderr=True)
+
+
+def silent_console() -> Console:
+    """Nowhere."""
+    return _PlainConsole(quiet=True)
+
+
 def say(text: str) -> None:
     """Lines of a command's result, on standard output."""
     print(visible(text, keep="\n"), flush=True)  # noqa: T201 - this is where commands print
