@@ -1,6 +1,7 @@
 """The pipeline as functions: what the command line does, from Python.
 
-Errors are those of the command line, each one line: :class:`storage.errors.AvvpError`. Progress goes to standard error.
+Errors are those of the command line, each one line: :class:`storage.errors.AvvpError`, among them
+:class:`storage.extras.MissingExtra` where a package is not installed. Progress goes to standard error.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from storage.errors import InvalidInput
+from storage.extras import naming_extras
 
 if TYPE_CHECKING:
     from pipeline.extraction.one_clip import ClipFeatures
@@ -41,6 +43,7 @@ class TrainResult:
     scores: Mapping[str, Mapping[str, float]]
 
 
+@naming_extras()
 def extract(
     clips: AnyPath | ClipTable,
     store: AnyPath,
@@ -100,6 +103,7 @@ def extract(
         return fill_store(table, _text(store), chosen, reporter=reporter)
 
 
+@naming_extras()
 def open_store(store: AnyPath) -> FeatureStore:
     """Open a store for reading.
 
@@ -124,6 +128,7 @@ def open_store(store: AnyPath) -> FeatureStore:
     return FeatureStore.open(_text(store))
 
 
+@naming_extras()
 def features_of(
     path: AnyPath,
     backbone: str,
@@ -174,6 +179,7 @@ def features_of(
     )  # fmt: skip
 
 
+@naming_extras()
 def train(
     *,
     recipe: AnyPath,
@@ -226,6 +232,7 @@ def train(
     return TrainResult(Path(out), scores)
 
 
+@naming_extras()
 def evaluate(
     *,
     annotations: AnyPath,
