@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Extractor
-from extractors.engines.runtime import BatchSize, is_out_of_memory, run_batched
+from extractors.engines.runtime import BatchSize, inference, is_out_of_memory, run_batched
 
 if TYPE_CHECKING:
     import torch
@@ -201,7 +201,7 @@ class BatchRunner:
             return _Running(again, again, count)
         try:
             host = self._staged(torch.from_numpy(units))
-            with torch.inference_mode():
+            with inference():
                 batch = self._lanes.copy_in(host, self._device)
                 return _Running(self._lanes.copy_out(self._forward(batch)), again, count)
         except (RuntimeError, MemoryError) as error:
