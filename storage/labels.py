@@ -174,7 +174,7 @@ class LabelStore:
     def _read(self, path: str) -> NDArray[Any]:
         try:
             array = zarr.open_array(self.root.zarr_store(read_only=True), path=path, mode="r")
-        except (FileNotFoundError, ValueError) as problem:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as problem:  # zarr's, over damaged metadata
             raise StoreError(f"{self.url}: {path} is missing or damaged; write the group again") from problem
         return np.asarray(array[...])
 

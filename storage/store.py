@@ -161,7 +161,7 @@ class FeatureStore(Catalog):
             # Whole shards are written even where every row failed: an absent file would look like a lost one.
             with zarr.config.set({"array.write_empty_chunks": True}):  # opening takes no such argument
                 return zarr.open_array(self.root.zarr_store(read_only=self.read_only), path=path, mode=mode)
-        except (FileNotFoundError, ValueError) as problem:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as problem:  # zarr's, over damaged metadata
             there = ", ".join(self.features) or "none yet"
             raise StoreError(f"{self.url}: no array {path!r}. Features there are: {there}") from problem
 
