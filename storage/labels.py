@@ -29,6 +29,8 @@ EMBEDDINGS, PSEUDO_LABELS = "labels", "pseudo_labels"
 LOCK_PATIENCE_SECONDS = 60.0
 _CHUNK_CLIPS = 1024
 _LOGITS = ("audio_logits", "visual_logits")
+_AXES = {"vectors": ("classes", "dim"), "classes": ("classes",), "prompts": ("classes", "texts"), "known": ("clips",)}
+_CLIP_AXES = ("clips", "segments", "classes")
 
 
 class LabelStore:
@@ -174,7 +176,7 @@ class LabelStore:
     def _read(self, path: str) -> NDArray[Any]:
         try:
             array = zarr.open_array(self.root.zarr_store(read_only=True), path=path, mode="r")
-        except (FileNotFoundError, ValueError) as problem:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as problem:  # zarr's, over damaged metadata
             raise StoreError(f"{self.url}: {path} is missing or damaged; write the group again") from problem
         return np.asarray(array[...])
 
@@ -189,7 +191,8 @@ class LabelStore:
     ) -> bool:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", path.partition("/")[2]):
             raise InvalidInput(f"{path}: a group's name has letters, digits, '.', '_' and '-' only")
-        with self.root.lock(f"{path}.lock", patience_seconds=LOCK_PATIENCE_SECONDS):
+        ledger = f"ledger/{path.replace('/', '.', 1)}"
+        with self.root.lock(f"{ledger}.lock", patience_seconds=LOCK_PATIENCE_SECONDS):
             self._check_other_classes(path, arrays["classes"].tolist())
             there = read_attributes(self.root, path)
             if there:
@@ -208,7 +211,7 @@ class LabelStore:
                 self._put_array(f"{path}/{name}", array)
             body, group = group_bytes(attributes), f"{path}/zarr.json"
             made = [key for key, _ in self.root.walk(path) if key != group]
-            Seal.of(self.root, made, {group: body}).put(self.root, f"ledger/{path.replace('/', '.', 1)}")
+            Seal.of(self.root, made, {group: body}).put(self.root, ledger)
             self.root.put(group, body)
         return True
 
@@ -255,6 +258,7 @@ class LabelStore:
             shape=values.shape,
             chunks=chunks,
             dtype=str if values.dtype.kind == "O" else values.dtype,
+            dimension_names=_AXES.get(path.rpartition("/")[2], _CLIP_AXES),
             fill_value=fill,
             compressors=codecs(),
             overwrite=True,

@@ -1,8 +1,10 @@
 """The ledger: one immutable record for each commit of a shard, and what it says about each clip.
 
-``ledger/<array>/<shard>.<commit>.json``. The highest commit of a shard counts. A file
-``<shard>.<commit>.intent`` with no record beside it says that a commit over existing rows was cut off: the
-rows that the last record calls stored are still there, whichever version of the shard file survived.
+A record is a file ``ledger/<array>/<shard>.<commit>.json``. The highest commit of a shard counts. A file
+``<shard>.<commit>.intent`` without a record beside it means that a commit over existing rows was cut off. The rows
+that the last record calls stored are still there, whichever version of the shard file survived.
+
+Icechunk was looked at and cannot serve: docs/store.md says why.
 """
 
 from __future__ import annotations

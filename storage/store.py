@@ -24,11 +24,12 @@ from storage.files.root import Root
 from storage.layout import maintenance
 from storage.layout.arrays import (
     CLIP_COLUMNS,
-    CREATE_PATIENCE_SECONDS,
     GROUPS,
     clips_of,
+    complete_root,
     create_clip_arrays,
     create_root,
+    creation_lock,
 )
 from storage.layout.catalog import Catalog
 from storage.layout.decoded import DecodedSpec
@@ -95,7 +96,7 @@ class FeatureStore(Catalog):
         root = open_root(url)
         if shard_size < 1 or clip_seconds < 1:
             raise InvalidInput(f"shard size {shard_size} and clip seconds {clip_seconds} must be 1 or more")
-        with root.lock("create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
+        with creation_lock(root):
             if read_info(root) is not None:
                 return cls.open_or_create(url, table, clip_seconds=clip_seconds, shard_size=shard_size)
             if strangers := [name for name in root.names("") if not _left_by_creation(root, name)]:
@@ -121,6 +122,7 @@ class FeatureStore(Catalog):
             return cls.create(url, table, clip_seconds=clip_seconds, shard_size=size)
         store = cls(root, info, read_only=False)
         store._check_same(table, clip_seconds=clip_seconds, shard_size=shard_size)
+        complete_root(root)
         return store
 
     def _check_same(self, table: ClipTable, *, clip_seconds: int, shard_size: int | None) -> None:
@@ -161,7 +163,7 @@ class FeatureStore(Catalog):
             # Whole shards are written even where every row failed: an absent file would look like a lost one.
             with zarr.config.set({"array.write_empty_chunks": True}):  # opening takes no such argument
                 return zarr.open_array(self.root.zarr_store(read_only=self.read_only), path=path, mode=mode)
-        except (FileNotFoundError, ValueError) as problem:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as problem:  # zarr's, over damaged metadata
             there = ", ".join(self.features) or "none yet"
             raise StoreError(f"{self.url}: no array {path!r}. Features there are: {there}") from problem
 

@@ -1,10 +1,13 @@
-"""One writer a shard where there is no ``flock``: leases in the object store, by conditional puts.
+"""Leases in an object store, which keep one writer a shard where there is no ``flock``.
 
-A lease is an object ``<key>.<number>``, put only where no object is; the highest number holds. Its holder beats by
-putting it again every few seconds. Whoever wants it may take the next number once the holder has not beaten for
-:data:`LEASE_SECONDS` on the watcher's own clock, or at once when the holder was a process of this machine and is dead.
-A holder that was paused for so long finds out before it writes (:meth:`Leases.check`), and the ledger record itself is
-put only where none is, so the shard has one record and that one is whole.
+A lease is an object ``<key>.<number>``, put only where no object is. The highest number holds the lease. The holder
+puts its object again every few seconds, as a sign of life. Another process takes the next number when it has seen no
+sign for :data:`LEASE_SECONDS` on its own clock, or at once if the holder was a process of this machine that has ended.
+A holder that was paused for so long finds out before it writes (:meth:`Leases.check`). The ledger record itself is put
+only where none is, so the shard has one record and that one is whole.
+
+No library serves: ``filelock`` and ``fasteners`` lock files of a local disk, and ``s3fs`` and ``obstore`` have the
+conditional put that a lease is made of, but no lease.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Arrays that are split into files along their first axis, read and written without zarr.
+"""Reads and writes arrays that are split into files along their first axis, without zarr-python.
 
-The files are Zarr v3's: anyone's zarr reads them. Our own reader goes straight to the bytes, which is many times
-quicker for the single rows that training asks for (docs/store.md has the figures).
+The files are Zarr v3's: every Zarr library reads them. This reader goes straight to the bytes. Single clips of 10x512
+in random order, as training asks for them: 24,000 clips/s of 600, against 454 by zarr-python 3.1.5 and 1,635 by
+zarr-python with ``zarrs``.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ class DirectArray:
             if inner["chunk_shape"][0] != 1 or inner.get("index_location", "end") != "end":
                 raise StoreError(f"{self.where}: shards are not of single rows with an index at the end. Use zarr")
             codecs = inner["codecs"]
-        self.codec = ChunkCodec(codecs, self.dtype, where=self.where)
+        rows_in_chunk = 1 if self.sharded else self.rows_per_file
+        chunk_bytes = rows_in_chunk * math.prod(self.shape[1:]) * self.dtype.itemsize
+        self.codec = ChunkCodec(codecs, chunk_bytes=chunk_bytes, where=self.where)
         self.fill = np.array(_fill_value(metadata["fill_value"]), dtype=self.dtype)
 
     @property
