@@ -1,5 +1,7 @@
-"""Running a backbone's batches so that the device never waits: while one batch computes, the next one is copied to
-the device on a side stream and the results of the one before are copied back on another.
+"""Runs a backbone's batches and overlaps copies with computation.
+
+While one batch computes, the next is copied to the device on a side stream, and the results of the one before are
+copied back on another.
 
 The same loop runs on a CPU, where streams do nothing and each batch is finished when it is submitted.
 """

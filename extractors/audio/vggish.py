@@ -1,4 +1,4 @@
-"""VGGish: 128 numbers a second of sound.
+"""VGGish: a 128-dimensional embedding for each second of sound.
 
 Source: Hershey et al., CNN architectures for large-scale audio classification, ICASSP 2017,
 https://arxiv.org/abs/1609.09430. Layer names and weights are those of the public PyTorch port,

@@ -1,4 +1,4 @@
-"""What every backbone needs to run: device, precision, folded norms, and batches that fit in memory."""
+"""Device, precision, folded batch norms, and batches that fit in memory."""
 
 from __future__ import annotations
 

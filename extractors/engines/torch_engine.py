@@ -1,4 +1,4 @@
-"""The torch engine: batch norms folded into convolutions, channels last, float32 that is float32."""
+"""The torch engine: batch norms folded into convolutions, channels last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CLAP text embeddings: the text tower that belongs to the audio tower of :mod:`extractors.audio.clap`.
+"""CLAP text embeddings, in the same space as :mod:`extractors.audio.clap`.
 
 Source: Wu et al., Large-scale contrastive language-audio pretraining with feature fusion and keyword-to-caption
 augmentation, ICASSP 2023, https://arxiv.org/abs/2211.06687. The tower is RoBERTa base, whose weights are in CLAP's own

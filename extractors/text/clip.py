@@ -1,4 +1,4 @@
-"""CLIP text embeddings: the text tower that belongs to the image tower of :mod:`extractors.visual.clip`."""
+"""CLIP text embeddings, in the same space as :mod:`extractors.visual.clip`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One clip: a file and a span in, every view's frames and samples and one honest report out."""
+"""Decodes one clip: a file and a span in, the frames and samples of every view and a report out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pictures of a track each view takes, and their places in the clip's buffer."""
+"""Writes the pictures that each view takes of a track into the clip's buffer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filling a backbone's batches with units of several clips, and giving each clip its features back."""
+"""Fills a backbone's batches with units of several clips and returns each clip's features."""
 
 from __future__ import annotations
 

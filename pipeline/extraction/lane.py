@@ -1,4 +1,4 @@
-"""A lane of the decode pool: one worker process, the thread that feeds it, and every way in which a worker may fail."""
+"""A lane of the decode pool: one worker process, and the thread that feeds it and handles its failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoded clips from the decode workers; see :mod:`pipeline.extraction.kept_source` for the other way."""
+"""A source of decoded clips: media files, through the decode workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One decode worker: its process as the parent sees it, the memory they share, and what runs inside it."""
+"""One decode worker: its process, the memory it shares with the parent, and its main loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding in worker processes: with a deadline a clip, in bounded memory, surviving any kill of a worker.
+"""Decodes clips in worker processes, with a deadline a clip, in bounded memory.
 
 Each worker has a thread here that feeds it through a socket. Workers share no lock and nothing with a name: one that is
 killed, or stopped, concerns its own clip only, and a kill of all leaves nothing behind.
