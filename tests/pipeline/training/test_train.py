@@ -217,3 +217,9 @@ def test_the_trainer_loads_neither_prefect_nor_an_extractor():
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_command_line_starts_without_torch_and_pydantic():
+    code = "import sys, pipeline.cli.main, pipeline.train; print(sorted({'torch', 'pydantic'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
