@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,10 +155,11 @@ def _store_of(run: Path, store_url: str | None) -> Any:
 
 
 def _thresholds(path: str, classes: tuple[str, ...]) -> Any:
-    try:
-        data = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as problem:
-        raise InvalidInput(f"--thresholds {path}: cannot be read: {problem}") from problem
+    import numpy as np
+
+    from pipeline.foreign_arrays import read_json
+
+    data = read_json(Path(path))
     if isinstance(data, dict):
         if set(data) != set(classes):
             wrong = sorted(set(data) ^ set(classes))[0]
@@ -166,12 +167,10 @@ def _thresholds(path: str, classes: tuple[str, ...]) -> Any:
         data = [data[name] for name in classes]
     if not isinstance(data, list) or len(data) != len(classes):
         raise InvalidInput(f"--thresholds {path}: expected {len(classes)} numbers")
-    import numpy as np
-
-    try:
-        return np.asarray(data, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
-        raise InvalidInput(f"--thresholds {path}: expected numbers: {problem}") from problem
+    for name, number in zip(classes, data, strict=True):
+        if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
+            raise InvalidInput(f"--thresholds {path}: {name}: expected a number, got {number!r}")
+    return np.asarray(data, dtype=np.float64)
 
 
 def _class_lines(decided: Any) -> str:

@@ -68,7 +68,7 @@ def _one_line(kind: Any, error: ErrorDetails) -> str:
     """Where in the table the error is, what was expected there, and what came."""
     if error["type"] == "value_error":  # raised by a validator of ours, with a whole message
         return ": ".join([*_keys(kind, error["loc"]), str(error["ctx"]["error"])])
-    *tables, last = error["loc"]
+    *tables, last = error["loc"] or ("",)
     if error["type"] == "unexpected_keyword_argument":
         known = list(get_type_hints(_at(kind, tables)))
         problem = f"unknown key {visible(last)!r}.{did_you_mean(last, known)} Keys: {', '.join(known)}"

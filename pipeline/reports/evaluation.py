@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -16,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.datasets.ave import EventLabels
 from pipeline.datasets.clip_labels import ClipLabels, named_once
 from pipeline.datasets.llp import Annotations
+from pipeline.foreign_arrays import read_json, read_npz
 from pipeline.metrics.bootstrap import Interval, bootstrap_intervals
 from pipeline.metrics.classwise import class_table
 from pipeline.metrics.decisions import Mask, decide
@@ -83,10 +82,11 @@ def read_predictions(
     Raises:
         InvalidInput: If it is none; the message says what is missing.
     """
-    with _archive(path) as archive:
-        found = {name: archive[name] for name in archive.files}
+    found = read_npz(path, "is no predictions file (.npz)")
     if absent := [name for name in needs if name not in found]:
         raise InvalidInput(f"{path}: lacks {', '.join(absent)}; there are {', '.join(found)}")
+    if found["id"].ndim != 1:
+        raise InvalidInput(f"{path}: id has the shape {list(found['id'].shape)}, expected one name a video")
     videos = len(found["id"])
     for name, array in found.items():
         if array.shape[:1] != (videos,):
@@ -102,17 +102,7 @@ def holds_localization(path: str | Path) -> bool:
     Raises:
         InvalidInput: If it is no predictions file.
     """
-    with _archive(path) as archive:
-        return "segment" in archive.files
-
-
-@contextlib.contextmanager
-def _archive(path: str | Path) -> Iterator[Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            yield archive
-    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as problem:
-        raise InvalidInput(f"{path}: is no predictions file (.npz): {problem}") from problem
+    return "segment" in read_npz(path, "is no predictions file (.npz)")
 
 
 def decide_predictions(
@@ -216,15 +206,17 @@ def provenance_of(run: Path) -> dict[str, Any]:
         InvalidInput: If that is absent or damaged.
     """
     path = run / "provenance.json"
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as problem:
-        raise InvalidInput(
-            f"{path}: cannot be read: {problem}. Put it back, or train again in a new --out"
-        ) from problem
-    if not isinstance(found, dict) or not {"store", "clip_table", "arrays"} <= found.keys():
-        raise InvalidInput(f"{path}: expected store, clip_table and arrays. Put it back, or train again in a new --out")
-    return found
+    remedy = "Put it back, or train again in a new --out"
+    found = read_json(path, remedy=remedy)
+    texts = isinstance(found, dict) and all(isinstance(found.get(key), str) for key in ("store", "clip_table"))
+    arrays = found.get("arrays") if texts else None
+    if not isinstance(arrays, dict) or not all(map(_has_fingerprint, arrays.values())):
+        raise InvalidInput(f"{path}: expected store, clip_table, and arrays with their fingerprints. {remedy}")
+    return dict(found)
+
+
+def _has_fingerprint(array: object) -> bool:
+    return isinstance(array, dict) and "fingerprint" in array
 
 
 def final_scores(run: Path, store: Any, labels: ClipLabels, *, missing: str, console: Any) -> dict[str, Any]:
