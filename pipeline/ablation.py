@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.foreign_arrays import read_json
+from pipeline.metrics.parsing import HEADINGS
 from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 
@@ -150,9 +151,7 @@ def _known_scores(path: Path) -> dict[str, Any]:
 
 def sweep_table(rows: Mapping[str, list[dict[str, float]]]) -> str:
     """Means and standard deviations over seeds."""
-    from pipeline.reports.evaluation import HEADINGS
-
-    columns = [f"{name.partition('_')[0]} {HEADINGS[name]}" if "_" in name else HEADINGS[name] for name in SHOWN]
+    columns = [HEADINGS[name] for name in SHOWN]
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(SHOWN) + 1) + "|"]
     for variant, scores in rows.items():
         found = np.array([[one[name] for name in SHOWN] for one in scores])

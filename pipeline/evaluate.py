@@ -98,7 +98,7 @@ def _print_parsing(
 ) -> dict[str, float]:  # fmt: skip
     """The tables, the picture and the file."""
     from pipeline.metrics.bootstrap import bootstrap_intervals
-    from pipeline.reports.evaluation import chance, markdown
+    from pipeline.reports.evaluation import markdown
     from pipeline.reports.score_tables import absent_line, write_scores
 
     videos = decided.scores()
@@ -106,7 +106,7 @@ def _print_parsing(
     console = wide_console()
     console.print(absent_line(of_videos, len(videos), split), end="")
     spread = {title: bootstrap_intervals(videos)} if intervals else None
-    console.print(markdown({title: scores, "nothing predicted": chance(decided.truth)}, spread))
+    console.print(markdown({title: scores, "nothing predicted": decided.chance()}, spread))
     if overlap:
         console.print(markdown({f"{name}, {count} videos": part for name, (count, part) in decided.subsets().items()}))
     if classes:
@@ -124,9 +124,11 @@ def _refuse(options: Mapping[str, Any]) -> None:
 
 
 def _of_localization(run: Path | None, predictions: str | None) -> bool:
-    from pipeline.reports.evaluation import holds_localization, recipe_of
+    from pipeline.reports.evaluation import read_predictions, recipe_of
 
-    return holds_localization(str(predictions)) if run is None else recipe_of(run).task == "localization"
+    if run is None:
+        return "segment" in read_predictions(str(predictions), required=("id",))
+    return recipe_of(run).task == "localization"
 
 
 def _evaluate_localization(
@@ -140,7 +142,7 @@ def _evaluate_localization(
     labels = load_events(annotations, dataset=dataset)
     if run is None:
         source = str(predictions)
-        found, level = read_predictions(source, needs=("id", "segment")), 0.5 if threshold is None else threshold
+        found, level = read_predictions(source, required=("id", "segment")), 0.5 if threshold is None else threshold
     else:
         found, source = run_predictions(run, _store_of(run, store_url), labels, split), str(run)
         level = recipe_of(run).evaluate.threshold if threshold is None else threshold
