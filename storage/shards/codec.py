@@ -1,7 +1,7 @@
-"""Encodes and decodes single chunks of Zarr arrays with numcodecs, as zarr-python does, without its machinery.
+"""Encodes and decodes chunks of Zarr arrays with numcodecs, as zarr-python does.
 
-What is written here, zarr-python reads, and the other way round; a test holds that. Zarr-python adds 2.4 ms of Python a
-chunk; this adds none.
+zarr-python reads these chunks, and its chunks are read here; a test checks both. zarr-python itself takes 2.4 ms of
+Python for each chunk beside the codec.
 
 Blosc is numcodecs' own. Frames that were written by hand, with a smaller search table for zstd, gave this instead (one
 core): post-ReLU rows of 80x2048 float32, size ratio 0.60 instead of 0.62, 620 clips/s encoded instead of 515 and 1,610
