@@ -51,7 +51,7 @@ class LabelStore:
         """Open the labels of an existing store.
 
         Raises:
-            StoreError: If there is no store, or its schema version is not ours.
+            StoreError: If there is no store, or its schema version is another one.
         """
         root = open_root(url)
         info = read_info(root)
@@ -201,7 +201,7 @@ class LabelStore:
                     return False
                 if not rebuild:
                     raise SchemaMismatch(f"{self.url}: {path} has {'; '.join(differences)}. Replace it: add --rebuild")
-            # Attributes go first and come last: what lies there without them does not exist.
+            # Attributes are removed first and put last: without them the group does not exist for readers.
             self.root.remove(f"{path}/zarr.json")
             self.root.remove(path)
             kind = path.partition("/")[0]

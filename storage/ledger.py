@@ -148,7 +148,7 @@ class Ledger:
         key = self.key(shard, commit)
         data = self._root.read(key)
         if data is None:
-            raise StoreError(f"{self._root.url}/{key}: the ledger record has gone. Run the extraction again")
+            raise StoreError(f"{self._root.url}/{key}: the ledger record is missing. Run the extraction again")
         return ShardRecord.from_bytes(data, where=f"{self._root.url}/{key}")
 
     def newest(self) -> dict[int, ShardRecord]:

@@ -71,7 +71,7 @@ class FeatureStore(Catalog):
         """Open an existing store.
 
         Raises:
-            StoreError: If there is none, or its schema version is not ours.
+            StoreError: If there is none, or its schema version is another one.
         """
         root = open_root(url)
         info = read_info(root)
@@ -100,7 +100,9 @@ class FeatureStore(Catalog):
             if read_info(root) is not None:
                 return cls.open_or_create(url, table, clip_seconds=clip_seconds, shard_size=shard_size)
             if strangers := [name for name in root.names("") if not _left_by_creation(root, name)]:
-                raise InvalidInput(f"{root.url}: is not a feature store and holds {strangers[0]!r}. Give a new path")
+                raise InvalidInput(
+                    f"{root.url}: is not a feature store and holds {strangers[0]!r}. Choose another folder"
+                )
             info = StoreInfo(SCHEMA_VERSION, table.dataset, len(table), table.hash, clip_seconds, shard_size)
             create_clip_arrays(root, table)
             create_root(root, asdict(info))

@@ -179,5 +179,5 @@ def _measured(store: FeatureStore, key: str) -> dict[str, int]:
     """Size and crc32 of a file as it lies on the disk."""
     measured = store.root.bytes_and_crc32(key)
     if measured is None:
-        raise StoreError(f"{store.url}/{key}: was written and is not there. Is the disk full or was it removed?")
+        raise StoreError(f"{store.url}/{key}: is missing right after it was written. Check the disk, then start again")
     return {"bytes": measured[0], "crc32": measured[1]}

@@ -30,5 +30,5 @@ def unpack(data: bytes, *, where: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise StoreError(f"{where}: not a ledger record ({problem}). Run: avvp verify") from problem
     if pack(body) != data:
-        raise StoreError(f"{where}: is not as it was written. Run: avvp verify")
+        raise StoreError(f"{where}: was changed after it was written. Run: avvp verify")
     return body

@@ -70,7 +70,9 @@ class Leases:
         """Raises ShardLocked if another process has taken the lease over."""
         lease = self._held.get(key)
         if lease is None or not self._is_ours(lease) or self._numbers(key)[-1:] != [lease.number]:
-            raise ShardLocked(f"{self._root.url}/{key}: was held for too long without a sign of life and lost")
+            raise ShardLocked(
+                f"{self._root.url}/{key}: the lock was lost: it was not renewed for too long. Run the command again"
+            )
 
     def _try(self, key: str) -> bool:
         if key in self._held:

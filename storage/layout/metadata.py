@@ -46,7 +46,7 @@ def read_info(root: Root) -> StoreInfo | None:
     try:
         attributes = json.loads(data).get("attributes", {})
         if not attributes:
-            return None  # a bare group: what a killed creation leaves, and what zarr makes by itself
+            return None  # a bare group, as a killed creation leaves it or zarr-python makes it
         info = StoreInfo(**attributes["avvp"])
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise StoreError(f"{root.url}: a Zarr group, but not a feature store of ours ({problem!r})") from problem

@@ -88,7 +88,9 @@ class DirectArray:
         try:
             self._read_metadata(json.loads(data))
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            raise StoreError(f"{self.where}/zarr.json: not the metadata of an array of ours ({problem!r})") from problem
+            raise StoreError(
+                f"{self.where}/zarr.json: not the metadata of a store's array ({problem!r}). Run: avvp verify"
+            ) from problem
         self._indexes: dict[int, tuple[Any, NDArray[np.uint64]]] = {}
 
     def _read_metadata(self, metadata: dict[str, Any]) -> None:
@@ -96,14 +98,16 @@ class DirectArray:
         self.dtype = np.dtype(metadata["data_type"])
         grid = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
         if grid[1:] != self.shape[1:] or metadata["chunk_key_encoding"]["name"] != "default":
-            raise StoreError(f"{self.where}: is not split along its first axis only. Read it with zarr")
+            raise StoreError(f"{self.where}: is split along other axes than the first. Read it with zarr-python")
         self.rows_per_file: int = grid[0]
         codecs = metadata["codecs"]
         self.sharded = codecs[0]["name"] == "sharding_indexed"
         if self.sharded:
             inner = codecs[0]["configuration"]
             if inner["chunk_shape"][0] != 1 or inner.get("index_location", "end") != "end":
-                raise StoreError(f"{self.where}: shards are not of single rows with an index at the end. Use zarr")
+                raise StoreError(
+                    f"{self.where}: expected shards of single rows with the index at the end. Read it with zarr-python"
+                )
             codecs = inner["codecs"]
         rows_in_chunk = 1 if self.sharded else self.rows_per_file
         chunk_bytes = rows_in_chunk * math.prod(self.shape[1:]) * self.dtype.itemsize

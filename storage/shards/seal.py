@@ -46,7 +46,9 @@ class Seal:
         for key in keys:
             data = root.read(key)
             if data is None:
-                raise StoreError(f"{root.url}/{key}: was written and is not there. Was the store removed meanwhile?")
+                raise StoreError(
+                    f"{root.url}/{key}: is missing right after it was written. Was the store removed? Start again"
+                )
             contents[key] = data
         return cls({key: _entry(key, data) for key, data in contents.items()})
 
