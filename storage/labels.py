@@ -1,7 +1,7 @@
 """Labels in a store: ``labels/<embedder>`` and ``pseudo_labels/<teacher>``.
 
-A group is written whole by one writer under a lock: its arrays, then its attributes. Until those are there it does not
-exist, so a writer that is killed leaves nothing that reads as done. Everything can be read with plain zarr.
+One writer writes a whole group under a lock: first the arrays, then the attributes. A group without attributes does not
+exist for readers, so they do not see what a killed writer leaves. zarr-python reads everything here.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _CLIP_AXES = ("clips", "segments", "classes")
 
 
 class LabelStore:
-    """The labels of a store that is there.
+    """The labels of an existing store.
 
     Args:
         root: the store's folder.
-        info: what the store says of itself.
+        info: the attributes of the root.
     """
 
     def __init__(self, root: Root, info: StoreInfo) -> None:
@@ -51,7 +51,7 @@ class LabelStore:
         """Open the labels of an existing store.
 
         Raises:
-            StoreError: If there is no store, or its schema version is not ours.
+            StoreError: If there is no store, or its schema version is another one.
         """
         root = open_root(url)
         info = read_info(root)
@@ -114,18 +114,18 @@ class LabelStore:
         )
 
     def write_embeddings(self, labels: LabelEmbeddings, *, rebuild: bool = False) -> bool:
-        """Put a group of label embeddings.
+        """Write a group of label embeddings.
 
         Args:
-            labels: what to put.
+            labels: the group.
             rebuild: replace a group that differs.
 
         Returns:
-            Whether anything was written; not so where the same group is there.
+            Whether anything was written: false if the same group exists.
 
         Raises:
             InvalidInput: If the shapes do not fit each other.
-            SchemaMismatch: If the group there differs and may not be replaced, or other labels of this store are for
+            SchemaMismatch: If the existing group differs and may not be replaced, or other labels of this store are for
                 other classes.
         """
         count, vectors = len(labels.classes), np.asarray(labels.vectors, dtype=np.float32)
@@ -142,7 +142,7 @@ class LabelStore:
         return self._write(f"{EMBEDDINGS}/{labels.spec.name}", arrays, attributes, rebuild=rebuild)
 
     def write_pseudo_labels(self, labels: PseudoLabels, *, rebuild: bool = False) -> bool:
-        """Put a teacher's pseudo labels; see :meth:`write_embeddings`."""
+        """Write a teacher's pseudo labels; see :meth:`write_embeddings`."""
         segments = labels.audio.shape[1] if labels.audio.ndim == 3 else 0
         shape = (self.info.clips, segments, len(labels.classes))
         arrays: dict[str, NDArray[Any]] = {part: getattr(labels, part) for part in ("audio", "visual")}
@@ -201,7 +201,7 @@ class LabelStore:
                     return False
                 if not rebuild:
                     raise SchemaMismatch(f"{self.url}: {path} has {'; '.join(differences)}. Replace it: add --rebuild")
-            # Attributes go first and come last: what lies there without them does not exist.
+            # Attributes are removed first and put last: without them the group does not exist for readers.
             self.root.remove(f"{path}/zarr.json")
             self.root.remove(path)
             kind = path.partition("/")[0]
@@ -227,7 +227,7 @@ class LabelStore:
     def _differences(
         self, path: str, there: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]
     ) -> list[str]:
-        """What differs between the group there and the one to be put, in words."""
+        """What differs between the existing group and the new one, in words."""
         old, new = (LabelProvenance.from_json(one["provenance"]).identity() for one in (there, attributes))
         old, new = ({**one.pop("facts"), **one} for one in (old, new))
         keys = dict.fromkeys([*old, *new])
@@ -249,7 +249,7 @@ class LabelStore:
         return bool(np.allclose(stored, array, rtol=1e-5, atol=1e-5, equal_nan=True))
 
     def _put_array(self, path: str, values: NDArray[Any]) -> None:
-        """Make, fill and fsync an array; its chunks are cut along the first axis only."""
+        """Create, fill and fsync an array. Its chunks are cut along the first axis only."""
         chunks = (min(len(values), _CHUNK_CLIPS), *values.shape[1:])
         fill: Any = {"f": np.nan, "O": "", "b": False}.get(values.dtype.kind, 0)
         array = zarr.create_array(

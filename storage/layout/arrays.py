@@ -1,4 +1,4 @@
-"""Making and reading the Zarr arrays of a store: shapes, chunks, codecs, attributes."""
+"""Creates the groups and arrays of a store: shapes, chunks, codecs, axes and attributes."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from storage.shards.seal import SEAL, Seal
 
 CLIP_COLUMNS = ("id", "source", "start_seconds", "end_seconds", "split", "labels")
 GROUPS = ("features", "decoded")
-"""In which arrays are made later, by several processes."""
+"""Groups in which several processes create arrays later."""
 LEDGER_NODE = "ledger/zarr.json"
 _LABEL_GROUPS = ("labels", "pseudo_labels")
 _CREATION_LOCK = "create.lock"
 _WRITE_ALL: ArrayConfigParams = {"write_empty_chunks": True}
 
 CREATE_PATIENCE_SECONDS = 60.0
-"""How long to wait for another process that is making the store or an array; it takes well under a second."""
+"""How long to wait for another process that is creating the store or an array, which takes under a second."""
 
 
 CODECS = ("auto", "blosc", "zstd", "none")
 SMALL_ROW_BYTES = 64 << 10
-"""Rows below this are stored as they are by ``auto``: reading them is quicker than decompressing, and they are few."""
+"""Codec ``auto`` stores smaller rows uncompressed: they are read faster than decompressed, and take little space."""
 
 
 def codecs(name: str = "zstd", *, itemsize: int = 1, chunk_bytes: int = 0) -> list[Any]:
-    """The codec of every chunk: zstd level 1 with or without Blosc's shuffle or none, then a crc32c that readers check.
+    """Codecs of a chunk: Blosc (shuffle and zstd 1), zstd 1 or none, then a crc32c that readers check.
 
     Args:
         name: ``blosc``, ``zstd`` or ``none``.
@@ -60,10 +60,10 @@ def codecs(name: str = "zstd", *, itemsize: int = 1, chunk_bytes: int = 0) -> li
 
 
 def create_root(root: Root, info: Mapping[str, Any]) -> None:
-    """Make the groups that arrays share, seal the clip table, and put the root's attributes: now there is a store.
+    """Create the shared groups, seal the clip table, and put the root's attributes last: now there is a store.
 
-    The groups are made here, under the lock of creation: processes that make arrays in them at the same time could not
-    tell what a killed one has left from what another is writing.
+    The groups are created here, under the creation lock. Processes that create arrays in them at the same time could
+    not tell what a killed process left from what another one is writing.
     """
     _sweep(root, "zarr.json", f"ledger/{SEAL}", LEDGER_NODE, *(f"{group}/zarr.json" for group in GROUPS))
     _zarr_store_with(root, *GROUPS)
@@ -89,7 +89,7 @@ def complete_root(root: Root) -> None:
 
 
 def create_clip_arrays(root: Root, table: ClipTable) -> None:
-    """Write the clip table: one array a column, one chunk each."""
+    """Write the clip table: one array for each column, of one chunk."""
     root.remove("clips")
     root.put("clips/zarr.json", group_bytes())
     zarr_store = root.zarr_store(read_only=False)
@@ -132,7 +132,7 @@ def clips_of(columns: Mapping[str, list[Any]]) -> list[Clip]:
 def create_feature(
     root: Root, spec: FeatureSpec, provenance: Provenance, *, clips: int, shard_size: int, codec: str = "auto"
 ) -> None:
-    """Make the empty arrays of a backbone, its group's attributes last.
+    """Create the empty arrays of a backbone. The attributes of its group are put last.
 
     ``values`` has one clip a chunk inside shards of ``shard_size`` clips; ``valid`` and ``status`` have one
     chunk a shard. Floats that were never written are NaN, statuses ``PENDING``.
@@ -158,7 +158,7 @@ def create_feature(
 
 
 def create_decoded(root: Root, spec: DecodedSpec, *, clips: int, shard_size: int) -> None:
-    """Make the empty arrays of a kept intermediate: one file a clip, companions one file a shard."""
+    """Create the empty arrays of a kept intermediate: one file for each clip, companions one for each shard."""
     _sweep(root, f"ledger/{spec.ledger_name}/{SEAL}")
     zarr_store = _zarr_store_with(root, "decoded")
     paths = [f"decoded/{spec.name}", *(f"decoded/{spec.name}_{key}" for key in spec.companions)]
@@ -171,13 +171,13 @@ def create_decoded(root: Root, spec: DecodedSpec, *, clips: int, shard_size: int
 
 
 def _sweep(root: Root, *keys: str) -> None:
-    """What killed creations left beside files; the caller holds the lock under which they are put."""
+    """Remove what killed creations left beside these files. The caller holds the creation lock."""
     for key in keys:
         root.sweep(key)
 
 
 def _zarr_store_with(root: Root, *groups: str) -> Any:
-    """The zarr store, with bare groups in which arrays can be made."""
+    """The zarr-python store, after creating groups without attributes where they are missing."""
     for path in groups:
         if root.read(f"{path}/zarr.json") is None:
             root.put(f"{path}/zarr.json", group_bytes())
@@ -215,7 +215,7 @@ def _create(
 
 
 def group_bytes(attributes: Mapping[str, Any] | None = None) -> bytes:
-    """The metadata of a group; without attributes of ours it does not count as one of ours."""
+    """The metadata of a group. Readers ignore a group without our attributes."""
     body = {"zarr_format": 3, "node_type": "group", "attributes": {"avvp": dict(attributes)} if attributes else {}}
     return json.dumps(body, indent=2, allow_nan=False).encode()
 

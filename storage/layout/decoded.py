@@ -1,4 +1,4 @@
-"""Kept intermediates: frames, waveforms and log-mels that were stored on request."""
+"""The spec of a kept intermediate: frames, a waveform or log-mels that were stored on request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AXES = {
     "logmel": ("segments", "mel_frames", "mel_bands"),
     "logmel_valid": ("segments",),
 }
-"""Names of the axes behind ``clips``. Arrays of one group share an axis only where it has one length."""
+"""Names of the axes behind ``clips``. Arrays of one group share an axis only if it has the same length in each."""
 
 
 @dataclass(frozen=True)
