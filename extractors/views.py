@@ -8,12 +8,13 @@ transforms call, so a view equals them bit for bit.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.resize import Interpolation, resize_part
+if TYPE_CHECKING:
+    from extractors.resize import Interpolation
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ def _kept(image: NDArray[np.uint8], height: int, width: int, size: int, how: Int
     """Resize and cut the centre, as torchvision places it; a side shorter than ``size`` is padded with black."""
     rows, columns = min(height, size), min(width, size)
     top, left = round((height - rows) / 2.0), round((width - columns) / 2.0)
+    from extractors.resize import resize_part  # listing backbones needs neither Pillow nor numba
+
     part = resize_part(image, height, width, top=top, left=left, rows=rows, columns=columns, interpolation=how)
     if (rows, columns) == (size, size):
         return part

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
 
 from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
@@ -45,6 +46,7 @@ def run_evaluation(
     store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
     thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: bool = False,
     picture: str | None = None, json_file: Path | None = None,
+    console: Console | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Print tables and write what was asked for. Returns the eleven scores in percent.
 
@@ -57,14 +59,14 @@ def run_evaluation(
         _refuse({"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture})
         return _evaluate_localization(
             run, predictions, annotations, dataset or "ave", split, store_url, threshold,
-            intervals=intervals, classes=classes, json_file=json_file,
+            intervals=intervals, classes=classes, json_file=json_file, console=console or wide_console(),
         )  # fmt: skip
     decided, source, of_videos = _decided(
         run, predictions, annotations, dataset or "llp", split, store_url, mask, threshold, thresholds
     )
     return _print_parsing(
         decided, source, split, of_videos, intervals=intervals, classes=classes, overlap=overlap, picture=picture,
-        json_file=json_file,
+        json_file=json_file, console=console or wide_console(),
     )  # fmt: skip
 
 
@@ -94,7 +96,7 @@ def _decided(
 
 def _print_parsing(
     decided: Decided, source: str, split: str, of_videos: int, *, intervals: bool, classes: bool, overlap: bool,
-    picture: str | None, json_file: Path | None,
+    picture: str | None, json_file: Path | None, console: Console,
 ) -> dict[str, float]:  # fmt: skip
     """The tables, the picture and the file."""
     from pipeline.metrics.bootstrap import bootstrap_intervals
@@ -103,7 +105,6 @@ def _print_parsing(
 
     videos = decided.scores()
     title, scores = f"{Path(source).name}, {split}, {len(videos)} videos", videos.mean()
-    console = wide_console()
     console.print(absent_line(of_videos, len(videos), split), end="")
     spread = {title: bootstrap_intervals(videos)} if intervals else None
     console.print(markdown({title: scores, "nothing predicted": decided.chance()}, spread))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+from rich.console import Console
 
 from pipeline.malloc import keep_freed_memory
 from pipeline.recipes.shipped_recipes import shipped_recipes
@@ -45,6 +46,7 @@ def train(**options: Any) -> None:
 def run_training(
     *, recipe: str, store_url: str, annotations: str, dataset: str | None = None, out: Path,
     changes: tuple[str, ...] = (), missing: str = "skip", device: str = "auto",
+    console: Console | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train, evaluate the best epoch, write the table.
 
@@ -74,7 +76,7 @@ def run_training(
     accelerator = make_accelerator(chosen, device)
     keep_freed_memory()
     model = fresh_model(config, chosen.train.seed)  # before the folder is made: settings that no model has leave none
-    console = wide_console()
+    console = console or wide_console()
     if accelerator.is_main_process:
         _prepare_folder(out, chosen, store)
         for name, clips in (("train", train_set), ("val", val_set)):

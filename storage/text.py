@@ -1,4 +1,4 @@
-"""Makes foreign text safe to print, splits it into lines and compares names."""
+"""Makes foreign text safe to print, splits it into lines, compares names and counts things."""
 
 from __future__ import annotations
 
@@ -65,3 +65,8 @@ def name_key(name: str) -> str:
 def kind_of_reason(reason: str) -> str:
     """A reason with its numbers replaced by N, so that like failures are counted together."""
     return _VARYING.sub("N", reason)
+
+
+def count(number: int, thing: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

@@ -227,8 +227,10 @@ def read_pca(path: Path) -> nn.ParameterDict:
     """
     import torch
 
+    # numpy 2 has another name for the function that makes an array; files written by numpy 1 ask for the old one.
+    make_array = np.empty(0).__reduce__()[0]
     arrays: list[Any] = [
-        np.core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        *((make_array, f"{package}.multiarray._reconstruct") for package in ("numpy.core", "numpy._core")),
         np.ndarray,
         np.dtype,
         type(np.dtype("f4")),

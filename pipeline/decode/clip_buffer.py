@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Frames, Waveform
 from extractors.views import AudioView, FrameView
+from pipeline.decode.decoder import Decoder as Decoder
 from pipeline.decode.frames import CanvasView
 from pipeline.decode.media import MAX_PIXELS
 from storage.schema import Sampling, Status
@@ -24,7 +25,6 @@ from storage.schema import Sampling, Status
 _ALIGNMENT = 64
 
 AnyView = FrameView | AudioView | CanvasView
-Decoder = Literal["auto", "pyav", "decord"]
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class ShardFiller:
         self._options = options
         self._free: LifoQueue[tuple[str, dict[str, LoadedBackbone]]] = LifoQueue()
         self._counting = Lock()
-        self._devices = options.device.split(",")
+        self._devices = list(options.devices)
         for device in reversed(self._devices):
             self._free.put((device, {}))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from pipeline.datasets.ave import EventLabels
 from pipeline.datasets.clip_labels import named_once
@@ -24,7 +25,6 @@ from pipeline.metrics.localization import (
     video_accuracy,
 )
 from pipeline.reports.score_tables import absent_line, score_table, write_scores
-from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 
 
@@ -85,14 +85,13 @@ def locate(
 
 def print_localization(
     found: Mapping[str, NDArray[Any]], labels: EventLabels, split: str, *, source: str, threshold: float,
-    intervals: bool, classes: bool, json_file: Path | None,
+    intervals: bool, classes: bool, json_file: Path | None, console: Console,
 ) -> dict[str, float]:  # fmt: skip
     """``evaluate`` for localization: print tables, write a file, give the scores in percent."""
     located = locate(found, labels, split, threshold=threshold, source=source)
     title = f"{Path(source).name}, {split}, {len(located.truth)} videos"
     rows = {title: located.scores(), **located.baselines()}
     spread = {title: located.intervals()} if intervals else {}
-    console = wide_console()
     console.print(absent_line(len(labels.split(split)), len(located.truth), split), end="")
     console.print(score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, spread))
     if classes:

@@ -50,7 +50,9 @@ def main() -> None:
         Clip(f"{Path(path).stem} {copy}", path) for copy in range(request.get("copies", 1)) for path in request["clips"]
     ]
     clock, watch = ModelClock(), Watch()
-    weights = {"": "random:0", "efficientnet_lite0": "pretrained"}
+    weights = ["random:0"]
+    if "efficientnet_lite0" in request["backbones"]:
+        weights.append("efficientnet_lite0=pretrained")
     out = {"clips": len(clips)}
     with tempfile.TemporaryDirectory() as folder:
         url = f"{folder}/bench.zarr"

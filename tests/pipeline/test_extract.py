@@ -233,9 +233,7 @@ def test_a_whole_video_is_cut(avvp, ffmpeg, make_clip, tmp_path):
 
 
 def test_several_devices_are_several_workers_on_one_store(six_clips, filled, tmp_path):
-    vggish = ExtractOptions(
-        ("vggish",), {"": "random:0"}, device="cpu,cpu", clip_seconds=2, shard_size=1, memory_bytes=100_000_000
-    )
+    vggish = ExtractOptions(("vggish",), ("random:0",), device="cpu,cpu", clip_seconds=2, shard_size=1, memory="100MB")
     table = ClipTable.load(six_clips)
     report = extract_features(table, str(tmp_path / "two.zarr"), vggish)
     assert (report.shards, report.read, report.failed) == (set(range(6)), 6, {})
