@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from extractors.weights.loading import WeightsSource, fill_random, load_into, load_state_dict, resolve
 from extractors.weights import cache as weight_cache
+from extractors.weights.loading import WeightsSource, fill_random, load_into, load_state_dict, resolve
 from storage.errors import WeightsError
 
 CONTENT = b"these are weights" * 1000
