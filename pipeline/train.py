@@ -13,6 +13,11 @@ from typing import Any, cast
 
 import click
 
+if __name__ == "__main__":  # before our own imports: a folder of the user's may hide one of our packages
+    from avvp import exit_if_shadowed
+
+    exit_if_shadowed("train")
+
 from pipeline.malloc import keep_freed_memory
 from pipeline.recipes.recipe import Recipe, differences, load_recipe, shipped_recipes
 from pipeline.terminal.console import count, wide_console
