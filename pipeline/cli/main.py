@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.cli.doctor import COMMANDS as DOCTOR_COMMANDS
 from pipeline.cli.download import COMMANDS as DOWNLOAD_COMMANDS
 from pipeline.cli.labels import COMMANDS as LABEL_COMMANDS
 from pipeline.cli.parsers import COMMANDS as PARSER_COMMANDS
@@ -127,6 +128,8 @@ for _command in (*COMMANDS, *PARSER_COMMANDS):
     avvp.add_command(_command)
 for label_command in LABEL_COMMANDS:
     avvp.add_command(label_command)
+for doctor_command in DOCTOR_COMMANDS:
+    avvp.add_command(doctor_command)
 for up_command in UP_COMMANDS:
     avvp.add_command(up_command)
 for download_command in DOWNLOAD_COMMANDS:
