@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+if __name__ == "__main__":  # before our own imports: a folder of the user's may hide one of our packages
+    from avvp import exit_if_shadowed
+
+    exit_if_shadowed("evaluate")
+
 from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 

@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from rich.console import Console
 
+if __name__ == "__main__":  # before our own imports: a folder of the user's may hide one of our packages
+    from avvp import exit_if_shadowed
+
+    exit_if_shadowed("train")
+
 from pipeline.malloc import keep_freed_memory
 from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.terminal.console import count, wide_console

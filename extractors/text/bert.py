@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from extractors.base import TextEmbedder
 from extractors.engines import runtime
 from extractors.weights.hugging_face import load_tokenizer, model_folder, quiet_transformers, weights_sha256
+from extractors.weights.inventory import WeightsFile, hub_file
 from extractors.weights.loading import WeightsSource, fill_random, resolve
 from storage.errors import InvalidInput, WeightsError
 from storage.foreign_files import reading
@@ -43,6 +44,11 @@ class Bert(TextEmbedder):
     def facts(self) -> Mapping[str, Any]:
         """How tokens are pooled."""
         return {"pooling": self.chosen["pooling"]}
+
+    @property
+    def weights_files(self) -> tuple[WeightsFile, ...]:
+        """The network and its word pieces, in the hub's cache."""
+        return hub_file(HUB_NAME, "model.safetensors", megabytes=440.4), hub_file(HUB_NAME, "vocab.txt", megabytes=0.2)
 
     def load(self, weights: str, *, device: str = "cpu") -> None:
         """See :meth:`TextEmbedder.load`."""

@@ -19,6 +19,7 @@ from extractors.base import TextEmbedder
 from extractors.engines import runtime
 from extractors.text.clip import INITIAL_LOGIT_SCALE
 from extractors.weights.hugging_face import load_tokenizer, quiet_transformers
+from extractors.weights.inventory import WeightsFile, hub_file
 from extractors.weights.loading import fill_random, load_into, load_state_dict, resolve
 from storage.errors import InvalidInput, WeightsError
 
@@ -42,7 +43,8 @@ NOT_TEXT = (
 VOCABULARY = 50_265
 """Tokens of RoBERTa."""
 
-_HUB_TOKENIZER = "roberta-base …"
+_TOKENIZER = "roberta-base"
+_HUB_TOKENIZER = f"{_TOKENIZER} …"
 
 
 class ClapText(TextEmbedder):
@@ -60,6 +62,15 @@ class ClapText(TextEmbedder):
     def facts(self) -> Mapping[str, Any]:
         """Length of texts."""
         return {"tokens": TOKENS}
+
+    @property
+    def weights_files(self) -> tuple[WeightsFile, ...]:
+        """CLAP's own file, and RoBERTa's vocabulary in the hub's cache."""
+        vocabulary = (
+            hub_file(_TOKENIZER, "vocab.json", megabytes=0.9),
+            hub_file(_TOKENIZER, "merges.txt", megabytes=0.5),
+        )
+        return (*Clap(name="clap").weights_files, *vocabulary)
 
     def load(self, weights: str, *, device: str = "cpu") -> None:
         """See :meth:`TextEmbedder.load`. Float32 is true float32 on every device."""

