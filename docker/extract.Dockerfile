@@ -43,7 +43,7 @@ RUN python3.11 -m venv /opt/avvp \
     && pip install --constraint constraints.txt --requirement /tmp/requirements.txt \
     && rm /tmp/requirements.txt
 
-COPY README.md LICENSE prefect.yaml ./
+COPY README.md LICENSE prefect.yaml avvp.py ./
 COPY storage storage
 COPY extractors extractors
 COPY pipeline pipeline

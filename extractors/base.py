@@ -1,4 +1,4 @@
-"""What every backbone is: arrays of one clip in, feature arrays of that clip out.
+"""The base classes of all backbones and text embedders.
 
 A backbone cuts a clip into *units* (a frame, a stack of eight frames, one second of sound), runs its
 network over batches of units, and assembles the outputs of a clip's units into its feature arrays.
@@ -23,6 +23,7 @@ from storage.schema import FeatureSpec, Modality
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from extractors.weights.inventory import WeightsFile
     from extractors.weights.loading import ResolvedWeights, WeightsSource
 
 MIN_SEGMENT_COVER = 0.5
@@ -142,6 +143,13 @@ class Extractor(ABC):
         """Where its official weights are published."""
 
     @property
+    def weights_files(self) -> tuple[WeightsFile, ...]:
+        """The official files that it needs, and whether they are at hand."""
+        from extractors.weights.inventory import published_file
+
+        return (published_file(self.weights_source),)
+
+    @property
     def preprocessing(self) -> Mapping[str, Any]:
         """Facts for the provenance: the view, and what follows it."""
         return self.view.to_json()
@@ -248,6 +256,11 @@ class TextEmbedder(ABC):
         self.name = name
         self.variant = variant
         self.chosen = {**{option: choices[0] for option, choices in self.options.items()}, **(options or {})}
+
+    @property
+    def weights_files(self) -> tuple[WeightsFile, ...]:
+        """The official files that ``pretrained`` needs, and whether they are at hand."""
+        return ()
 
     @property
     def array_name(self) -> str:

@@ -1,4 +1,4 @@
-"""Views: what a backbone sees of a clip's frames or samples. Needs numpy and Pillow only.
+"""Views: the frames or samples that a backbone wants of a clip. Needs numpy and Pillow only.
 
 Resizing happens once, from the source frame, in the decode worker; what travels is uint8 at the size the
 network eats. Two backbones with equal views share one array. Pillow's resize is what the official

@@ -9,15 +9,23 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from rich.console import Console
 
+if __name__ == "__main__":  # before our own imports: a folder of the user's may hide one of our packages
+    from avvp import exit_if_shadowed
+
+    exit_if_shadowed("train")
+
 from pipeline.malloc import keep_freed_memory
-from pipeline.recipes.recipe import Recipe, differences, load_recipe, shipped_recipes
+from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.terminal.console import count, wide_console
 from storage.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pipeline.recipes.recipe import Recipe
 
 RECIPE, PROVENANCE, TIMES, TABLE = "recipe.toml", "provenance.json", "times.jsonl", "table.md"
 
@@ -54,6 +62,7 @@ def run_training(
         InvalidInput: If recipe, store and annotations do not fit each other, or the loss is not finite.
     """
     from pipeline.datasets.dataset import Missing, check_features, load_split
+    from pipeline.recipes.recipe import load_recipe
     from pipeline.training.loop import Trainer, make_accelerator
     from pipeline.training.run_setup import fresh_model, load_labels, sized_config
     from pipeline.training.tasks import task_of
@@ -101,6 +110,7 @@ def _has(annotations: Any, split: str) -> bool:
 
 def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
     """Write what the run is, or check that the folder is of the same run."""
+    from pipeline.recipes.recipe import differences, load_recipe
     from pipeline.reports.evaluation import provenance_of
     from pipeline.training.run_setup import provenance
 

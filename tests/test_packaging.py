@@ -63,7 +63,7 @@ def test_imports_stay_light(statement, unwanted):
 
 
 def test_train_side_modules_load_neither_prefect_nor_extractors():
-    names = ["train", "evaluate", "data", "models", "training", "metrics"]
+    names = ["train", "evaluate", "datasets", "models", "training", "metrics"]
     present = [name for name in names if list((ROOT / "pipeline").glob(f"{name}*"))]
     for name in present:
         assert not loaded_by(f"import pipeline.{name}") & {"prefect", "extractors", *BUILDING_ROOMS}

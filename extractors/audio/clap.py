@@ -112,7 +112,7 @@ class Clap(NetworkExtractor):
     def weights_source(self) -> WeightsSource:
         """``load_ckpt(model_id=2)`` of laion-clap, as VALOR uses it."""
         name = "630k-fusion-best.pt"
-        return WeightsSource(f"https://huggingface.co/lukewys/laion_clap/resolve/main/{name}", name)
+        return WeightsSource(f"https://huggingface.co/lukewys/laion_clap/resolve/main/{name}", name, megabytes=1863.6)
 
     @property
     def preprocessing(self) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""VGGish: 128 numbers a second of sound.
+"""VGGish: a 128-dimensional embedding for each second of sound.
 
 Source: Hershey et al., CNN architectures for large-scale audio classification, ICASSP 2017,
 https://arxiv.org/abs/1609.09430. Layer names and weights are those of the public PyTorch port,
@@ -19,6 +19,7 @@ from extractors.audio.waveform import waveform_on_grid
 from extractors.base import Frames, Units, Waveform
 from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView
+from extractors.weights.inventory import WeightsFile, published_file
 from extractors.weights.loading import ResolvedWeights, WeightsSource, apply_weights, resolve
 from storage.errors import WeightsError
 from storage.foreign_files import reading
@@ -38,6 +39,7 @@ WEIGHTS = WeightsSource(
     url="https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",
     filename="vggish-10086976.pth",
     sha256="10086976",
+    megabytes=288.6,
 )
 PCA_WEIGHTS = WeightsSource(
     url="https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish_pca_params-970ea276.pth",
@@ -87,6 +89,12 @@ class Vggish(NetworkExtractor):
     def weights_source(self) -> WeightsSource:
         """The port's release; the PCA variants fetch :data:`PCA_WEIGHTS` as well."""
         return WEIGHTS
+
+    @property
+    def weights_files(self) -> tuple[WeightsFile, ...]:
+        """The network's, and the PCA's where it is applied."""
+        pca = (published_file(PCA_WEIGHTS),) if self.variant else ()
+        return (*super().weights_files, *pca)
 
     @property
     def preprocessing(self) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""CLAP text embeddings: the text tower that belongs to the audio tower of :mod:`extractors.audio.clap`.
+"""CLAP text embeddings, in the same space as :mod:`extractors.audio.clap`.
 
 Source: Wu et al., Large-scale contrastive language-audio pretraining with feature fusion and keyword-to-caption
 augmentation, ICASSP 2023, https://arxiv.org/abs/2211.06687. The tower is RoBERTa base, whose weights are in CLAP's own
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from extractors.audio.clap import EMBEDDING_DIM, Clap
 from extractors.base import TextEmbedder
+from extractors.engines import runtime
 from extractors.text.clip import INITIAL_LOGIT_SCALE
 from extractors.weights.hugging_face import load_tokenizer, quiet_transformers
+from extractors.weights.inventory import WeightsFile, hub_file
 from extractors.weights.loading import fill_random, load_into, load_state_dict, resolve
 from storage.errors import InvalidInput, WeightsError
 
@@ -41,7 +43,8 @@ NOT_TEXT = (
 VOCABULARY = 50_265
 """Tokens of RoBERTa."""
 
-_HUB_TOKENIZER = "roberta-base …"
+_TOKENIZER = "roberta-base"
+_HUB_TOKENIZER = f"{_TOKENIZER} …"
 
 
 class ClapText(TextEmbedder):
@@ -60,14 +63,20 @@ class ClapText(TextEmbedder):
         """Length of texts."""
         return {"tokens": TOKENS}
 
+    @property
+    def weights_files(self) -> tuple[WeightsFile, ...]:
+        """CLAP's own file, and RoBERTa's vocabulary in the hub's cache."""
+        vocabulary = (
+            hub_file(_TOKENIZER, "vocab.json", megabytes=0.9),
+            hub_file(_TOKENIZER, "merges.txt", megabytes=0.5),
+        )
+        return (*Clap(name="clap").weights_files, *vocabulary)
+
     def load(self, weights: str, *, device: str = "cpu") -> None:
         """See :meth:`TextEmbedder.load`. Float32 is true float32 on every device."""
         import torch
 
-        from extractors.engines import runtime
-
         self._device = torch.device(runtime.pick_device(device))
-        runtime.use_exact_float32()
         found = resolve(weights, Clap(name="clap").weights_source)
         place = self.chosen["tokenizer"].removesuffix(" …")
         remedy = "Give a folder with RoBERTa's vocab.json and merges.txt: --tokenizer FOLDER."
@@ -99,7 +108,7 @@ class ClapText(TextEmbedder):
         tokens = self._tokenizer(
             list(texts), padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
         )
-        with torch.inference_mode():
+        with runtime.inference():
             pooled = self._network["text_branch"](
                 input_ids=tokens["input_ids"].to(self._device), attention_mask=tokens["attention_mask"].to(self._device)
             ).pooler_output

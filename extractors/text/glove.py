@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from extractors.base import TextEmbedder
 from extractors.text.word_vectors import Vectors, read_word_vectors
 from extractors.weights.cache import TIMEOUT_SECONDS, file_sha256
+from extractors.weights.inventory import WeightsFile, gensim_data_file
 from extractors.weights.loading import WeightsSource, resolve
 from storage.errors import InvalidInput, WeightsError
 
@@ -47,6 +48,11 @@ class Glove(TextEmbedder):
         self.dim = int(self.chosen["dim"])
         self._path: Path | None = None
         self._seed = 0
+
+    @property
+    def weights_files(self) -> tuple[WeightsFile, ...]:
+        """The table of gensim-data."""
+        return (gensim_data_file(GENSIM_DATA, megabytes=394.4),)
 
     def load(self, weights: str, *, device: str = "cpu") -> None:
         """Find the file; it is read when texts are embedded. The device plays no part."""

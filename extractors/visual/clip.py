@@ -161,7 +161,7 @@ class ClipVitL14(ClipImage):
         """Written here, so that nothing needs importing."""
         digest = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
         url = f"https://openaipublic.azureedge.net/clip/models/{digest}/ViT-L-14.pt"
-        source = WeightsSource(url, "ViT-L-14.pt", sha256=digest)
+        source = WeightsSource(url, "ViT-L-14.pt", sha256=digest, megabytes=932.8)
         return ClipFacts(768, 224, OPENAI_MEAN, OPENAI_STD, "bilinear", squash=True, quick_gelu=True, source=source)
 
     @property

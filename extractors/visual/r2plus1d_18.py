@@ -41,7 +41,7 @@ class R2Plus1D18(SecondNetwork):
     def weights_source(self) -> WeightsSource:
         """Torchvision's ``R2Plus1D_18_Weights.KINETICS400_V1``."""
         name = "r2plus1d_18-91a641e6.pth"
-        return WeightsSource(f"https://download.pytorch.org/models/{name}", name, sha256="91a641e6")
+        return WeightsSource(f"https://download.pytorch.org/models/{name}", name, sha256="91a641e6", megabytes=126.2)
 
     def build(self) -> nn.Module:
         """With its classifier, as the file has it."""

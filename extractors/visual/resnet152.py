@@ -34,7 +34,7 @@ class ResNet152(FrameNetwork):
     def weights_source(self) -> WeightsSource:
         """Torchvision's ``ResNet152_Weights.IMAGENET1K_V1``."""
         name = "resnet152-394f9c45.pth"
-        return WeightsSource(f"https://download.pytorch.org/models/{name}", name, sha256="394f9c45")
+        return WeightsSource(f"https://download.pytorch.org/models/{name}", name, sha256="394f9c45", megabytes=241.6)
 
     def build(self) -> nn.Module:
         """With its classifier, as the file has it."""

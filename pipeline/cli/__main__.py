@@ -1,5 +1,5 @@
 """``python -m pipeline.cli``: the command ``avvp``."""
 
-from pipeline.cli.main import main
+from avvp import main
 
 main()

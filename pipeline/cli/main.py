@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.cli.doctor import COMMANDS as DOCTOR_COMMANDS
 from pipeline.cli.download import COMMANDS as DOWNLOAD_COMMANDS
 from pipeline.cli.extract_options import extract_options
 from pipeline.cli.labels import COMMANDS as LABEL_COMMANDS
@@ -81,22 +82,31 @@ def backbones() -> None:
 
 @avvp.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--count", type=click.IntRange(3), default=24, show_default=True)
+@click.option("--count", type=click.IntRange(3), help="Clips. Default: 24; with --features 240, like AVE 900.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--features", is_flag=True, help="Features instead of clips: FOLDER/features.zarr, to try parsers on.")
 @click.option("--annotations", help="With --features: real label files, whose events are drawn on.")
 @click.option("--dataset", type=click.Choice(["llp", "ave"]), default="llp", show_default=True,
               help="With --features: like LLP, for parsing, or like AVE, for event localization.")  # fmt: skip
-def synthetic(folder: Path, *, count: int, seed: int, features: bool, annotations: str | None, dataset: str) -> None:
-    """Make LLP-like clips with known labels: FOLDER/clips and FOLDER/annotations."""
+@click.option("--difficulty", type=click.Choice(["easy", "hard"]),
+              help="With --features: easy is learned in some epochs; hard has more classes and noise, and needs "
+              "thousands of clips. Default: easy, but hard with --annotations.")  # fmt: skip
+def synthetic(
+    folder: Path, *, count: int | None, seed: int, features: bool, annotations: str | None, dataset: str,
+    difficulty: str | None,
+) -> None:  # fmt: skip
+    """Make LLP-like clips with known labels: FOLDER/clips and FOLDER/annotations.
+
+    With --features, make the features of such clips instead, to try parsers on: seconds, and no network is run.
+    """
     from pipeline.cli.synthetic_actions import make_synthetic, make_synthetic_events, make_synthetic_features
 
     if dataset == "ave":
-        if not features or annotations:
+        if not features or annotations or difficulty:
             raise InvalidInput("synthetic --dataset ave: makes features, of made-up events. Add --features alone")
         make_synthetic_events(folder, count=count, seed=seed)
     elif features:
-        make_synthetic_features(folder, count=count, seed=seed, annotations=annotations)
+        make_synthetic_features(folder, count=count, seed=seed, annotations=annotations, difficulty=difficulty)
     else:
         make_synthetic(folder, count=count, seed=seed)
 
@@ -105,6 +115,8 @@ for _command in (*COMMANDS, *PARSER_COMMANDS):
     avvp.add_command(_command)
 for label_command in LABEL_COMMANDS:
     avvp.add_command(label_command)
+for doctor_command in DOCTOR_COMMANDS:
+    avvp.add_command(doctor_command)
 for up_command in UP_COMMANDS:
     avvp.add_command(up_command)
 for download_command in DOWNLOAD_COMMANDS:

@@ -1,4 +1,4 @@
-"""Several devices as several worker processes on one store: each takes shards that no other holds.
+"""Extraction on several devices: one worker process each, on one store.
 
 Nothing is shared but the store. A worker that dies, or whose device breaks, gives up its shards; the others do them.
 """

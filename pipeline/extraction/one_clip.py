@@ -16,7 +16,7 @@ from extractors.batch_runner import BatchRunner
 from extractors.engines.runtime import pick_device
 from extractors.views import AudioView, FrameView
 from pipeline.decode.clip import decode_clip
-from pipeline.decode.clip_buffer import open_slab
+from pipeline.decode.clip_buffer import open_buffer
 from pipeline.decode.media import MediaProblem
 from pipeline.decode.timeline import read_timeline
 from pipeline.extraction.batching import Batcher, Failure
@@ -85,9 +85,9 @@ def _decoded(path: Path, extractor: Extractor, sampling: Sampling) -> Any:
         frame_views=[view] if isinstance(view, FrameView) else [],
         audio_views=[view] if isinstance(view, AudioView) else [],
     )
-    slab = bytearray(request.shape.nbytes)
-    report = decode_clip(request, slab)
-    opened = open_slab(request, slab, report)
+    buffer = bytearray(request.shape.nbytes)
+    report = decode_clip(request, buffer)
+    opened = open_buffer(request, buffer, report)
     found = opened.frames.get(view) if isinstance(view, FrameView) else opened.waveforms.get(view)
     if found is None:
         raise InvalidInput(f"{path}: {report.status.label}: {report.reason or 'no such file'}")

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes: a live bar in a terminal, plain lines elsewhere."""
+"""Shows the progress of a run: a live bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An extraction cut into shards, for whoever spreads shards over machines: prepare once, then one call a shard.
+"""An extraction shard by shard, for callers that spread shards over machines.
 
 What is left to do is read from the store's ledger each time, so any of these calls may be repeated or lost.
 """

@@ -8,7 +8,7 @@ each other and say nothing about LLP.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from pipeline.datasets.spans import true_runs
 from pipeline.extraction.provenance import now
 from pipeline.synthetic.dataset import (
     CLIP_SECONDS,
+    DEMO_CLASSES,
     Event,
     SyntheticClip,
     annotation_files,
@@ -62,9 +63,15 @@ class Difficulty:
     recall: float = 0.7
 
 
+EASY = Difficulty(noise=0.5, clip_noise=0.5, strength=0.2, precision=0.9, recall=0.9)
+"""A toy: with :data:`EASY_CLASSES` in :data:`EASY_COUNT` clips, a small HAN learns it in a few epochs."""
+
+EASY_CLASSES, EASY_COUNT = DEMO_CLASSES, 240
+
+
 def write_features(
     folder: str | Path, *, count: int = 2400, seed: int = 0, difficulty: Difficulty | None = None,
-    annotations: Annotations | None = None,
+    annotations: Annotations | None = None, classes: Sequence[str] = LLP_CLASSES,
 ) -> FeatureStore:  # fmt: skip
     """Make ``folder/features.zarr`` and ``folder/annotations``.
 
@@ -74,14 +81,13 @@ def write_features(
         seed: same seed, same numbers.
         difficulty: see :class:`Difficulty`.
         annotations: real ones, whose events are drawn on; made-up events if not given.
+        classes: those that occur in made-up events; arrays and labels have a place for all of LLP's.
 
     Returns:
         The store: three feature arrays of 10 steps, ``labels/glove`` (made up as well) and ``pseudo_labels/valor``.
     """
     random, level, place = np.random.default_rng([seed, 7]), difficulty or Difficulty(), Path(folder)
-    clips = (
-        plan_clips(count, seed=seed, classes=LLP_CLASSES) if annotations is None else _drawn(annotations, count, seed)
-    )
+    clips = plan_clips(count, seed=seed, classes=classes) if annotations is None else _drawn(annotations, count, seed)
     write_label_files(place, annotation_files(clips))
     audio, visual = truth_of(clips)
     table = ClipTable([Clip(clip.name, "", 0.0, CLIP_SECONDS, clip.split, clip.weak_labels) for clip in clips],

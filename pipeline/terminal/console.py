@@ -1,4 +1,4 @@
-"""What all commands print with. Nothing in a text is interpreted: no markup, no emoji codes, no control characters."""
+"""Printing for all commands. Texts are printed as they are: no markup, emoji codes or control characters."""
 
 from __future__ import annotations
 

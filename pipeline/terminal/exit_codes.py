@@ -1,4 +1,4 @@
-"""How every command of ours ends: one line for the user's mistakes, and the exit codes that scripts rely on."""
+"""Exit codes and error reporting of the command line."""
 
 from __future__ import annotations
 

@@ -131,8 +131,8 @@ def test_an_internal_error_is_one_clips_and_can_be_tried_again(avvp, six_clips, 
         (tmp_path / "x_breaks_blue.py").write_text(
             "from pipeline.extraction import worker_process as worker\n"
             "real = worker.decode_clip\n"
-            "def decode_clip(request, slab):\n"
-            "    return () [1] if 'blue' in request.path else real(request, slab)\n"
+            "def decode_clip(request, buffer):\n"
+            "    return () [1] if 'blue' in request.path else real(request, buffer)\n"
             "worker.decode_clip = decode_clip\n"
         )
         broken.setattr(worker_process, "_BEGIN", patched)

