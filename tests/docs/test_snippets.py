@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from media_fixtures import run_ffmpeg
+from torch import nn
 
+from extractors.weights.loading import resolve
 from pipeline.synthetic.features import write_features, write_shards
 from storage.clips import Clip, ClipTable
 from storage.schema import FeatureSpec, Provenance
@@ -22,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(?P<mark><!-- not run: [^>]+ -->\n)?^```python\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
 PARTS_OF_FILES = ("class EfficientNetLite0(", "# extractors/registry.py")
-"""How blocks of README begin that show a part of a file."""
+"""How blocks begin that show a part of a file."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +51,53 @@ def snippets(path):
 WITH_PYTHON = [path for path in DOCUMENTS if snippets(path)]
 
 
+def make_clip(path, colour, *, seconds=2):
+    inputs = [
+        "-f",
+        "lavfi",
+        "-i",
+        f"color={colour}:s=96x64:r=10:d={seconds}",
+        "-f",
+        "lavfi",
+        "-i",
+        f"sine=440:r=44100:d={seconds}",
+    ]
+    path.parent.mkdir(exist_ok=True)
+    run_ffmpeg(*inputs, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", f"file:{path}")
+
+
 @pytest.fixture
-def readme_folder(tmp_path):
-    """A store ``my.zarr`` of five clips, as README reads it."""
-    ids = ("BjCEufrlXm4", "b", "c", "d", "e")
-    clips = [Clip(name, f"/m/{name}.mp4", labels=("Dog",), split="train") for name in ids]
-    store = FeatureStore.create(tmp_path / "my.zarr", ClipTable(clips))
-    store.ensure_feature(FeatureSpec("resnet152", 80, 2048, "visual", 0.125), Provenance("x", "1", "random:0", {}, ""))
-    write_shards(store, "resnet152", lambda rows: np.ones((len(rows), 80, 2048), np.float32))
+def readme_folder(tmp_path, monkeypatch):
+    """Short clips. Weights that would be downloaded are random, and a large network is a small one."""
+
+    def resolve_here(text, source):
+        return resolve(text if source.package else "random:0", source)
+
+    def small(_self):
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2048))
+
+    monkeypatch.setattr("pipeline.extraction.fill.resolve", resolve_here)
+    monkeypatch.setattr("extractors.visual.resnet152.ResNet152.build", small)
+    monkeypatch.setattr("extractors.visual.resnet152.ResNet152.finish", lambda _self, network: network)
+    make_clip(tmp_path / "clip.mp4", "red")
+    for number in range(5):
+        make_clip(tmp_path / "videos" / f"{number}.mp4", "blue", seconds=1)
     return tmp_path
 
 
 @pytest.fixture
 def docs_folder(tmp_path):
-    """Two clips, and made-up features of more, as docs/python.md uses them."""
-    (tmp_path / "clips").mkdir()
-    for name, colour in (("dog", "red"), ("rain", "blue")):
-        inputs = ["-f", "lavfi", "-i", f"color={colour}:s=96x64:r=10:d=2", "-f", "lavfi", "-i", "sine=440:r=44100:d=2"]
-        run_ffmpeg(
-            *inputs, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", f"file:{tmp_path}/clips/{name}.mp4"
-        )
+    """Two clips, made-up features of more, and a small store."""
+    make_clip(tmp_path / "clips" / "dog.mp4", "red")
+    make_clip(tmp_path / "clips" / "rain.mp4", "blue")
     write_features(tmp_path / "toy", count=24, seed=1)
+    store = FeatureStore.create(tmp_path / "llp.zarr", ClipTable([Clip("a", "/m/a.mp4")]))
+    store.ensure_feature(FeatureSpec("resnet152", 80, 16, "visual", 0.125), Provenance("x", "1", "random:0", {}, ""))
+    write_shards(store, "resnet152", lambda rows: np.ones((len(rows), 80, 16), np.float32))
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", WITH_PYTHON, ids=lambda path: path.name)
 def test_snippets_run(path, request, monkeypatch):
     """In order, in one namespace: a reader would paste them so."""
@@ -92,9 +117,9 @@ def test_snippets_that_are_not_run_are_python(path):
             ast.parse(snippet.code)
 
 
-def test_readme_shows_the_registry_as_it_is():
+def test_the_registry_is_shown_as_it_is():
     registry = (ROOT / "extractors" / "registry.py").read_text()
-    for snippet in snippets(ROOT / "README.md"):
+    for snippet in (snippet for path in WITH_PYTHON for snippet in snippets(path)):
         if snippet.code.startswith("# extractors/registry.py"):
             assert snippet.code.splitlines()[1] in registry
 
