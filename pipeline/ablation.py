@@ -39,12 +39,12 @@ class Sweep:
     Attributes:
         description: what it asks.
         variants: its rows.
-        needs: label groups beside the recipe's own.
+        label_groups: label embeddings that it reads in addition to the recipe's own.
     """
 
     description: str
     variants: tuple[Variant, ...]
-    needs: tuple[str, ...] = ()
+    label_groups: tuple[str, ...] = ()
 
 
 def _leap(name: str, *changes: str, recipe: str = "leap-mmpyr") -> Variant:
@@ -59,7 +59,7 @@ SWEEPS: Mapping[str, Sweep] = {
     "labels": Sweep(
         "Which label embeddings (ECCV 2024)",
         tuple(_leap(kind, f"features.labels={kind}") for kind in ("glove", "bert", "clip", "learnable")),
-        needs=("bert", "clip"),
+        label_groups=("bert", "clip"),
     ),
     "lambda": Sweep(
         "Weight of the semantic similarity loss (ECCV 2024)",
@@ -94,12 +94,13 @@ def run_ablation(
     """``avvp ablate``.
 
     Raises:
-        InvalidInput: If there is no such sweep, or something it needs is not given.
+        InvalidInput: If there is no such sweep, or the store, the annotations or the folder is not given.
     """
     console = wide_console()
     if name is None:
         for key, sweep in SWEEPS.items():
-            console.print(f"{key}: {sweep.description}; {len(sweep.variants)} variants")
+            also = f"; also reads labels {', '.join(sweep.label_groups)}" if sweep.label_groups else ""
+            console.print(f"{key}: {sweep.description}; {len(sweep.variants)} variants{also}")
         return
     if name not in SWEEPS:
         raise InvalidInput(f"ablate: no sweep {name!r}; there are {', '.join(SWEEPS)}")

@@ -13,7 +13,7 @@ CLAP_GRID = (2, 32)
 _UPSAMPLED = 1024
 
 
-class FrontEnd(nn.Module):
+class InputProjection(nn.Module):
     """Linear layers that bring each backbone to one width, and the two visual backbones together.
 
     Nothing here is nonlinear, so features are averaged over the segments first and projected after, where the

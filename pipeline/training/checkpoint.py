@@ -87,7 +87,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         WeightsError: If they are absent, damaged or of another model.
     """
     with reading(folder / WEIGHTS, "cannot be read", error=WeightsError):
-        state = load_file(folder / WEIGHTS)
+        state = {_current_name(name): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
     try:
         model.load_state_dict(state)
     except RuntimeError as problem:
@@ -96,6 +96,11 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         raise WeightsError(
             f"{folder / WEIGHTS}: is of another model or an older version: {shown} Train it again, in another --out"
         ) from problem
+
+
+def _current_name(name: str) -> str:
+    """Name of a weight today: the input projection was called ``front_end`` in earlier checkpoints."""
+    return f"input_projection.{name.removeprefix('front_end.')}" if name.startswith("front_end.") else name
 
 
 def load_progress(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:

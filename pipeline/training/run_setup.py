@@ -65,7 +65,7 @@ def _check_steps(recipe: Recipe, store: FeatureStore, segments: int) -> None:
             )
 
 
-def needs_labels(recipe: Recipe) -> bool:
+def reads_labels(recipe: Recipe) -> bool:
     """Whether the recipe's model reads label embeddings."""
     config = model_config(recipe.model)
     return not isinstance(config, MMCSEConfig) and isinstance(config.decoder, LEAPConfig)
@@ -77,7 +77,7 @@ def load_labels(recipe: Recipe, store: FeatureStore, dataset: DatasetDescription
     Raises:
         InvalidInput: If the model needs them and the recipe names none.
     """
-    if not needs_labels(recipe):
+    if not reads_labels(recipe):
         return None
     if recipe.features.labels == "learnable":
         return None

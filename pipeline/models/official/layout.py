@@ -122,13 +122,13 @@ class Layout:
     def translate(self, state: State) -> dict[str, Tensor]:
         """Our state dict, in float32, from a published one that :meth:`check` passed."""
         made = {name: make(state).to(torch.float32) for name, make in self._recipes.items()}
-        twins = {re.sub(_STREAM, "", name) for name in made if re.search(_STREAM, name)}
+        paired = {re.sub(_STREAM, "", name) for name in made if re.search(_STREAM, name)}
         single = {name: tensor for name, tensor in made.items() if not re.search(_STREAM, name)}
-        return single | {name: _twin(name, made) for name in sorted(twins)}
+        return single | {name: _paired(name, made) for name in sorted(paired)}
 
 
-def _twin(name: str, made: Mapping[str, Tensor]) -> Tensor:
-    """A twin's tensor from those of its streams; matrices as :class:`TwinLinear` has them, ``[2, in, out]``."""
+def _paired(name: str, made: Mapping[str, Tensor]) -> Tensor:
+    """The tensor of a paired layer from those of its streams; matrices become ``[2, in, out]``."""
     streams = {key: tensor for key, tensor in made.items() if re.sub(_STREAM, "", key) == name}
     pair = torch.stack([streams[key] for key in sorted(streams)])
     return pair.transpose(1, 2) if pair.ndim == 3 else pair

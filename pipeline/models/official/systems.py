@@ -14,7 +14,7 @@ def parser_layout(config: ParserConfig, *, han_layers: int = 1) -> Layout:
         han_layers: in a published HAN encoder; all but the last are dead.
     """
     layout = Layout()
-    front_end(layout, config.features, config.width)
+    input_projection(layout, config.features, config.width)
     if isinstance(config.encoder, HANConfig):
         _han(layout, config, han_layers)
     elif isinstance(config.encoder, MMPyrConfig):
@@ -29,12 +29,12 @@ def parser_layout(config: ParserConfig, *, han_layers: int = 1) -> Layout:
     return layout
 
 
-def front_end(layout: Layout, features: FeaturesConfig, width: int) -> None:
+def input_projection(layout: Layout, features: FeaturesConfig, width: int) -> None:
     """Add the linear layers that every published system begins with."""
-    layout.linear("front_end.audio", "fc_a", width, features.audio_dim)
-    layout.linear("front_end.visual_2d", "fc_v", width, features.visual_2d_dim)
-    layout.linear("front_end.visual_3d", "fc_st", width, features.visual_3d_dim)
-    layout.linear("front_end.fusion", "fc_fusion", width, 2 * width)
+    layout.linear("input_projection.audio", "fc_a", width, features.audio_dim)
+    layout.linear("input_projection.visual_2d", "fc_v", width, features.visual_2d_dim)
+    layout.linear("input_projection.visual_3d", "fc_st", width, features.visual_3d_dim)
+    layout.linear("input_projection.fusion", "fc_fusion", width, 2 * width)
 
 
 def _hybrid_layer(layout: Layout, ours: str | None, published: str, dim: int, hidden: int) -> None:
