@@ -1,4 +1,4 @@
-"""The sweeps of the papers' tables, over seeds, laid out as the papers have them."""
+"""Runs the ablation studies of the papers over several seeds and prints their tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = ("seg_a", "seg_v", "seg_av", "seg_type", "seg_event", "ev_type", "ev_eve
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a sweep.
+    """One row of an ablation table.
 
     Attributes:
         name: for the table.
@@ -34,11 +34,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One table.
+    """One ablation table.
 
     Attributes:
-        description: what it asks.
-        variants: its rows.
+        description: the question it answers.
+        variants: the rows.
         label_groups: label embeddings that it reads in addition to the recipe's own.
     """
 
@@ -116,7 +116,7 @@ def run_ablation(
 def run_sweep(
     sweep: Sweep, store_url: str, annotations: str, out: Path, *, seeds: int, changes: tuple[str, ...], device: str
 ) -> dict[str, list[dict[str, float]]]:
-    """Train every variant with every seed; runs that are done are read.
+    """Train every variant with every seed; finished runs are read from their folders.
 
     Returns:
         Test scores by variant, one entry a seed.
@@ -139,7 +139,7 @@ def run_sweep(
 
 
 def _known_scores(path: Path) -> dict[str, Any]:
-    """Scores by split of a run that has ended; empty where there are none."""
+    """Scores of a finished run by split; empty if the run has not finished."""
     if not path.is_file():
         return {}
     remedy = "Delete it to train this run again"

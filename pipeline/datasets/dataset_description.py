@@ -55,11 +55,11 @@ class DatasetDescription:
 
     @property
     def segment_seconds(self) -> float:
-        """Length of a segment."""
+        """Length of a segment in seconds."""
         return self.clip_seconds / self.segments
 
     def class_index(self, name: str) -> int:
-        """Place of a class in every label array.
+        """Index of a class in every label array.
 
         Raises:
             InvalidInput: If the dataset has no such class.
@@ -97,7 +97,7 @@ def load_description(name_or_file: str | Path = "llp") -> DatasetDescription:
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8, with or without a byte order mark.
+    """Read a text file in UTF-8, with or without a byte order mark.
 
     Raises:
         InvalidInput: If it cannot be read, or is no such text.

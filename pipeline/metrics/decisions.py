@@ -1,4 +1,4 @@
-"""From probabilities to decisions: thresholds, and the masks that say which classes a video has at all."""
+"""Turns probabilities into decisions, with thresholds and video-level masks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def decide(
     threshold: ArrayLike = 0.5,
     video_threshold: ArrayLike | None = None,
 ) -> tuple[Bools, Bools]:
-    """Threshold segment probabilities and leave out classes that the video is not said to have.
+    """Threshold segment probabilities, and mask classes that are not predicted for the video.
 
     Args:
         audio_segment: ``[videos, segments, classes]``, 0 to 1.

@@ -1,4 +1,4 @@
-"""Multi-head attention and feed-forward blocks, as every system here uses them."""
+"""Multi-head attention and feed-forward blocks, shared by all systems."""
 
 from __future__ import annotations
 

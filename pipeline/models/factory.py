@@ -1,4 +1,4 @@
-"""From a configuration to a model."""
+"""Builds a model from its configuration."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def build_model(config: ModelConfig | Mapping[str, Any]) -> Parser | MMCSE | Loc
 
 
 def build_model(config: ModelConfig | Mapping[str, Any]) -> Parser | MMCSE | Localizer:
-    """Make a model with fresh weights, in training mode.
+    """Build a model with fresh weights, in training mode.
 
     Args:
         config: a configuration, or a recipe's ``[model]`` table, see

@@ -1,4 +1,4 @@
-"""How large a model is: parameters, and multiply-adds a clip."""
+"""Counts a model's parameters and its multiply-adds per clip."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OPERATIONS_A_NORMALISED_VALUE = 5
 
 @dataclass(frozen=True)
 class PublishedCost:
-    """What a paper and the published code's own count say.
+    """Cost of a model according to its paper and its published code.
 
     Attributes:
         flops: fvcore's count of the published code, one a multiply-add, one clip of 10 segments; ``None`` where

@@ -1,4 +1,4 @@
-"""Any encoder with any decoder."""
+"""The parser: an input projection, any encoder and any decoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.models.predictions import Predictions
 
 
 class Parser(nn.Module):
-    """Input projection, encoder and decoder in a row.
+    """An input projection, an encoder and a decoder.
 
     Args:
         input_projection: backbone features to streams.

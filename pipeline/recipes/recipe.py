@@ -51,7 +51,7 @@ class FeaturesRecipe:
     pseudo_labels: str = ""
 
     def streams(self) -> dict[str, str]:
-        """Arrays by stream, those that are named."""
+        """The named arrays by stream."""
         every = {"audio": self.audio, "visual_2d": self.visual_2d, "visual_3d": self.visual_3d}
         return {stream: name for stream, name in every.items() if name}
 
@@ -116,7 +116,7 @@ class LocalizationRecipe:
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
 class TrainRecipe:
-    """How it is optimised.
+    """Optimisation.
 
     Attributes:
         epochs: passes over the training split.
@@ -161,7 +161,7 @@ class TrainRecipe:
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
 class EvaluateRecipe:
-    """How predictions become decisions.
+    """Thresholds and masks that turn predictions into decisions.
 
     Attributes:
         mask: ``union``, ``own``, ``mmcse`` or ``none``, see :func:`pipeline.metrics.decisions.decide`; parsing only.
@@ -269,12 +269,12 @@ def _apply(data: dict[str, Any], change: str) -> None:
 
 
 def with_model(recipe: Recipe, **changes: Any) -> Recipe:
-    """The same recipe with other entries of its ``[model]`` table."""
+    """The recipe with changed entries in its ``[model]`` table."""
     return replace(recipe, model={**recipe.model, **changes})
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
-    """Which keys differ between two recipes, with both values; names and descriptions aside."""
+    """Keys that differ between two recipes, with both values; ignores names and descriptions."""
     first, second = _flat(one.to_json()), _flat(other.to_json())
     keys = [key for key in dict.fromkeys([*first, *second]) if key not in ("name", "description")]
     return [f"{key} {first.get(key)!r} / {second.get(key)!r}" for key in keys if first.get(key) != second.get(key)]

@@ -1,4 +1,4 @@
-"""What a run is made of before its first step: model, data, where it runs, and where it all comes from."""
+"""Prepares a run: the model's sizes, label embeddings, fresh weights and provenance."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def fresh_model(config: ModelConfig, seed: int) -> Parser | MMCSE | Localizer:
 
 
 def provenance(recipe: Recipe, store: FeatureStore) -> dict[str, Any]:
-    """Where a run's numbers come from: arrays of the store, code and packages."""
+    """Provenance of a run: arrays of the store, code and packages."""
     arrays = {}
     for name in recipe.features.streams().values():
         arrays[name] = {"fingerprint": store.fingerprint(name), **store.provenance(name).to_json()}

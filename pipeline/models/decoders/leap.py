@@ -1,4 +1,4 @@
-"""LEAP's decoder: label embeddings ask each segment whether their event is there."""
+"""LEAP's decoder: label embeddings attend to the segments as queries."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ class LEAPDecoder(nn.Module):
 
 
 def leap_blocks(count: int, *, output: BlockOutput, **options: Any) -> nn.ModuleList:
-    """A stack of :class:`LEAPBlock` that start alike, no longer than ``output`` has use for.
+    """A stack of :class:`LEAPBlock` with the same initial weights, no longer than ``output`` uses.
 
     Args:
         count: how many blocks.
@@ -218,7 +218,7 @@ def leap_blocks(count: int, *, output: BlockOutput, **options: Any) -> nn.Module
 
 
 def ask_labels(blocks: nn.ModuleList, labels: Tensor, stream: Tensor, *, output: BlockOutput) -> tuple[Tensor, Tensor]:
-    """Label embeddings and scores of the block, or blocks, that ``output`` names.
+    """Label embeddings and scores of the block or blocks that ``output`` selects.
 
     Args:
         blocks: a stack of :class:`LEAPBlock`; if they are paired, all tensors begin with ``[2, ...]``.

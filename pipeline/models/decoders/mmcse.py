@@ -1,4 +1,4 @@
-"""MM-CSE: class-aware features from the input projection to the prediction."""
+"""The MM-CSE network, from the input projection to the predictions."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class QueryNormLayer(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """Of each stream: a dilated convolution over three segments, ReLU, a linear layer, and the input added; ReLU again.
+    """Per stream: a dilated convolution over three segments, ReLU, a linear layer, a residual, ReLU.
 
     The convolution is a linear layer on a segment beside its two neighbours ``dilation`` away (zeros past the
     ends): the same numbers as ``Conv1d``, without moving the channels.
@@ -69,7 +69,7 @@ class TemporalBlock(nn.Module):
 
 
 class Gate(nn.Module):
-    """Mixes what each stream found in itself and in the other, each dimension by its own two sigmoid weights."""
+    """Mixes self-attention and cross-attention, with two sigmoid weights per dimension."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class PyramidLevel(nn.Module):
 
 
 class LevelFusion(nn.Module):
-    """Lets the levels of one segment of a stream attend to each other, and adds them up by a sigmoid weight a level.
+    """Self-attention over the levels of a segment, then their sum with one sigmoid weight per level.
 
     The weights are not a softmax and need not add up to 1, as published.
     """

@@ -1,4 +1,4 @@
-"""The published state dict of MM-CSE."""
+"""Layout of MM-CSE's published state dict."""
 
 from __future__ import annotations
 
