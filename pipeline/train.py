@@ -87,7 +87,7 @@ def run_training(
     trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
     log = _Log(out, console, first=trainer.progress.epoch, headline=task.headline)
     if trainer.progress.epoch:
-        console.print(f"{out}: goes on after epoch {trainer.progress.epoch}")
+        console.print(f"{out}: resuming after epoch {trainer.progress.epoch}")
 
     trainer.run(log.epoch)
     if not accelerator.is_main_process:
@@ -121,7 +121,7 @@ def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
         return
     half = out / f".{RECIPE}.partial"
     if out.is_dir() and any(entry not in (half, out / PROVENANCE) for entry in out.iterdir()):
-        raise InvalidInput(f"{out}: is a folder with other things in it. Give a new --out")
+        raise InvalidInput(f"{out}: contains other files. Choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     (out / PROVENANCE).write_text(json.dumps(provenance(recipe, store), indent=2, default=str))
     half.write_text(recipe.to_toml())

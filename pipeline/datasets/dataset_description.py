@@ -137,7 +137,7 @@ class _DescriptionFile:
     def _values_fit_each_other(self) -> Self:
         repeated = [name for name, count in Counter(self.classes).items() if count > 1]
         if not self.classes or repeated:
-            problem = f"{repeated[0]!r} is there twice" if repeated else "it is empty"
+            problem = f"{repeated[0]!r} is repeated" if repeated else "it is empty"
             raise ValueError(f"classes must be a list of different names; {problem}")
         if strange := [split for split in self.dense_files.splits if split not in self.weak_files]:
             raise ValueError(f"dense_files.splits names {strange[0]!r}, which weak_files lacks")

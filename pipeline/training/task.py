@@ -23,9 +23,9 @@ class Task(Protocol):
     """A task that a recipe trains for.
 
     Attributes:
-        dataset: the description that is taken where none is named.
-        parts: names of a model's outputs that scores are made of, ``[clips, ...]`` each.
-        headings: of a table of scores, by name of the score.
+        dataset: name of the default dataset description.
+        parts: names of the model outputs that the scores use, ``[clips, ...]`` each.
+        headings: headings of a score table, by name of the score.
     """
 
     dataset: str
