@@ -1,4 +1,4 @@
-"""The sweeps of the papers' tables, over seeds, laid out as the papers have them."""
+"""Runs the ablation studies of the papers over several seeds and prints their tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = ("seg_a", "seg_v", "seg_av", "seg_type", "seg_event", "ev_type", "ev_eve
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a sweep.
+    """One row of an ablation table.
 
     Attributes:
         name: for the table.
@@ -34,17 +34,17 @@ class Variant:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One table.
+    """One ablation table.
 
     Attributes:
-        description: what it asks.
-        variants: its rows.
-        needs: label groups beside the recipe's own.
+        description: the question it answers.
+        variants: the rows.
+        label_groups: label embeddings that it reads in addition to the recipe's own.
     """
 
     description: str
     variants: tuple[Variant, ...]
-    needs: tuple[str, ...] = ()
+    label_groups: tuple[str, ...] = ()
 
 
 def _leap(name: str, *changes: str, recipe: str = "leap-mmpyr") -> Variant:
@@ -59,7 +59,7 @@ SWEEPS: Mapping[str, Sweep] = {
     "labels": Sweep(
         "Which label embeddings (ECCV 2024)",
         tuple(_leap(kind, f"features.labels={kind}") for kind in ("glove", "bert", "clip", "learnable")),
-        needs=("bert", "clip"),
+        label_groups=("bert", "clip"),
     ),
     "lambda": Sweep(
         "Weight of the semantic similarity loss (ECCV 2024)",
@@ -94,12 +94,13 @@ def run_ablation(
     """``avvp ablate``.
 
     Raises:
-        InvalidInput: If there is no such sweep, or something it needs is not given.
+        InvalidInput: If there is no such sweep, or the store, the annotations or the folder is not given.
     """
     console = wide_console()
     if name is None:
         for key, sweep in SWEEPS.items():
-            console.print(f"{key}: {sweep.description}; {len(sweep.variants)} variants")
+            also = f"; also reads labels {', '.join(sweep.label_groups)}" if sweep.label_groups else ""
+            console.print(f"{key}: {sweep.description}; {len(sweep.variants)} variants{also}")
         return
     if name not in SWEEPS:
         raise InvalidInput(f"ablate: no sweep {name!r}; there are {', '.join(SWEEPS)}")
@@ -115,7 +116,7 @@ def run_ablation(
 def run_sweep(
     sweep: Sweep, store_url: str, annotations: str, out: Path, *, seeds: int, changes: tuple[str, ...], device: str
 ) -> dict[str, list[dict[str, float]]]:
-    """Train every variant with every seed; runs that are done are read.
+    """Train every variant with every seed; finished runs are read from their folders.
 
     Returns:
         Test scores by variant, one entry a seed.
@@ -138,7 +139,7 @@ def run_sweep(
 
 
 def _known_scores(path: Path) -> dict[str, Any]:
-    """Scores by split of a run that has ended; empty where there are none."""
+    """Scores of a finished run by split; empty if the run has not finished."""
     if not path.is_file():
         return {}
     remedy = "Delete it to train this run again"

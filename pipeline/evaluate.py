@@ -1,4 +1,4 @@
-"""``python -m pipeline.evaluate``: score a run, or anyone's predictions."""
+"""``avvp evaluate`` or ``python -m pipeline.evaluate``: scores a run or a predictions file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MASK_NAMES = ("none", "union", "own", "mmcse")
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores to a file.")
 def evaluate(**options: Any) -> None:
-    """Score a run, or anyone's predictions, exactly as the published code does."""
+    """Score a run, or any predictions file, exactly as the published code does."""
     run_evaluation(**options)
 
 
@@ -53,7 +53,7 @@ def run_evaluation(
     picture: str | None = None, json_file: Path | None = None,
     console: Console | None = None,
 ) -> dict[str, float]:  # fmt: skip
-    """Print tables and write what was asked for. Returns the eleven scores in percent.
+    """Print tables, write the requested files, and return the eleven scores in percent.
 
     Raises:
         InvalidInput: If neither or both of ``run`` and ``predictions`` are given, or they do not fit the annotations.
@@ -79,7 +79,7 @@ def _decided(
     run: Path | None, predictions: str | None, annotations: str, dataset: str, split: str, store_url: str | None,
     mask: str | None, threshold: float | None, thresholds: str | None,
 ) -> tuple[Decided, str, int]:  # fmt: skip
-    """What is predicted for each segment, where that comes from, and how many videos the split has."""
+    """Decisions for each segment, their source, and the number of videos in the split."""
     from pipeline.datasets.llp import load_annotations
     from pipeline.reports.evaluation import decide_predictions, read_predictions, recipe_of, run_predictions
 
@@ -103,7 +103,7 @@ def _print_parsing(
     decided: Decided, source: str, split: str, of_videos: int, *, intervals: bool, classes: bool, overlap: bool,
     picture: str | None, json_file: Path | None, console: Console,
 ) -> dict[str, float]:  # fmt: skip
-    """The tables, the picture and the file."""
+    """Print the tables; write the picture and the scores."""
     from pipeline.metrics.bootstrap import bootstrap_intervals
     from pipeline.reports.evaluation import markdown
     from pipeline.reports.score_tables import absent_line, write_scores

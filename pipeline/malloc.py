@@ -10,7 +10,6 @@ preloaded before Python starts.
 from __future__ import annotations
 
 import ctypes
-import gc
 from functools import cache
 
 _M_TRIM_THRESHOLD = -1
@@ -30,18 +29,5 @@ def keep_freed_memory() -> bool:
         return bool(
             library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BYTES) and library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
         )
-    except (OSError, AttributeError):
-        return False
-
-
-def give_back_freed_memory() -> bool:
-    """Give the system what is freed at this moment, for once: after loading a network, half of what it needed.
-
-    Returns:
-        Whether there was any; false where the C library is another one.
-    """
-    gc.collect()
-    try:
-        return bool(ctypes.CDLL("libc.so.6").malloc_trim(0))
     except (OSError, AttributeError):
         return False

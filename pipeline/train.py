@@ -1,6 +1,6 @@
-"""``python -m pipeline.train``: a recipe, a store and annotations in, a run folder out.
+"""``avvp train`` or ``python -m pipeline.train``: trains a recipe on a store and writes a run folder.
 
-Needs no Prefect and no extractor: only the store.
+Imports neither Prefect nor an extractor.
 """
 
 from __future__ import annotations
@@ -35,15 +35,17 @@ RECIPE, PROVENANCE, TIMES, TABLE = "recipe.toml", "provenance.json", "times.json
 @click.option("--store", "store_url", required=True, help="A store with the recipe's features.")
 @click.option("--annotations", required=True, help="The folder with the label files of the dataset.")
 @click.option("--dataset", help="A dataset description: a name or a TOML file. Default: the one of the recipe's task.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder; goes on where it is.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The run folder; training resumes if it exists."
+)
 @click.option("--set", "changes", multiple=True, help="key=value, e.g. train.epochs=5 or model.decoder.blocks=4.")
 @click.option("--missing", type=click.Choice(["skip", "error"]), default="skip", show_default=True,
-              help="What becomes of clips that lack a feature.")  # fmt: skip
+              help="What to do with clips that lack a feature.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 def train(**options: Any) -> None:
     """Train a parser on the features of a store.
 
-    Run the same command again after a kill: it goes on after the last whole epoch, and ends as if nothing had been.
+    After a kill, run the same command again: it resumes after the last complete epoch, with the same result.
     """
     run_training(**options)
 
@@ -92,7 +94,7 @@ def run_training(
     trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
     log = _Log(out, console, first=trainer.progress.epoch, headline=task.headline)
     if trainer.progress.epoch:
-        console.print(f"{out}: goes on after epoch {trainer.progress.epoch}")
+        console.print(f"{out}: resuming after epoch {trainer.progress.epoch}")
 
     trainer.run(log.epoch)
     if not accelerator.is_main_process:
@@ -109,7 +111,7 @@ def _has(annotations: Any, split: str) -> bool:
 
 
 def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
-    """Write what the run is, or check that the folder is of the same run."""
+    """Write the recipe and provenance, or check that the folder belongs to the same run."""
     from pipeline.recipes.recipe import differences, load_recipe
     from pipeline.reports.evaluation import provenance_of
     from pipeline.training.run_setup import provenance
@@ -126,7 +128,7 @@ def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
         return
     half = out / f".{RECIPE}.partial"
     if out.is_dir() and any(entry not in (half, out / PROVENANCE) for entry in out.iterdir()):
-        raise InvalidInput(f"{out}: is a folder with other things in it. Give a new --out")
+        raise InvalidInput(f"{out}: contains other files. Choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     (out / PROVENANCE).write_text(json.dumps(provenance(recipe, store), indent=2, default=str))
     half.write_text(recipe.to_toml())
@@ -134,7 +136,7 @@ def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
 
 
 class _Log:
-    """Epochs on the terminal, in TensorBoard, and their seconds in a file of their own."""
+    """Reports epochs on the terminal, in TensorBoard and in ``times.jsonl``."""
 
     def __init__(self, out: Path, console: Any, *, first: int, headline: Callable[[dict[str, float]], str]) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -146,7 +148,7 @@ class _Log:
         self._writer = SummaryWriter(str(out / "tensorboard"), purge_step=first + 1)
 
     def epoch(self, report: Any) -> None:
-        """Say what an epoch gave."""
+        """Report one epoch."""
         entry = report.entry
         seconds, self._began = time.monotonic() - self._began, time.monotonic()
         val = entry.get("val", {})

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from extractors.engines import openvino_cache
+from extractors.engines.memory import give_back_freed_memory
 from extractors.engines.network import Network
 from extractors.engines.openvino_import import import_openvino
 from extractors.engines.torch_engine import prepared
@@ -74,16 +75,18 @@ def start_openvino(network: Network) -> OpenVinoEngine:
     if not network.identity:
         # Through a file all the same: its pages can be dropped, torch's memory would be held for good.
         with tempfile.TemporaryDirectory(prefix="avvp-openvino-") as folder:
-            return OpenVinoEngine(
-                openvino_cache.write(Path(folder, "model"), convert(network, shape)), name=network.name
-            )
+            return OpenVinoEngine(_converted(network, shape, Path(folder, "model")), name=network.name)
     facts = [network.identity, shape, str(network.example.dtype), import_openvino().__version__]
     entry = openvino_cache.entry(network.name, facts)
     model = openvino_cache.read(entry)
-    if model is None:
-        # What is converted refers to torch's weights. They go before the compiler makes its own copy.
-        model = openvino_cache.write(entry, convert(network, shape))
-    return OpenVinoEngine(model, name=network.name)
+    return OpenVinoEngine(_converted(network, shape, entry) if model is None else model, name=network.name)
+
+
+def _converted(network: Network, shape: list[int], entry: Path) -> Any:
+    """The model by way of a file. What is converted refers to torch's weights: they go before it is compiled."""
+    model = openvino_cache.write(entry, convert(network, shape))
+    give_back_freed_memory()
+    return model
 
 
 def convert(network: Network, shape: list[int]) -> Any:

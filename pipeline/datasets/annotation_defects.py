@@ -1,4 +1,4 @@
-"""What is odd in label files that are read without complaint, as the published code reads them: found and named."""
+"""Finds defects in label files that the published code reads without an error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Defect:
-    """Something odd in a label file.
+    """A defect in a label file.
 
     Attributes:
         kind: one of :data:`KINDS`.
@@ -55,7 +55,7 @@ class Defect:
 def find_defects(
     dataset: DatasetDescription, weak: Sequence[WeakRow], dense: Mapping[str, Sequence[DenseRow]]
 ) -> tuple[Defect, ...]:
-    """Look through the rows of all label files.
+    """Find the defects in the rows of all label files.
 
     Args:
         dataset: they belong to.
@@ -79,7 +79,7 @@ def find_defects(
 def _row_defects(
     dataset: DatasetDescription, file: str, rows: Sequence[DenseRow], judged: Mapping[str, WeakRow]
 ) -> Iterator[Defect]:
-    """Defects that one line shows."""
+    """Defects within one line."""
     first_line: dict[tuple[str, int, int, int], int] = {}
     old = {name for names in dataset.revisions.values() for name in names}
     for row in rows:
@@ -121,7 +121,7 @@ def _group_defects(dataset: DatasetDescription, file: str, rows: Sequence[DenseR
 def _weak_differences(
     dataset: DatasetDescription, judged: Iterable[WeakRow], dense: Iterable[DenseRow]
 ) -> Iterator[Defect]:
-    """Clips whose weak label is not the union of the classes that their dense lines name, empty intervals included."""
+    """Clips whose weak label differs from the classes in their dense lines, empty intervals included."""
     named: dict[str, set[int]] = defaultdict(set)
     for row in dense:
         named[row.clip].add(row.label)
@@ -137,12 +137,12 @@ def _weak_differences(
 
 
 def count_kinds(defects: Iterable[Defect]) -> dict[str, int]:
-    """How many there are of each kind, in the order of :data:`KINDS`."""
+    """Number of defects of each kind, in the order of :data:`KINDS`."""
     counts = Counter(defect.kind for defect in defects)
     return {kind: counts[kind] for kind in KINDS if counts[kind]}
 
 
 def nearest_clip(name: str, clips: Sequence[str]) -> str:
-    """The clip whose name is nearest to a misspelt one; empty where none is near."""
+    """The clip name closest to a misspelt one; empty if none is close."""
     near = difflib.get_close_matches(name, clips, n=1, cutoff=0.85)
     return near[0] if near else ""

@@ -1,4 +1,4 @@
-"""Reading label files: weak labels a clip, dense labels an interval. Malformed lines are refused by number."""
+"""Reads label files: weak labels per clip, dense labels per interval. Errors give the line numbers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class DenseRow:
 
 
 def read_weak(path: Path, dataset: DatasetDescription, *, split: str) -> list[WeakRow]:
-    """Read a weak label file: tab-separated, one clip a line, classes with commas between.
+    """Read a weak label file: tab-separated, one clip per line, classes separated by commas.
 
     Raises:
         InvalidInput: If it cannot be read or lines are malformed; file, line and reason are named.
@@ -73,7 +73,7 @@ def read_weak(path: Path, dataset: DatasetDescription, *, split: str) -> list[We
 
 
 def read_dense(path: Path, dataset: DatasetDescription) -> list[DenseRow]:
-    """Read a dense label file: tab-separated, half-open intervals in seconds, one a line.
+    """Read a dense label file: tab-separated, one half-open interval in seconds per line.
 
     Raises:
         InvalidInput: If it cannot be read, lines are malformed, or there are none; file, line and reason are named.
@@ -110,7 +110,7 @@ def _fields(fields: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def segment_number(text: str, dataset: DatasetDescription) -> int:
-    """A time in seconds as a number of segments.
+    """Convert a time in seconds to a number of segments.
 
     Raises:
         ValueError: If it is no time, or not on the grid.
@@ -125,7 +125,7 @@ def segment_number(text: str, dataset: DatasetDescription) -> int:
 
 
 def refuse_lines(path: Path, problems: Sequence[str]) -> None:
-    """Raises InvalidInput if there are problems, with how many and the first few."""
+    """Raise InvalidInput with the number of problems and the first few, if there are any."""
     if problems:
         more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
         lines = "line is" if len(problems) == 1 else "lines are"

@@ -1,9 +1,9 @@
-"""Labels of audio-visual events as arrays: which event, if any, is heard and seen in each second.
+"""Reads event labels of AVE as arrays: the class of each second, or background.
 
-Reads AVE's files, and those of any dataset with the same format and a description of its own: a file of events for
-each split, one event a line, ``Category&VideoID&Quality&StartTime&EndTime`` with or without that header. All of them
-must be in ``Annotations.txt``, where that is there. A line whose category is the background is a clip without any
-event, as the 178 that weakly supervised training adds to AVE's; such lines are in the training file alone.
+Other datasets in the same format work too, with a description of their own. There is one file per split and one event
+per line, ``Category&VideoID&Quality&StartTime&EndTime``, with or without that header. If ``Annotations.txt`` exists, it
+must contain every event. A line whose category is the background is a clip without events, like the 178 that weakly
+supervised training adds to AVE; only the training file may have such lines.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ class EventLabels(ClipLabels):
 
     @property
     def one_hot(self) -> NDArray[np.bool_]:
-        """``[videos, segments, classes]``: the same truth, one of each segment's classes."""
+        """The same labels as one-hot vectors ``[videos, segments, classes]``."""
         truth: NDArray[np.bool_] = self.segments[..., None] == np.arange(len(self.dataset.classes))
         return truth
 
     @property
     def shares(self) -> NDArray[np.float32]:
-        """``[videos, classes]``: the share of each class, background included, in a video's segments."""
+        """``[videos, classes]``: share of a video's segments with each class, background included."""
         shares: NDArray[np.float32] = self.one_hot.mean(axis=1, dtype=np.float32)
         return shares
 
     def statistics(self) -> dict[str, dict[str, int]]:
-        """Counts a split: clips, those without an event, segments with one, and rows whose video came before."""
+        """Counts per split: clips, clips without an event, segments with one, and rows of repeated videos."""
         found = {}
         for name in dict.fromkeys(self.splits):
             part = self.split(name)
@@ -175,7 +175,7 @@ def _known_lines(path: Path, dataset: DatasetDescription) -> frozenset[str] | No
 
 
 def _names(rows: list[EventRow]) -> tuple[str, ...]:
-    """Row names: the video's id, with a number where it has come before."""
+    """Row names: the video's id, with a number if the id is repeated."""
     seen: Counter[str] = Counter()
     names = []
     for row in rows:

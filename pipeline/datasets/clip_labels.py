@@ -1,4 +1,4 @@
-"""What the labels of any dataset are: rows by name and by split."""
+"""Labels of clips, selected by name and by split: the base class of all datasets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ClipLabels:
 
     @property
     def judged(self) -> bool:
-        """Whether the truth of any row is known, second by second."""
+        """Whether any row has ground truth for its segments."""
         return True
 
     def split(self, name: str) -> Self:

@@ -1,7 +1,7 @@
-"""A store and annotations as batches for training.
+"""Makes training batches from a store and annotations.
 
-Features are held in memory, averaged over segments (:mod:`pipeline.datasets.memory`): LLP's classic features take
-1.3 GB. CLAP's map has no segments and is held whole.
+Features are held in memory, averaged over segments (:mod:`pipeline.datasets.memory`). LLP's classic features take
+1.3 GB. CLAP's feature map has no segments and is kept whole.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some clips.
+    """A batch of clips.
 
     Attributes:
         features: by stream: ``[clips, steps, dim]``.
@@ -73,11 +73,11 @@ class ClipSet(Generic[Labels]):
 
     @property
     def nbytes(self) -> int:
-        """Of the features in memory."""
+        """Size of the features in memory, in bytes."""
         return sum(stream.values.nbytes for stream in self.features.values())
 
     def batch(self, places: NDArray[np.intp]) -> Batch:
-        """Some clips by their place here."""
+        """A batch of clips by their positions in this set."""
         weak = torch.from_numpy(self.annotations.weak[places].astype(np.float32))
         pseudo = [torch.from_numpy(kind[places].astype(np.float32)) for kind in self.pseudo or ()]
         features = {name: torch.from_numpy(stream.batch(places)) for name, stream in self.features.items()}
@@ -85,14 +85,14 @@ class ClipSet(Generic[Labels]):
 
 
 def batches(count: int, size: int, *, seed: int, epoch: int) -> Iterator[NDArray[np.intp]]:
-    """Places in an order that depends on seed and epoch alone; the last batch may be smaller."""
+    """Shuffled batches of positions, determined by seed and epoch; the last batch may be smaller."""
     order = np.random.default_rng([seed, epoch]).permutation(count)
     for first in range(0, count, size):
         yield order[first : first + size]
 
 
 def check_features(store: FeatureStore, recipe: FeaturesRecipe) -> None:
-    """Raises InvalidInput if the store lacks an array that the recipe names."""
+    """Raise InvalidInput if the store lacks an array that the recipe names."""
     for stream, name in recipe.streams().items():
         if name not in store.features:
             there = ", ".join(store.features) or "none"
@@ -111,7 +111,7 @@ def load_split(
     missing: Missing = "skip",
     with_pseudo: bool = False,
 ) -> ClipSet[Labels]:
-    """Read a split.
+    """Load the clips of a split.
 
     Args:
         store: with the recipe's arrays.
@@ -144,7 +144,7 @@ def load_split(
 
 
 def _rows(store: FeatureStore, part: ClipLabels, recipe: FeaturesRecipe) -> tuple[NDArray[np.intp], Counter[str]]:
-    """Rows of annotated clips, -1 for those that cannot be used, and why."""
+    """Store rows of annotated clips, -1 for those that cannot be used, and the reasons."""
     row_of = {name: row for row, name in enumerate(store.ids)}
     rows = np.array([row_of.get(name, row_of.get(name[:YOUTUBE_ID_LENGTH], -1)) for name in part.ids], dtype=np.intp)
     skipped: Counter[str] = Counter()

@@ -55,11 +55,11 @@ class DatasetDescription:
 
     @property
     def segment_seconds(self) -> float:
-        """Length of a segment."""
+        """Length of a segment in seconds."""
         return self.clip_seconds / self.segments
 
     def class_index(self, name: str) -> int:
-        """Place of a class in every label array.
+        """Index of a class in every label array.
 
         Raises:
             InvalidInput: If the dataset has no such class.
@@ -97,7 +97,7 @@ def load_description(name_or_file: str | Path = "llp") -> DatasetDescription:
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8, with or without a byte order mark.
+    """Read a text file in UTF-8, with or without a byte order mark.
 
     Raises:
         InvalidInput: If it cannot be read, or is no such text.
@@ -137,7 +137,7 @@ class _DescriptionFile:
     def _values_fit_each_other(self) -> Self:
         repeated = [name for name, count in Counter(self.classes).items() if count > 1]
         if not self.classes or repeated:
-            problem = f"{repeated[0]!r} is there twice" if repeated else "it is empty"
+            problem = f"{repeated[0]!r} is repeated" if repeated else "it is empty"
             raise ValueError(f"classes must be a list of different names; {problem}")
         if strange := [split for split in self.dense_files.splits if split not in self.weak_files]:
             raise ValueError(f"dense_files.splits names {strange[0]!r}, which weak_files lacks")

@@ -1,7 +1,7 @@
-"""Annotations as arrays: weak labels of every clip, and ground truth a segment of those that have it.
+"""Reads the annotations of LLP as arrays: weak labels of every clip, and ground truth per segment where it exists.
 
-Reads LLP's files, and those of any dataset with the same two formats and a description of its own. Defects are kept as
-the published evaluation keeps them, since repairing them changes the numbers; they are listed, not mended.
+Other datasets in the same two formats work too, with a description of their own. Defects are kept as the published
+evaluation keeps them, because repairing them changes the scores. They are listed, not repaired.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Annotations(ClipLabels):
-    """Labels of a parsing dataset; ``weak`` is bool, what occurs somewhere in the video.
+    """Labels of a parsing dataset; ``weak`` is bool, true for classes that occur anywhere in the video.
 
     Attributes:
         audio: ``[videos, segments, classes]`` bool, what is heard; all false where there is no ground truth.
@@ -43,7 +43,7 @@ class Annotations(ClipLabels):
 
     @property
     def judged(self) -> bool:
-        """Whether the truth of any row is known."""
+        """Whether any row has ground truth."""
         return bool(self.has_ground_truth.any())
 
     @property
@@ -53,12 +53,12 @@ class Annotations(ClipLabels):
 
     @property
     def revisions(self) -> tuple[str, ...]:
-        """Older releases of the label files that these are, by their names in the description."""
+        """Names of older releases that these label files match, as the description calls them."""
         names = {defect.clip for defect in self.defects if defect.kind == "old_revision"}
         return tuple(revision for revision, known in self.dataset.revisions.items() if names & set(known))
 
     def statistics(self) -> dict[str, dict[str, int]]:
-        """Counts a split: clips, clips without audio, visual and audio-visual events, and positive segments of each."""
+        """Counts per split: clips; clips without audio, visual or audio-visual events; positive segments of each."""
         found: dict[str, dict[str, int]] = {}
         for name in dict.fromkeys(self.splits):
             part = self.split(name)
@@ -126,7 +126,7 @@ def _read_weak_files(folder: Path, dataset: DatasetDescription) -> list[WeakRow]
 
 
 def _read_dense_files(folder: Path, dataset: DatasetDescription) -> dict[str, list[DenseRow]]:
-    """Rows by file name; empty where there are no dense files at all."""
+    """Rows by file name; empty if there are no dense files."""
     files = [file for file in (dataset.audio_file, dataset.visual_file) if file]
     there = [file for file in files if (folder / file).is_file()]
     if there and (absent := [file for file in files if file not in there]):

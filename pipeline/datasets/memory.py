@@ -1,7 +1,7 @@
-"""Features of a whole split in memory, averaged over segments: what most parsing networks see of them.
+"""Loads the features of a split into memory, averaged over segments.
 
-Networks that pass 80 frames through one linear layer and then average the 8 of a second give the same when the frames
-are averaged first, since both are linear. It takes an eighth of the memory, and no decoding in an epoch.
+Most parsing networks pass 80 frames through one linear layer and then average the 8 frames of a second. Averaging first
+gives the same result, because both steps are linear. It takes an eighth of the memory, and an epoch decodes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class InMemory:
     valid: NDArray[np.bool_]
 
     def batch(self, places: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32]:
-        """Some clips by their place, ``[places, segments, dim]``."""
+        """Clips by their positions, ``[positions, segments, dim]``."""
         return self.values[places]
 
 

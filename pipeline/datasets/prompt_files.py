@@ -1,4 +1,4 @@
-"""What is said of each class to a text embedder: prompts by class, shipped for LLP or read from a file."""
+"""Text prompts for each class: shipped for LLP, or read from a TOML file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def load_prompts(name_or_file: str | Path, dataset: DatasetDescription, *, embed
 
 
 def default_set(embedder: str, dataset: DatasetDescription) -> str:
-    """The set that an embedder takes where none is asked for; plain names where that set is not shipped."""
+    """An embedder's default prompt set; ``names`` if that set is not shipped for the dataset."""
     chosen = DEFAULT_SETS.get(embedder, "names")
     folder = importlib.resources.files("pipeline.datasets") / "prompts"
     return chosen if any(entry.name.startswith(f"{dataset.name}_{chosen}") for entry in folder.iterdir()) else "names"
@@ -100,7 +100,7 @@ def _from_toml(text: str, dataset: DatasetDescription, *, source: str) -> Prompt
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    """A text or a list of texts; empty where it is neither."""
+    """A text or a list of texts as a tuple; empty if it is neither."""
     texts = [value] if isinstance(value, str) else value
     good = isinstance(texts, list) and all(isinstance(text, str) and text.strip() for text in texts)
     return tuple(texts) if good else ()

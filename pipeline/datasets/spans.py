@@ -1,4 +1,4 @@
-"""Events as runs of segments."""
+"""Finds events as runs of segments."""
 
 from __future__ import annotations
 

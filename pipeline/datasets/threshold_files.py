@@ -1,4 +1,4 @@
-"""Thresholds of a pseudo-label teacher: one number a class and modality, shipped for LLP or in a file of one's own."""
+"""Thresholds of a pseudo-label teacher for each class and modality: shipped for LLP, or read from a TOML file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MODALITIES = ("audio", "visual")
 
 @dataclass(frozen=True, eq=False)
 class Thresholds:
-    """A class is there where its logit is greater.
+    """A class is present where its logit is above its threshold.
 
     Attributes:
         audio: ``[classes]`` float64.
@@ -59,7 +59,7 @@ def load_thresholds(name_or_file: str | Path, dataset: DatasetDescription) -> Th
 
 
 def thresholds_text(thresholds: Thresholds, dataset: DatasetDescription, *, comment: str = "") -> str:
-    """A thresholds file that :func:`load_thresholds` reads back exactly."""
+    """The text of a thresholds file; :func:`load_thresholds` reads back the same numbers."""
     lines = [f"# {line}" for line in comment.splitlines()]
     for name in _MODALITIES:
         lines += ["", f"[{name}]"]

@@ -1,4 +1,4 @@
-"""Import of ``.npy`` features: whole shards, every file hashed, what is wrong with a file in the ledger."""
+"""Imports ``.npy`` features into a store, shard by shard; problems with files go to the ledger."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DECODER = f"numpy {np.__version__}"
 
 @dataclass
 class ImportReport:
-    """What was imported.
+    """Result of an import.
 
     Attributes:
         imported: rows written, by array.
@@ -60,7 +60,7 @@ def import_features(
     dtype: str = "float32",
     codec: str = "auto",
 ) -> ImportReport:
-    """Fill arrays of a store from a folder. What was imported and has not changed is left alone.
+    """Fill arrays of a store from a folder. Files that are imported already and unchanged are skipped.
 
     Args:
         store: open for writing.
@@ -88,7 +88,7 @@ def import_features(
 
 
 def _with_steps(part: LayoutPart, folder: Path, clips: Sequence[Clip]) -> LayoutPart:
-    """A generic layout's number of steps is that of its first good file."""
+    """A layout with its number of steps; a generic layout takes it from the first good file."""
     files = (file for clip in clips if (file := find_file(part, folder, clip)) is not None)
     first = next(files, None)
     if first is None:
@@ -109,7 +109,7 @@ def _with_steps(part: LayoutPart, folder: Path, clips: Sequence[Clip]) -> Layout
 
 
 def find_file(part: LayoutPart, folder: Path, clip: Clip) -> Path | None:
-    """A clip's file by the first name that is there."""
+    """A clip's file: the first of its possible names that exists."""
     return next((file for stem in stems_of(clip) if (file := part.file(folder, stem)).exists()), None)
 
 
@@ -127,7 +127,7 @@ def _provenance(part: LayoutPart, folder: Path) -> Provenance:
 
 
 class _Importer:
-    """One array, shard by shard: files are read, checked, encoded and written at the same time."""
+    """Imports one array shard by shard; reading, checking, encoding and writing overlap."""
 
     def __init__(self, store: FeatureStore, folder: Path, part: LayoutPart, report: ImportReport) -> None:
         self._store = store
@@ -142,7 +142,7 @@ class _Importer:
         report.imported[part.array] = report.kept[part.array] = 0
 
     def import_shard(self, shard: int) -> None:
-        """Import what is missing in a shard or has changed."""
+        """Import the files of a shard that are new or changed."""
         ledger = self._store.ledger(self._part.array)
         state = ledger.states().get(shard)
         rows = self._import(shard, ledger.read(shard, state.commit) if state else None)
@@ -150,7 +150,7 @@ class _Importer:
         self._report.failed[self._part.array] = [entry for at in sorted(self._failed) for entry in self._failed[at]]
 
     def _import(self, shard: int, known: ShardRecord | None) -> Sequence[Row]:
-        """Returns what is then known of its clips."""
+        """Import a shard; returns the ledger rows of its clips."""
         span, name = self._store.shard_rows(shard), self._part.array
         files = [find_file(self._part, self._folder, self._clips[row]) for row in span]
         before: list[Row | None] = list(known.rows) if known else [None] * len(span)
@@ -182,7 +182,7 @@ class _Importer:
         return record.rows
 
     def _load(self, clip: Clip, file: Path | None, before: Row | None) -> tuple[NDArray[Any], Row]:
-        """A clip's numbers, NaN if they cannot be used, and what happened."""
+        """A clip's values and its ledger row; NaN if the file cannot be used."""
         attempt = before.attempt + 1 if before else 1
         if file is None:
             tried = " or ".join(self._part.pattern.replace("{id}", stem) for stem in stems_of(clip))
@@ -214,7 +214,7 @@ def _unchanged(before: Row | None, file: Path | None) -> bool:
 
 
 def checked(data: bytes, spec: FeatureSpec) -> NDArray[np.float32]:
-    """The numbers of a ``.npy`` file.
+    """The values of a ``.npy`` file, checked.
 
     Raises:
         InvalidInput: If it is empty or truncated, holds another shape, or numbers that are not finite in float32.
@@ -237,7 +237,7 @@ def checked(data: bytes, spec: FeatureSpec) -> NDArray[np.float32]:
 
 
 def _npy(data: bytes) -> NDArray[Any]:
-    """A view on the numbers in the bytes of a ``.npy`` file."""
+    """A view of the values in the bytes of a ``.npy`` file."""
     with reading("it", "not a .npy file", error=InvalidInput):
         shape, fortran_order, dtype, start = _header(data[: _header_bytes(data)])
         if dtype.hasobject:
@@ -251,14 +251,14 @@ def _npy(data: bytes) -> NDArray[Any]:
 
 
 def _header_bytes(data: bytes) -> int:
-    """How long the header is, as its own length field says; numpy checks the rest."""
+    """Length of the header by its own length field; numpy checks the rest."""
     wide = data[6:7] != b"\x01"
     return (12 if wide else 10) + int.from_bytes(data[8 : 12 if wide else 10], "little")
 
 
 @lru_cache(maxsize=64)
 def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, order, dtype, and where the numbers begin. Kept: the files of one folder all have the same header."""
+    """Shape, order, dtype and offset of the values. Cached, because files of one folder share their header."""
     stream = io.BytesIO(header)
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -267,7 +267,7 @@ def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
 
 
 def failures(report: ImportReport) -> Iterator[tuple[str, str, str, str]]:
-    """Array, clip, status and reason of every file that could not be used."""
+    """Array, clip, status and reason of every file that could not be imported."""
     for array, rows in report.failed.items():
         for clip, status, reason in rows:
             yield array, clip, status, reason

@@ -29,6 +29,7 @@ from pipeline.extraction.plan import Plan, make_plan
 from pipeline.extraction.provenance import provenance_of
 from pipeline.extraction.reporting import Reporter
 from pipeline.extraction.sources import MediaSource
+from pipeline.malloc import keep_freed_memory
 from storage.clips import Clip, ClipTable
 from storage.layout.decoded import DecodedSpec
 from storage.schema import fingerprint
@@ -174,6 +175,7 @@ def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], *, 
             identities={name: made for item in needed for name, made in item.identities.items()},
             reporter=run.reporter,
         )
+        keep_freed_memory()
         run.reporter.running()
         _run_all(engine, plan, plan_for, run.reporter)
 
@@ -202,13 +204,12 @@ def _run_all(engine: Engine, plan: Plan, plan_for: partial[Plan], reporter: Repo
 def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     """Build a network and what runs its batches."""
     from extractors.batch_runner import BatchRunner
+    from extractors.engines.memory import give_back_freed_memory
     from extractors.engines.runtime import pick_device
-    from pipeline.malloc import give_back_freed_memory, keep_freed_memory
 
     if item.extractor.name in run.networks:
         return run.networks[item.extractor.name]
     device = pick_device(run.options.device)
-    keep_freed_memory()
     run.reporter.loading(item.extractor.name, item.weights.identity)
     (engine,) = _engines(run.options)
     item.extractor.load(item.weights, device=device, precision=run.options.precision, engine=engine)

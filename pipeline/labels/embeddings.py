@@ -1,4 +1,4 @@
-"""Embeddings of class names into a store's ``labels/``: from an embedder, or from a published file."""
+"""Writes embeddings of class names to a store, from an embedder or from a published file."""
 
 from __future__ import annotations
 

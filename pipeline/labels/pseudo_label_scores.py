@@ -1,4 +1,4 @@
-"""How good pseudo labels are where ground truth exists, and the thresholds that would have been best there."""
+"""Scores pseudo labels against ground truth, and searches the best thresholds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class ClassScores:
-    """Counts over segments, a class at a time.
+    """Counts over segments for each class.
 
     Attributes:
         classes: names.
@@ -68,7 +68,7 @@ def score(labels: Labels, truth: Bools, classes: tuple[str, ...]) -> ClassScores
 
 
 def rows_with_truth(labels: PseudoLabels, ids: list[str], truth: Annotations) -> tuple[list[int], Annotations]:
-    """The clips that have both, pseudo labels and ground truth.
+    """The clips with both pseudo labels and ground truth.
 
     Args:
         labels: of a store.
@@ -112,7 +112,7 @@ def search_thresholds(labels: PseudoLabels, rows: list[int], truth: Annotations,
 
 
 def _best(logits: NDArray[np.float32], truth: Bools, weak: Bools, fallback: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``[classes]``: of thresholds between neighbouring logits the one with the best F1; of equals the highest."""
+    """``[classes]``: the threshold between neighbouring logits with the best F1; the highest of equal ones."""
     chosen = fallback.copy()
     for label in range(len(fallback)):
         values = logits[weak[:, label], :, label].astype(np.float64).ravel()

@@ -1,4 +1,4 @@
-"""Pseudo labels a segment: what CLIP sees and CLAP hears, among the classes of the video's weak label.
+"""Makes pseudo labels for each segment with CLIP and CLAP, among the classes of the video's weak label.
 
 Source: Lai et al., Modality-independent teachers meet weakly-supervised audio-visual event parser (VALOR), NeurIPS
 2023, and its public code: strictly greater than the class's threshold and in the weak label; no fallback, so a video
@@ -37,7 +37,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Sources:
-    """Where in the store a teacher finds what it compares.
+    """Names of the arrays in the store that a teacher compares.
 
     Attributes:
         audio: feature array of sound, a step a segment.
@@ -71,7 +71,7 @@ def similarity_logits(features: Floats, vectors: Floats, *, logit_scale: float) 
 
 
 def decide(logits: Floats, thresholds: NDArray[np.float64], weak: Bools) -> Labels:
-    """The rule: strictly greater than the threshold, and in the weak label.
+    """Apply the rule: the logit is above the threshold, and the class is in the weak label.
 
     Args:
         logits: ``[clips, segments, classes]``; NaN is no label.
@@ -96,7 +96,7 @@ def make_pseudo_labels(
     subset: bool = False,
     rebuild: bool = False,
 ) -> tuple[PseudoLabels, bool]:
-    """``avvp pseudo-labels``: make pseudo labels of every clip from what the store holds.
+    """``avvp pseudo-labels``: make pseudo labels of every clip from the arrays of the store.
 
     A clip is known where both feature arrays are committed, at least one has something of it, and it has a weak label.
     A modality that it lacks has no labels there.
@@ -194,7 +194,7 @@ def _check_grid(store: FeatureStore, dataset: DatasetDescription) -> None:
 def _check_pair(
     store: FeatureStore, array: str, embeddings: LabelEmbeddings, dataset: DatasetDescription
 ) -> dict[str, Any]:
-    """Whether features and label embeddings can be compared. Returns facts for the provenance."""
+    """Check that features and label embeddings can be compared. Returns facts for the provenance."""
     spec, origin, made = store.spec(array), store.provenance(array), embeddings.provenance
     group = f"labels/{embeddings.spec.name}"
     if spec.steps != dataset.segments:
@@ -229,7 +229,7 @@ def _look(
 
 
 def _logits(store: FeatureStore, array: str, embeddings: LabelEmbeddings) -> Floats:
-    """``[clips, segments, classes]`` float32 of a whole store, some clips at a time."""
+    """``[clips, segments, classes]`` float32 of a whole store, computed in blocks of clips."""
     scale = embeddings.provenance.logit_scale or 0.0
     out = np.full((store.info.clips, store.spec(array).steps, len(embeddings.classes)), np.nan, dtype=np.float32)
     for first in range(0, store.info.clips, _READ_CLIPS):

@@ -1,4 +1,4 @@
-"""VALOR's published pseudo labels, a ``.npy`` a clip and modality, into a store."""
+"""Imports VALOR's published pseudo labels: one ``.npy`` per clip and modality."""
 
 from __future__ import annotations
 

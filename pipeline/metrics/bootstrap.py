@@ -1,4 +1,4 @@
-"""How sure a score is: percentile bootstrap over videos."""
+"""Confidence intervals of scores, by percentile bootstrap over videos."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def mean_intervals(
 
 
 def _resampled_means(values: Floats, resamples: int, random: np.random.Generator) -> Iterator[Floats]:
-    """Means of samples with replacement, ``[samples, scores]`` a batch."""
+    """Means of samples with replacement, in batches ``[samples, scores]``."""
     videos = len(values)
     at_once = max(1, _DRAWS_AT_ONCE // videos)
     for start in range(0, resamples, at_once):

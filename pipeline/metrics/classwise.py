@@ -1,4 +1,4 @@
-"""Scores of each class, as in the per-class figures of the papers."""
+"""F1 of each class, as in the per-class figures of the papers."""
 
 from __future__ import annotations
 

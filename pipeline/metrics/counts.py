@@ -16,7 +16,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Counts:
-    """How predictions compare with the truth.
+    """True positives, false positives and false negatives.
 
     Attributes:
         true_positives: ``[videos, classes]``.
@@ -102,7 +102,7 @@ def _counts(matched: Ints, predicted: Ints, true: Ints) -> Counts:
 
 
 def _onsets(rows: Bools) -> Bools:
-    """Where a run begins: ``[segments, rows]``."""
+    """True where a run begins: ``[segments, rows]``."""
     first = rows.copy()
     first[1:] &= ~rows[:-1]
     return first

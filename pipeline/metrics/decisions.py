@@ -1,4 +1,4 @@
-"""From probabilities to decisions: thresholds, and the masks that say which classes a video has at all."""
+"""Turns probabilities into decisions, with thresholds and video-level masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.errors import InvalidInput
 Levels = NDArray[np.floating[Any]]
 Mask = Literal["none", "union", "own", "mmcse"]
 MASKS: tuple[Mask, ...] = get_args(Mask)
-_NEEDED: dict[Mask, tuple[str, str] | None] = {
+_REQUIRED: dict[Mask, tuple[str, str] | None] = {
     "none": None,
     "union": ("union_video", "union_video"),
     "own": ("audio_video", "visual_video"),
@@ -33,7 +33,7 @@ def decide(
     threshold: ArrayLike = 0.5,
     video_threshold: ArrayLike | None = None,
 ) -> tuple[Bools, Bools]:
-    """Threshold segment probabilities and leave out classes that the video is not said to have.
+    """Threshold segment probabilities, and mask classes that are not predicted for the video.
 
     Args:
         audio_segment: ``[videos, segments, classes]``, 0 to 1.
@@ -62,12 +62,12 @@ def decide(
     classes = audio.shape[2]
     level = _thresholds(threshold, "threshold", classes)
     decisions = (audio >= level, visual >= level)
-    needed = _NEEDED[mask]
-    if needed is None:
+    required = _REQUIRED[mask]
+    if required is None:
         return decisions
     video_level = level if video_threshold is None else _thresholds(video_threshold, "video_threshold", classes)
     given = {"union_video": union_video, "audio_video": audio_video, "visual_video": visual_video}
-    present = [_video_decisions(given[name], name, mask, (len(audio), classes), video_level) for name in needed]
+    present = [_video_decisions(given[name], name, mask, (len(audio), classes), video_level) for name in required]
     return decisions[0] & present[0], decisions[1] & present[1]
 
 

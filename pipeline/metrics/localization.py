@@ -1,4 +1,4 @@
-"""Segment accuracy, the number of audio-visual event localization, and what it is made of.
+"""Segment accuracy, the metric of audio-visual event localization, and its parts.
 
 Source: Tian et al., Audio-visual event localization in unconstrained videos, ECCV 2018: the share of segments whose
 class, one of 28 or the background, is right; PSP and CMBS report the same.
@@ -21,7 +21,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LocalizationScores:
-    """Shares of segments whose class is right, in percent; 100 where there are none of a kind.
+    """Percentages of segments with the right class; 100 if there are no such segments.
 
     Attributes:
         accuracy: of all segments.
@@ -65,7 +65,7 @@ def segment_classes(
 
 
 def localization_scores(found: Labels, truth: Labels, *, background: int) -> LocalizationScores:
-    """Compare classes of segments.
+    """Score the classes of segments.
 
     Args:
         found: ``[videos, segments]``.
@@ -81,7 +81,7 @@ def localization_scores(found: Labels, truth: Labels, *, background: int) -> Loc
 
 
 def baselines(truth: Labels, category: Labels, *, background: int) -> dict[str, LocalizationScores]:
-    """Scores of two predictions that need no looking.
+    """Scores of two predictions that use no features.
 
     Args:
         truth: ``[videos, segments]``.
@@ -110,7 +110,7 @@ def video_accuracy(found: Labels, truth: Labels) -> Floats:
 
 
 def class_accuracy(found: Labels, truth: Labels, *, classes: int) -> tuple[Labels, Floats]:
-    """By class: how many segments it has, and the share of them that is right, in percent; NaN where it has none."""
+    """Number of segments of each class, and the percentage that is right; NaN for a class without segments."""
     right = _right(found, truth)
     counts = np.bincount(truth.ravel(), minlength=classes)
     hits = np.bincount(truth.ravel(), weights=right.ravel(), minlength=classes)

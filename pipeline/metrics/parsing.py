@@ -1,7 +1,7 @@
-"""The ten numbers of audio-visual video parsing and their average, exactly as the published code counts them.
+"""The ten scores of audio-visual video parsing and their average, exactly as in the published code.
 
-Every score is found for each video alone and then averaged over videos, so the scores of a subset, or of a bootstrap
-sample, are means of rows of :func:`video_scores`.
+Each score is computed per video and then averaged over videos. The scores of a subset or a bootstrap sample are
+therefore means of rows of :func:`video_scores`.
 
 Source: HAN (Tian et al., ECCV 2020, https://arxiv.org/abs/2007.10558), section 5, and its published code, whose
 evaluation MM-Pyramid, VALOR, MM-CSE and LEAP share.
@@ -86,7 +86,7 @@ class VideoScores:
         return ParsingScores(*(float(value) for value in self.values.mean(axis=0)))
 
     def select(self, rows: ArrayLike) -> Self:
-        """Keep some videos: a bool a video, or their numbers."""
+        """Select videos by a bool mask or by their indices."""
         return type(self)(self.values[np.asarray(rows)])
 
 
@@ -122,7 +122,7 @@ def video_scores(
 
 
 def nothing_predicted(true_audio: ArrayLike, true_visual: ArrayLike) -> ParsingScores:
-    """What predicting nothing scores on these videos: the level that a parser has to beat."""
+    """Scores of predicting nothing on these videos: the baseline of a parser."""
     nothing = np.zeros_like(true_audio, dtype=bool)
     return parsing_scores(nothing, nothing, true_audio, true_visual)
 

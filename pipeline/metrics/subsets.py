@@ -1,4 +1,4 @@
-"""Which videos have overlapping events: LEAP's table 3 splits the test set so, and can be read in several ways."""
+"""Selects videos with overlapping events, in each possible reading of LEAP's Table 3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Overlap = Literal["either_modality", "union_of_modalities", "audio", "visual"]
 
 
 def overlapping(true_audio: ArrayLike, true_visual: ArrayLike, *, reading: Overlap = "either_modality") -> Bools:
-    """Videos with at least one segment where several classes happen.
+    """Select videos with at least one segment of several classes.
 
     Args:
         true_audio: ``[videos, segments, classes]`` bool.

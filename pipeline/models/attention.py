@@ -1,4 +1,4 @@
-"""Multi-head attention and feed-forward blocks, as every system here uses them."""
+"""Multi-head attention and feed-forward blocks, shared by all systems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.dropout import Dropout
-from pipeline.models.paired_layers import TwinLinear, linear
+from pipeline.models.paired_layers import PairedLinear, linear
 
 Start = Literal["packed", "copies"]
 
@@ -26,23 +26,23 @@ class Attention(nn.Module):
         start: how the published code starts its weights. ``packed``: as ``torch.nn.MultiheadAttention`` (HAN, VALOR,
             MM-CSE). ``copies``: query, key, value and output start as copies of one linear layer (MM-Pyramid, LEAP).
         project_output: whether a linear layer follows the heads.
-        twin: whether each of two streams has an attention of its own; all tensors then begin with ``[2, ...]``.
+        paired: whether each of two streams has an attention of its own; all tensors then begin with ``[2, ...]``.
 
     Source: Vaswani et al., Attention Is All You Need, https://arxiv.org/abs/1706.03762, section 3.2.2.
     """
 
     def __init__(
         self, dim: int, *, heads: int, dropout: float = 0.1, start: Start = "packed", project_output: bool = True,
-        twin: bool = False,
+        paired: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         if heads < 1 or dim % heads:
             raise ValueError(f"{heads} heads do not divide {dim} dimensions")
         self.heads = heads
         self.dropout = Dropout(dropout)
-        self.query = linear(dim, dim, twin=twin)
-        self.key_value = linear(dim, 2 * dim, twin=twin)
-        self.output = linear(dim, dim, twin=twin) if project_output else None
+        self.query = linear(dim, dim, paired=paired)
+        self.key_value = linear(dim, 2 * dim, paired=paired)
+        self.output = linear(dim, dim, paired=paired) if project_output else None
         self._start_packed(dim) if start == "packed" else self._start_as_copies()
 
     def forward(self, query: Tensor, memory: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -90,7 +90,7 @@ class Attention(nn.Module):
 
     @torch.no_grad()
     def _start_as_copies(self) -> None:
-        rows = 2 if isinstance(self.key_value, TwinLinear) else 0
+        rows = 2 if isinstance(self.key_value, PairedLinear) else 0
         self.key_value.weight.copy_(torch.cat([self.query.weight] * 2, dim=rows))
         self.key_value.bias.copy_(torch.cat([self.query.bias] * 2, dim=-1))
         if self.output is not None:
@@ -98,7 +98,9 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Sequential):
-    """Two linear layers with ReLU and dropout between; ``[..., dim]`` to ``[..., dim]``, ``twin`` as above."""
+    """Two linear layers with ReLU and dropout between; ``[..., dim]`` to ``[..., dim]``, ``paired`` as above."""
 
-    def __init__(self, dim: int, hidden: int, *, dropout: float, twin: bool = False) -> None:
-        super().__init__(linear(dim, hidden, twin=twin), nn.ReLU(), Dropout(dropout), linear(hidden, dim, twin=twin))
+    def __init__(self, dim: int, hidden: int, *, dropout: float, paired: bool = False) -> None:
+        super().__init__(
+            linear(dim, hidden, paired=paired), nn.ReLU(), Dropout(dropout), linear(hidden, dim, paired=paired)
+        )

@@ -56,7 +56,7 @@ def known(name: Any, choices: Iterable[str], where: str) -> str:
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes over a base, tables by their keys; a table or name of another kind replaces the base's."""
+    """Merge changes into a base, key by key; a table with another name replaces the base's table."""
     result = dict(base)
     for key, value in changes.items():
         below = base.get(key)

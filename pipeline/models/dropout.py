@@ -1,4 +1,4 @@
-"""Dropout whose mask is cheap on a CPU."""
+"""Dropout with a mask that is cheap to draw on a CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LEVELS = 1 << 16
 
 
 class Dropout(nn.Dropout):
-    """Dropout with 16 random bits a value on a CPU; elsewhere torch's own.
+    """Dropout with 16 random bits per value on a CPU; torch's own on other devices.
 
     Torch draws a CPU mask one double at a time on one thread, a tenth of a training step here. The probability is
     rounded to 1/65536, and what is kept is scaled by exactly the share that is kept.

@@ -1,4 +1,4 @@
-"""From a configuration to a model."""
+"""Builds a model from its configuration."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from pipeline.models.encoders.han import HANEncoder
 from pipeline.models.encoders.mmpyr import MMPyrEncoder
 from pipeline.models.encoders.psp import PSPEncoder
 from pipeline.models.encoders.valor import VALOREncoder
-from pipeline.models.input_projection import CLAP_GRID, FrontEnd
+from pipeline.models.input_projection import CLAP_GRID, InputProjection
 from pipeline.models.localizers.localization import Localizer
 from pipeline.models.localizers.pooling import make_pooling
 from pipeline.models.localizers.scorers import LEAPScorer, MLPScorer
@@ -50,7 +50,7 @@ def build_model(config: ModelConfig | Mapping[str, Any]) -> Parser | MMCSE | Loc
 
 
 def build_model(config: ModelConfig | Mapping[str, Any]) -> Parser | MMCSE | Localizer:
-    """Make a model with fresh weights, in training mode.
+    """Build a model with fresh weights, in training mode.
 
     Args:
         config: a configuration, or a recipe's ``[model]`` table, see
@@ -70,10 +70,10 @@ def build_model(config: ModelConfig | Mapping[str, Any]) -> Parser | MMCSE | Loc
 def _build(config: ModelConfig) -> Parser | MMCSE | Localizer:
     if isinstance(config, LocalizerConfig):
         return _localizer(config)
-    front_end = _front_end(config.features, width=config.width, segments=config.segments)
+    input_projection = _input_projection(config.features, width=config.width, segments=config.segments)
     if isinstance(config, MMCSEConfig):
         return MMCSE(
-            front_end,
+            input_projection,
             config.width,
             class_dim=config.class_dim,
             classes=config.classes,
@@ -85,11 +85,11 @@ def _build(config: ModelConfig) -> Parser | MMCSE | Localizer:
             secm=config.secm,
             lgsf=config.lgsf,
         )
-    return Parser(front_end, _encoder(config.encoder, config.width), _decoder(config.decoder, config))
+    return Parser(input_projection, _encoder(config.encoder, config.width), _decoder(config.decoder, config))
 
 
-def _front_end(features: FeaturesConfig, *, width: int, segments: int) -> FrontEnd:
-    return FrontEnd(
+def _input_projection(features: FeaturesConfig, *, width: int, segments: int) -> InputProjection:
+    return InputProjection(
         width,
         segments=segments,
         audio_dim=features.audio_dim,

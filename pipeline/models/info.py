@@ -1,4 +1,4 @@
-"""How large a model is: parameters, and multiply-adds a clip."""
+"""Counts a model's parameters and its multiply-adds per clip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.models.factory import build_model
 from pipeline.models.input_projection import CLAP_GRID
 from pipeline.models.localizers.localization import Localizer
 from pipeline.models.official.loading import official_layout
-from pipeline.models.paired_layers import TwinNorm
+from pipeline.models.paired_layers import PairedNorm
 from pipeline.models.parser import Parser
 
 _OPERATIONS_A_NORMALISED_VALUE = 5
@@ -23,7 +23,7 @@ _OPERATIONS_A_NORMALISED_VALUE = 5
 
 @dataclass(frozen=True)
 class PublishedCost:
-    """What a paper and the published code's own count say.
+    """Cost of a model according to its paper and its published code.
 
     Attributes:
         flops: fvcore's count of the published code, one a multiply-add, one clip of 10 segments; ``None`` where
@@ -55,8 +55,8 @@ class ModelInfo:
             options that no published code has.
         multiply_adds: of matrix products, for one clip in evaluation mode; those of an LSTM are not counted.
         norm_operations: of layer norms, 5 a value; fvcore adds these to the multiply-adds.
-        parts: multiply-adds of ``front_end``, ``encoder``, ``labels`` (their projection) and ``decoder`` (without
-            it); empty for MM-CSE and localizers.
+        parts: multiply-adds of ``input_projection``, ``encoder``, ``labels`` (their projection) and ``decoder``
+            (without it); empty for MM-CSE and localizers.
     """
 
     parameters: int
@@ -70,7 +70,7 @@ def model_info(config: ModelConfig) -> ModelInfo:
     """Build a model and measure it.
 
     Features come as the published loaders give them, except that 2D frames are already averaged over segments:
-    averaging needs no multiply-add, and our front end averages first anyway.
+    averaging needs no multiply-add, and our input projection averages first anyway.
     """
     model = build_model(config).eval()
     counter = FlopCounterMode(display=False)
@@ -109,7 +109,7 @@ class _NormCounter:
 
     def __init__(self, model: nn.Module) -> None:
         self.values = 0
-        found = [module for module in model.modules() if isinstance(module, nn.LayerNorm | TwinNorm)]
+        found = [module for module in model.modules() if isinstance(module, nn.LayerNorm | PairedNorm)]
         self._hooks = [module.register_forward_hook(self._count) for module in found]
 
     def _count(self, module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -139,5 +139,5 @@ def _parts(model: Parser | MMCSE | Localizer, counter: FlopCounterMode) -> dict[
         return {}
     counts = {name: sum(by_operation.values()) // 2 for name, by_operation in counter.get_flop_counts().items()}
     labels = counts.get("Parser.decoder.labels", 0)
-    parts = {name: counts[f"Parser.{name}"] for name in ("front_end", "encoder", "decoder")}
+    parts = {name: counts[f"Parser.{name}"] for name in ("input_projection", "encoder", "decoder")}
     return parts | {"labels": labels, "decoder": parts["decoder"] - labels}

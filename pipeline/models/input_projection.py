@@ -1,4 +1,4 @@
-"""From backbone features to two streams of one width."""
+"""Projects backbone features to an audio and a visual stream of the same width."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ CLAP_GRID = (2, 32)
 _UPSAMPLED = 1024
 
 
-class FrontEnd(nn.Module):
-    """Linear layers that bring each backbone to one width, and the two visual backbones together.
+class InputProjection(nn.Module):
+    """Linear layers that project each backbone to one width and fuse the two visual backbones.
 
     Nothing here is nonlinear, so features are averaged over the segments first and projected after, where the
     published code projects all steps and averages after: the same numbers for a fraction of the work.

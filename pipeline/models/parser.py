@@ -1,4 +1,4 @@
-"""Any encoder with any decoder."""
+"""The parser: an input projection, any encoder and any decoder."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from pipeline.models.input_projection import FrontEnd
+from pipeline.models.input_projection import InputProjection
 from pipeline.models.predictions import Predictions
 
 
 class Parser(nn.Module):
-    """Front end, encoder and decoder in a row.
+    """An input projection, an encoder and a decoder.
 
     Args:
-        front_end: backbone features to streams.
+        input_projection: backbone features to streams.
         encoder: :class:`Encoded` to :class:`Encoded`.
         decoder: :class:`Encoded` and label embeddings to :class:`Predictions`.
     """
 
-    def __init__(self, front_end: FrontEnd, encoder: nn.Module, decoder: nn.Module) -> None:
+    def __init__(self, input_projection: InputProjection, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
-        self.front_end = front_end
+        self.input_projection = input_projection
         self.encoder = encoder
         self.decoder = decoder
 
@@ -39,6 +39,6 @@ class Parser(nn.Module):
         Raises:
             ValueError: If a shape does not fit.
         """
-        streams = self.encoder(self.front_end(audio, visual_2d, visual_3d))
+        streams = self.encoder(self.input_projection(audio, visual_2d, visual_3d))
         predictions: Predictions = self.decoder(streams, labels)
         return replace(predictions, features=streams)

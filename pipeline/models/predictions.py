@@ -1,4 +1,4 @@
-"""What encoders and models give."""
+"""Outputs of encoders and models."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Encoded(NamedTuple):
 
 
 class CoOccurrence(NamedTuple):
-    """Which classes attend to which, of the last layer; the first letter asks, the second answers.
+    """Attention maps between classes in the last layer; the first letter is the query, the second the key.
 
     Each is ``[clips, segments, classes, classes]``, rows add up to 1 (attention dropout aside).
     """
@@ -51,7 +51,7 @@ class CoOccurrence(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class MMCSEAuxiliary:
-    """What the losses of MM-CSE need besides the predictions.
+    """Outputs of MM-CSE that only its losses use.
 
     Attributes:
         inputs: fused features that the decouplers read, ``[clips, segments, dim]``.
@@ -68,7 +68,7 @@ class MMCSEAuxiliary:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model says of a batch. The first five are probabilities.
+    """Predictions of a model for a batch. The first five are probabilities.
 
     Attributes:
         audio_segment: ``[clips, segments, classes]``.
@@ -110,7 +110,7 @@ class Model(Protocol):
 
 
 def union_probability(audio: Tensor, visual: Tensor, *, rule: UnionRule) -> Tensor:
-    """Probability that a class happens in either modality.
+    """Probability that a class occurs in either modality.
 
     Args:
         audio: ``[clips, classes]`` probabilities.

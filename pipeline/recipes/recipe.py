@@ -37,11 +37,11 @@ class FeaturesRecipe:
     """Which arrays of a store the model reads.
 
     Attributes:
-        audio: feature array of the sound.
-        visual_2d: feature array of frames.
-        visual_3d: feature array of stacks of frames; empty where the model reads none.
-        labels: label embeddings ``labels/<name>``; empty where the model needs none or learns its own.
-        pseudo_labels: ``pseudo_labels/<name>``; empty for training on weak labels alone.
+        audio: audio features.
+        visual_2d: frame features.
+        visual_3d: features of stacks of frames; empty if the model reads none.
+        labels: name of the label embeddings in ``labels/``; ``learnable`` to learn them; empty if the model reads none.
+        pseudo_labels: name in ``pseudo_labels/``; empty to train on weak labels only.
     """
 
     audio: str = "vggish"
@@ -51,33 +51,33 @@ class FeaturesRecipe:
     pseudo_labels: str = ""
 
     def streams(self) -> dict[str, str]:
-        """Arrays by stream, those that are named."""
+        """The named arrays by stream."""
         every = {"audio": self.audio, "visual_2d": self.visual_2d, "visual_3d": self.visual_3d}
         return {stream: name for stream, name in every.items() if name}
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
 class LossRecipe:
-    """Weights of the terms, 0 for none, and their forms. See :mod:`pipeline.training.losses`.
+    """Losses of parsing: the weight of each term, 0 for none, and its form. See :mod:`pipeline.training.losses`.
 
     Attributes:
-        audio_video: cross-entropy of the audio stream's video probabilities.
-        visual_video: of the visual stream's.
-        union_video: of the union's; its target is always the weak label.
-        video_targets: of the first two: the ``weak`` label, or ``pseudo`` labels, any over time.
-        audio_smoothing: label smoothing of the audio target: ``(1 - s) y + s / 2``. MM-Pyramid's published head names
-            the streams the wrong way round, so what it means for the visual stream it does to audio.
-        visual_smoothing: the same of the visual target, as HAN does.
-        union: ``model``: the model's own output (MMIL's pooling). Else made from the two video probabilities:
-            ``noisy_or`` and ``max`` have a gradient; ``hard``, as published with LEAP, has none.
-        audio_segment: cross-entropy of audio segments against pseudo labels.
-        visual_segment: of visual segments.
-        segments_from: ``probabilities`` (clamped, as LEAP) or ``logits`` (as VALOR and MM-CSE).
-        avss: LEAP's audio-visual semantic similarity.
+        audio_video: weight of the cross-entropy of the audio video probabilities.
+        visual_video: weight of the cross-entropy of the visual video probabilities.
+        union_video: weight of the cross-entropy of their union; its target is always the weak label.
+        video_targets: targets of the first two: ``weak`` labels, or ``pseudo`` labels, pooled over time.
+        audio_smoothing: label smoothing of the audio target: ``(1 - s) y + s / 2``. MM-Pyramid's published head swaps
+            the names of its streams, so its visual smoothing acts on audio.
+        visual_smoothing: label smoothing of the visual target, as in HAN.
+        union: how the union is computed. ``model``: the model's own output (MMIL pooling). The others combine the two
+            video probabilities: ``noisy_or`` and ``max`` have a gradient; ``hard``, LEAP's published code, has none.
+        audio_segment: weight of the cross-entropy of audio segments against pseudo labels.
+        visual_segment: weight of the cross-entropy of visual segments against pseudo labels.
+        segments_from: ``probabilities`` (clamped, as in LEAP) or ``logits`` (as in VALOR and MM-CSE).
+        avss: weight of LEAP's audio-visual semantic similarity.
         avss_form: ``published`` code, or the ``paper``'s EIoU.
-        reconstruction: MM-CSE: features rebuilt from the decoupled classes.
-        orthogonality: MM-CSE: classes against background.
-        co_occurrence: MM-CSE: attention between classes against which classes occur together.
+        reconstruction: weight of MM-CSE's reconstruction loss.
+        orthogonality: weight of MM-CSE's orthogonality loss, classes against background.
+        co_occurrence: weight of MM-CSE's co-occurrence loss, on the attention between classes.
     """
 
     audio_video: Amount = 1.0
@@ -99,13 +99,13 @@ class LossRecipe:
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
 class LocalizationRecipe:
-    """Losses of event localization: weights of the terms, 0 for none. See :mod:`pipeline.training.localization`.
+    """Losses of localization: the weight of each term, 0 for none. See :mod:`pipeline.training.localization`.
 
     Attributes:
-        pooled: of the video's probabilities that are made of its segments.
-        video: of those that LEAP's label embeddings give.
-        form: ``soft_margin`` (AVE, CMBS) or binary ``cross_entropy`` (PSP), both of probabilities.
-        targets: the video's ``category`` alone, or each class's ``shares`` of its segments, which say more.
+        pooled: weight of the loss of video probabilities pooled from segments.
+        video: weight of the loss of video probabilities from LEAP's label embeddings.
+        form: ``soft_margin`` (AVE, CMBS) or binary ``cross_entropy`` (PSP), both on probabilities.
+        targets: the ``category`` of the video, or the ``shares`` of its segments per class, which tell more.
     """
 
     pooled: Amount = 1.0
@@ -116,27 +116,25 @@ class LocalizationRecipe:
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
 class TrainRecipe:
-    """How it is optimised.
+    """Optimisation.
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: clips a step, over all processes together.
-        seed: of weights, order and dropout.
+        batch_size: clips per step, over all processes together.
+        seed: seed of weights, clip order and dropout.
         optimizer: ``adam`` or ``adamw``.
-        learning_rate: at its highest.
-        betas: of Adam.
-        weight_decay: of AdamW.
-        clip_norm: largest norm of all gradients; 0 for no limit.
-        schedule: ``step``: times ``step_gamma`` every ``step_epochs``; ``milestones``: the same after each epoch of
-            ``milestones``; ``warmup_cosine``: linear for
-            ``warmup_epochs``, then half a cosine down to ``lowest_learning_rate``; or ``constant``.
-        step_epochs: see ``schedule``.
-        step_gamma: see ``schedule``.
-        milestones: see ``schedule``.
-        warmup_epochs: see ``schedule``.
-        lowest_learning_rate: see ``schedule``.
-        select: the score on val by which the best checkpoint is chosen.
-        ties: which of two equal epochs is the best: the ``last`` (published ``>=``) or the ``first`` (``>``).
+        learning_rate: the highest learning rate.
+        betas: Adam's running averages.
+        weight_decay: L2 for Adam, decoupled for AdamW.
+        clip_norm: largest norm of the gradients; 0 for no limit.
+        schedule: ``constant``, ``step``, ``milestones``, or ``warmup_cosine`` (a linear warm-up, then half a cosine).
+        step_epochs: for ``step``: epochs between two multiplications by ``step_gamma``.
+        step_gamma: for ``step`` and ``milestones``: factor of the learning rate.
+        milestones: for ``milestones``: epochs after which the rate is multiplied by ``step_gamma``.
+        warmup_epochs: for ``warmup_cosine``: epochs of the warm-up.
+        lowest_learning_rate: for ``warmup_cosine``: the rate after the last epoch.
+        select: the score on val that chooses the best checkpoint.
+        ties: the better of two equal epochs: the ``last`` (published ``>=``) or the ``first`` (``>``).
         precision: ``float32``, ``bfloat16`` or ``float16`` (autocast).
     """
 
@@ -161,12 +159,11 @@ class TrainRecipe:
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
 class EvaluateRecipe:
-    """How predictions become decisions.
+    """Thresholds and masks that turn predictions into decisions.
 
     Attributes:
         mask: ``union``, ``own``, ``mmcse`` or ``none``, see :func:`pipeline.metrics.decisions.decide`; parsing only.
-        threshold: a probability that equals it counts; in localization that of a segment's having an event, where the
-            model gives one.
+        threshold: smallest probability that counts. In localization it applies to the event gate, if the model has one.
     """
 
     mask: Literal["union", "own", "mmcse", "none"] = "union"
@@ -178,13 +175,13 @@ class Recipe:
     """A training run.
 
     Attributes:
-        name: of the recipe.
-        description: one line for people: what it is, and which row of which table.
-        task: what is learned.
-        model: see :func:`pipeline.models.config_tables.model_config`.
-        features: arrays to read.
-        loss: terms; parsing only.
-        localization: terms; localization only.
+        name: name of the recipe.
+        description: one line: the system, and the row of the paper's table.
+        task: ``parsing`` or ``localization``.
+        model: the model, see :func:`pipeline.models.config_tables.model_config`.
+        features: the arrays to read.
+        loss: losses of parsing.
+        localization: losses of localization.
         train: optimisation.
         evaluate: decisions.
     """
@@ -269,12 +266,12 @@ def _apply(data: dict[str, Any], change: str) -> None:
 
 
 def with_model(recipe: Recipe, **changes: Any) -> Recipe:
-    """The same recipe with other entries of its ``[model]`` table."""
+    """The recipe with changed entries in its ``[model]`` table."""
     return replace(recipe, model={**recipe.model, **changes})
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
-    """Which keys differ between two recipes, with both values; names and descriptions aside."""
+    """Keys that differ between two recipes, with both values; ignores names and descriptions."""
     first, second = _flat(one.to_json()), _flat(other.to_json())
     keys = [key for key in dict.fromkeys([*first, *second]) if key not in ("name", "description")]
     return [f"{key} {first.get(key)!r} / {second.get(key)!r}" for key in keys if first.get(key) != second.get(key)]

@@ -1,4 +1,4 @@
-"""Runs beside each other: one table, and paired differences, because papers argue over half a point."""
+"""Compares runs: a table of scores, and paired differences with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAIRED = "in brackets: 95 % intervals of a paired bootstrap over videos; one tha
 
 @dataclass(frozen=True)
 class Difference:
-    """One run against the first.
+    """Difference between a run and the first one.
 
     Attributes:
         name: of the run.
@@ -44,7 +44,7 @@ class Difference:
 def compare_runs(
     runs: Sequence[Path], annotations: Annotations, split: str, *, subset: str | None = None
 ) -> tuple[dict[str, ParsingScores], list[Difference], Annotations]:
-    """Scores of runs on the videos that all of them have predictions for.
+    """Score runs on the videos that all of them have predictions for.
 
     Args:
         runs: their folders, or predictions files.
@@ -70,7 +70,7 @@ def compare_runs(
 
 
 def by_name(runs: Sequence[Path], load: Callable[[Path], Loaded]) -> dict[str, Loaded]:
-    """What ``load`` gives of each run, by the name of its folder.
+    """Result of ``load`` for each run, by the name of its folder.
 
     Raises:
         InvalidInput: If two have the same name.
@@ -84,7 +84,7 @@ def by_name(runs: Sequence[Path], load: Callable[[Path], Loaded]) -> dict[str, L
 
 
 def shared_ids(ids: Sequence[Sequence[str]], split: str) -> list[str]:
-    """Names that are in all lists, in the order of the first.
+    """Names that all lists contain, in the order of the first.
 
     Raises:
         InvalidInput: If there are none.

@@ -1,4 +1,4 @@
-"""Scores of predictions and of runs: tables, intervals, subsets, classes."""
+"""Scores predictions and runs: tables, intervals, subsets and classes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Decided:
-    """Decisions beside the truth.
+    """Decisions and the ground truth of the same clips.
 
     Attributes:
         ids: clips.
@@ -69,7 +69,7 @@ class Decided:
 def read_predictions(
     path: str | Path, *, required: Sequence[str] = ("id", "audio_segment", "visual_segment")
 ) -> dict[str, NDArray[Any]]:
-    """A predictions file: ``id``, ``audio_segment``, ``visual_segment``, and video-level probabilities if given.
+    """Read a predictions file: ``id``, ``audio_segment``, ``visual_segment``, and video-level probabilities if given.
 
     Args:
         path: the file.
@@ -96,7 +96,7 @@ def decide_predictions(
     found: Mapping[str, NDArray[Any]], annotations: Annotations, split: str, *, mask: Mask | None = None,
     threshold: ArrayLike = 0.5, source: str = "predictions",
 ) -> Decided:  # fmt: skip
-    """Thresholds and masks on anyone's predictions.
+    """Apply thresholds and masks to predictions of any origin.
 
     Args:
         found: see :func:`read_predictions`.
@@ -141,7 +141,7 @@ def markdown(rows: Mapping[str, ParsingScores], intervals: Mapping[str, Mapping[
 def run_predictions(
     run: Path, store: Any, annotations: ClipLabels, split: str, *, missing: str = "skip"
 ) -> dict[str, NDArray[Any]]:
-    """Predictions of a run's best checkpoint for a split.
+    """Predict a split with a run's best checkpoint.
 
     Args:
         run: its folder.
@@ -181,7 +181,7 @@ def recipe_of(run: Path) -> Recipe:
 
 
 def provenance_of(run: Path) -> dict[str, Any]:
-    """What a run was made from, as it was written when it began.
+    """Provenance of a run, as written at its start.
 
     Raises:
         InvalidInput: If that is absent or damaged.

@@ -1,4 +1,4 @@
-"""Scores of event localization: of predictions, and of runs; tables, intervals, classes."""
+"""Scores event localization: tables, intervals and classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from storage.errors import InvalidInput
 
 @dataclass(frozen=True, eq=False)
 class Located:
-    """Classes of segments beside the truth.
+    """Predicted classes of segments and the ground truth of the same clips.
 
     Attributes:
         classes: ``[videos, segments]``.
@@ -57,7 +57,7 @@ class Located:
 def locate(
     found: Mapping[str, NDArray[Any]], labels: EventLabels, split: str, *, threshold: float = 0.5, source: str
 ) -> Located:
-    """Classes of anyone's predictions.
+    """Segment classes from predictions of any origin.
 
     Args:
         found: ``id [videos]``, ``segment [videos, segments, classes]``, and ``event [videos, segments]`` if there is
@@ -87,7 +87,7 @@ def print_localization(
     found: Mapping[str, NDArray[Any]], labels: EventLabels, split: str, *, source: str, threshold: float,
     intervals: bool, classes: bool, json_file: Path | None, console: Console,
 ) -> dict[str, float]:  # fmt: skip
-    """``evaluate`` for localization: print tables, write a file, give the scores in percent."""
+    """``evaluate`` for localization: print tables, write a file, and return the scores in percent."""
     located = locate(found, labels, split, threshold=threshold, source=source)
     title = f"{Path(source).name}, {split}, {len(located.truth)} videos"
     rows = {title: located.scores(), **located.baselines()}

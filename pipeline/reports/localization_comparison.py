@@ -1,4 +1,4 @@
-"""Localization runs beside each other, with paired differences."""
+"""Compares localization runs: a table of scores and paired differences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_localization(run: Path) -> bool:
 def compare_localization(
     runs: Sequence[Path], labels: EventLabels, split: str
 ) -> tuple[dict[str, Located], dict[str, Interval]]:
-    """Runs on the videos that all of them have predictions for.
+    """Score runs on the videos that all of them have predictions for.
 
     Args:
         runs: their folders.

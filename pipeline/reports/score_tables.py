@@ -1,4 +1,4 @@
-"""Scores as tables in Markdown."""
+"""Formats scores as Markdown tables and JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def absent_line(clips: int, videos: int, split: str) -> str:
 
 
 def write_scores(file: Path, scores: Mapping[str, float], intervals: Mapping[str, Interval] | None) -> None:
-    """What ``evaluate --json`` writes: ``{"scores": …}`` in percent, and ``intervals`` where they were asked for."""
+    """Write the file of ``evaluate --json``: ``{"scores": …}`` in percent, and ``intervals`` if given."""
     body: dict[str, Any] = {"scores": scores}
     if intervals:
         body["intervals"] = {name: vars(part) for name, part in intervals.items()}

@@ -1,4 +1,4 @@
-"""A clip's events over time, truth beside predictions, as an SVG."""
+"""Draws the events of a clip over time as SVG: ground truth and predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOURS = ("#222222", "#d1495b", "#00798c", "#edae49", "#5b5f97", "#66a182")
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """What one source says of a clip.
+    """Events of a clip from one source.
 
     Attributes:
         name: for people; the first track of a picture is the truth.

@@ -1,1 +1,1 @@
-"""Recipes, losses, schedules, checkpoints and the training loop."""
+"""Tasks, losses, schedules, checkpoints and the training loop."""

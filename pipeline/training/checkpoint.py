@@ -1,4 +1,4 @@
-"""Checkpoints: weights as safetensors, and what a run needs to go on exactly where it was."""
+"""Checkpoints: weights as safetensors, and the state to resume a run exactly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHOWN = 200
 
 @dataclass(config=FORBID_EXTRA)
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
         epoch: the last one that ended.
@@ -46,7 +46,7 @@ class Progress:
 def save_checkpoint(
     folder: Path, model: nn.Module, *, optimizer: torch.optim.Optimizer | None = None, progress: Progress | None = None
 ) -> None:
-    """Write a checkpoint folder, whole or not at all.
+    """Write a checkpoint folder atomically.
 
     Args:
         folder: replaced if it is there.
@@ -75,19 +75,19 @@ def save_checkpoint(
 
 
 def find_checkpoint(folder: Path) -> Path | None:
-    """A checkpoint folder; if a kill fell between the two renames of a save, the one before."""
+    """A checkpoint folder; the previous one if a save was killed between its two renames."""
     old = folder.with_name(f".{folder.name}.old")
     return folder if folder.is_dir() else old if old.is_dir() else None
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
-    """Put a checkpoint's weights into a model.
+    """Load a checkpoint's weights into a model.
 
     Raises:
         WeightsError: If they are absent, damaged or of another model.
     """
     with reading(folder / WEIGHTS, "cannot be read", error=WeightsError):
-        state = load_file(folder / WEIGHTS)
+        state = {_current_name(name): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
     try:
         model.load_state_dict(state)
     except RuntimeError as problem:
@@ -98,8 +98,13 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         ) from problem
 
 
+def _current_name(name: str) -> str:
+    """Name of a weight today: the input projection was called ``front_end`` in earlier checkpoints."""
+    return f"input_projection.{name.removeprefix('front_end.')}" if name.startswith("front_end.") else name
+
+
 def load_progress(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put a checkpoint's optimizer state back, and say how far the run was.
+    """Restore the optimizer state of a checkpoint, and return the progress.
 
     Raises:
         InvalidInput: If the checkpoint cannot be trained further.

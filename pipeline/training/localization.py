@@ -1,4 +1,4 @@
-"""Audio-visual event localization as a task: which event is heard and seen, second by second, from a video's label."""
+"""The task of weakly supervised audio-visual event localization: its labels, loss and scores."""
 
 from __future__ import annotations
 

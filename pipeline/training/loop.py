@@ -1,7 +1,7 @@
-"""The training loop. A run is a function of its recipe, its data and its seed: killed and resumed, it ends the same.
+"""The training loop. A run that is killed and resumed gives the same result as an uninterrupted one.
 
-Order of clips and dropout depend on seed and epoch alone, so a checkpoint at the end of an epoch is all that going on
-exactly needs. With several processes each takes every n-th clip of a batch; the gradients are those of the whole batch.
+The order of clips and dropout depend only on seed and epoch, so the checkpoint at the end of an epoch is enough to
+resume exactly. With n processes, each takes every n-th clip of a batch; the gradients are those of the whole batch.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SEED_STRIDE = 1_000_003
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch, for people.
+    """Report of one epoch.
 
     Attributes:
         epoch: from 1.
@@ -51,7 +51,7 @@ class EpochReport:
 
 
 def make_accelerator(recipe: Recipe, device: str) -> Accelerator:
-    """Where a run runs: one device, or what ``accelerate launch`` has set up.
+    """The accelerator of a run: one device, or the processes of ``accelerate launch``.
 
     Args:
         recipe: for its precision.
@@ -175,7 +175,7 @@ class Trainer:
         return self.task.scores(found, clips.annotations, self.recipe)
 
     def _keep(self, epoch: int, entry: dict[str, Any]) -> bool:
-        """Write what the epoch gave: the best checkpoint first, then the last one, which makes the epoch count."""
+        """Save the checkpoints of an epoch: the best first, then the last, which completes the epoch."""
         score = entry["val"][self.recipe.train.select] if "val" in entry else float(epoch)
         before = self.progress.best_score
         best = score >= before if self.recipe.train.ties == "last" else score > before
@@ -189,7 +189,7 @@ class Trainer:
         return best
 
     def _write_metrics(self) -> None:
-        """All epochs so far, whole: what a killed epoch wrote is not there."""
+        """Rewrite the metrics of all complete epochs; drops lines of a killed epoch."""
         if self.accelerator.is_main_process:
             lines = "".join(json.dumps(entry) + "\n" for entry in self.progress.history)
             half = self.out / f".{METRICS}.partial"

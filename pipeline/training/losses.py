@@ -1,7 +1,7 @@
-"""The losses of HAN, MM-Pyr, VALOR, LEAP and MM-CSE, as terms that a recipe weights.
+"""The losses of HAN, MM-Pyramid, VALOR, LEAP and MM-CSE, as terms that a recipe weights.
 
-Where a paper and its published code disagree, both are here and the recipe says which; the docstrings say in what they
-differ.
+Where a paper and its published code disagree, both forms are implemented and the recipe chooses. The docstrings say how
+they differ.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Audio-visual video parsing as a task: which classes are heard, and which are seen, second by second."""
+"""The task of audio-visual video parsing: its labels, loss and scores."""
 
 from __future__ import annotations
 

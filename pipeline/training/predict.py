@@ -1,4 +1,4 @@
-"""What a model says of a whole split."""
+"""Runs a model on all clips of a split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is made of before its first step: model, data, where it runs, and where it all comes from."""
+"""Prepares a run: the model's sizes, label embeddings, fresh weights and provenance."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _check_steps(recipe: Recipe, store: FeatureStore, segments: int) -> None:
             )
 
 
-def needs_labels(recipe: Recipe) -> bool:
+def reads_labels(recipe: Recipe) -> bool:
     """Whether the recipe's model reads label embeddings."""
     config = model_config(recipe.model)
     return not isinstance(config, MMCSEConfig) and isinstance(config.decoder, LEAPConfig)
@@ -77,7 +77,7 @@ def load_labels(recipe: Recipe, store: FeatureStore, dataset: DatasetDescription
     Raises:
         InvalidInput: If the model needs them and the recipe names none.
     """
-    if not needs_labels(recipe):
+    if not reads_labels(recipe):
         return None
     if recipe.features.labels == "learnable":
         return None
@@ -95,7 +95,7 @@ def fresh_model(config: ModelConfig, seed: int) -> Parser | MMCSE | Localizer:
 
 
 def provenance(recipe: Recipe, store: FeatureStore) -> dict[str, Any]:
-    """Where a run's numbers come from: arrays of the store, code and packages."""
+    """Provenance of a run: arrays of the store, code and packages."""
     arrays = {}
     for name in recipe.features.streams().values():
         arrays[name] = {"fingerprint": store.fingerprint(name), **store.provenance(name).to_json()}

@@ -1,4 +1,4 @@
-"""What kind of problem a recipe is about: its labels, losses and scores. The loop knows no more of it than this."""
+"""The interface between the training loop and a task: labels, losses and scores."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pipeline.metrics.bootstrap import Interval
 from pipeline.recipes.recipe import Recipe
 
 Found = Mapping[str, NDArray[np.float32]]
-"""What a model says of a set of clips, by name of :attr:`Task.parts`."""
+"""Predictions for a set of clips, by name of :attr:`Task.parts`."""
 
 
 class Task(Protocol):
-    """A kind of problem.
+    """A task that a recipe trains for.
 
     Attributes:
-        dataset: the description that is taken where none is named.
-        parts: names of a model's outputs that scores are made of, ``[clips, ...]`` each.
-        headings: of a table of scores, by name of the score.
+        dataset: name of the default dataset description.
+        parts: names of the model outputs that the scores use, ``[clips, ...]`` each.
+        headings: headings of a score table, by name of the score.
     """
 
     dataset: str
@@ -41,7 +41,7 @@ class Task(Protocol):
         ...
 
     def training_labels(self, labels: Any, recipe: Recipe) -> Any:
-        """The same labels, with what a recipe lets training know of a video in ``weak``."""
+        """The labels with ``weak`` as the recipe wants it for training."""
         ...
 
     def loss(self, output: Any, batch: Batch, recipe: Recipe, device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
@@ -65,7 +65,7 @@ class Task(Protocol):
         ...
 
     def baselines(self, labels: Any) -> dict[str, dict[str, float]]:
-        """Scores of what predicts without looking, by its name."""
+        """Scores of predictions that use no features, by their name."""
         ...
 
     def headline(self, scores: Mapping[str, float]) -> str:

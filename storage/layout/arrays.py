@@ -158,16 +158,22 @@ def create_feature(
 
 
 def create_decoded(root: Root, spec: DecodedSpec, *, clips: int, shard_size: int) -> None:
-    """Create the empty arrays of a kept intermediate: one file for each clip, companions one for each shard."""
-    _sweep(root, f"ledger/{spec.ledger_name}/{SEAL}")
+    """Create the empty arrays of a kept intermediate: one file for each clip, companions one for each shard.
+
+    The attributes are put last. Readers ignore an array without them, so they do not see what a killed call leaves.
+    """
+    metadata = f"decoded/{spec.name}/zarr.json"
+    _sweep(root, metadata, f"ledger/{spec.ledger_name}/{SEAL}")
     zarr_store = _zarr_store_with(root, "decoded")
     paths = [f"decoded/{spec.name}", *(f"decoded/{spec.name}_{key}" for key in spec.companions)]
     for path, (key, (shape, dtype)) in zip(paths[1:], spec.companions.items(), strict=True):
         _create(zarr_store, path, (clips, *shape), (shard_size, *shape), dtype, axes=spec.axes(key), fill=0)
-    attributes = {"avvp": {"spec": spec.to_json()}}
     shape = (clips, *spec.shape)
-    _create(zarr_store, paths[0], shape, (1, *shape[1:]), spec.dtype, axes=spec.axes(), fill=0, attributes=attributes)
-    Seal.of(root, [f"{path}/zarr.json" for path in paths]).put(root, f"ledger/{spec.ledger_name}")
+    _create(zarr_store, paths[0], shape, (1, *shape[1:]), spec.dtype, axes=spec.axes(), fill=0)
+    body = json.loads(root.read(metadata) or b"{}") | {"attributes": {"avvp": {"spec": spec.to_json()}}}
+    data = json.dumps(body, indent=2, allow_nan=False).encode()
+    Seal.of(root, [f"{path}/zarr.json" for path in paths[1:]], {metadata: data}).put(root, f"ledger/{spec.ledger_name}")
+    root.put(metadata, data)
 
 
 def _sweep(root: Root, *keys: str) -> None:
@@ -194,7 +200,6 @@ def _create(
     axes: Sequence[str | None],
     fill: Any,
     shards: tuple[int, ...] | None = None,
-    attributes: dict[str, Any] | None = None,
     codec: str = "zstd",
 ) -> zarr.Array[Any]:
     itemsize = np.dtype(dtype).itemsize
@@ -208,7 +213,6 @@ def _create(
         dimension_names=["clips", *axes],
         fill_value=fill,
         compressors=codecs(codec, itemsize=itemsize, chunk_bytes=math.prod(chunks) * itemsize),
-        attributes=attributes,
         overwrite=True,
         config=_WRITE_ALL,
     )

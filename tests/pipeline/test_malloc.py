@@ -4,7 +4,8 @@ import numpy as np
 import psutil
 import pytest
 
-from pipeline.malloc import give_back_freed_memory, keep_freed_memory
+from extractors.engines.memory import give_back_freed_memory
+from pipeline.malloc import keep_freed_memory
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")

@@ -1,4 +1,4 @@
-"""MM-CSE's first half: a segment's features taken apart into one vector a class and one of background."""
+"""Class-aware decoupling of MM-CSE: splits a segment's features into a vector per class and one for background."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.models.dropout import Dropout
 
 
 class Decoupler(nn.Module):
-    """One small network a class, and one for the background, all run at once.
+    """A small network per class and one for the background, run as one batched product.
 
     ReLU, linear, ReLU; for the visual stream then dropout, a second linear layer and ReLU.
 
@@ -46,7 +46,7 @@ class Decoupler(nn.Module):
 
 
 class BackgroundFusion(nn.Module):
-    """Gives each class vector as much of the background as the segment asks for.
+    """Adds the background to each class vector, weighted by a gate per segment.
 
     The published layer reads ``[share * class; (1 - share) * background]`` for every class. The background's part is
     the same for all classes, so it is multiplied once.
@@ -82,7 +82,7 @@ class BackgroundFusion(nn.Module):
 
 
 class ClassHeads(nn.Module):
-    """Several linear layers to one number, each with its own weights for each class.
+    """Several linear layers with one output, each with its own weights per class.
 
     Args:
         class_dim: of a class vector.
@@ -103,6 +103,6 @@ class ClassHeads(nn.Module):
 
 
 def start_like_linear(parameter: nn.Parameter, *, fan_in: int) -> None:
-    """Fill with what ``torch.nn.Linear`` starts its weight and bias with."""
+    """Initialise like ``torch.nn.Linear``."""
     bound = 1 / math.sqrt(fan_in)
     nn.init.uniform_(parameter, -bound, bound)

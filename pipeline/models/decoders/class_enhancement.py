@@ -1,4 +1,4 @@
-"""MM-CSE's second half: class vectors of a segment, a clip and the other modality inform each other."""
+"""Fine-grained semantic enhancement of MM-CSE: attention between class vectors, over time and across modalities."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class GlobalFusion(nn.Module):
 
 
 class Enhanced(NamedTuple):
-    """What a layer gives for one stream.
+    """Output of a layer for one stream.
 
     Attributes:
         classes: ``[clips, segments, classes, class_dim]``.

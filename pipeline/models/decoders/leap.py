@@ -1,4 +1,4 @@
-"""LEAP's decoder: label embeddings ask each segment whether their event is there."""
+"""LEAP's decoder: label embeddings attend to the segments as queries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.models.attention import Attention, FeedForward
 from pipeline.models.dropout import Dropout
-from pipeline.models.paired_layers import TwinLinear, start_alike
+from pipeline.models.paired_layers import PairedLinear, start_alike
 from pipeline.models.paired_layers import norm as norm_layer
 from pipeline.models.predictions import Encoded, Predictions, UnionRule, union_probability
 
@@ -29,7 +29,7 @@ class LEAPBlock(nn.Module):
         norm: ``published``: layer norms on the labels before each sublayer; the block's scores come from asking
             again with the updated labels, un-normalised. ``paper``: layer norms on what each sublayer gives, no
             output projection, and the scores are those that updated the labels.
-        twin: whether each of two streams has a block of its own; all tensors then begin with ``[2, ...]``.
+        paired: whether each of two streams has a block of its own; all tensors then begin with ``[2, ...]``.
 
     Source: LEAP (Zhou et al., ECCV 2024, https://arxiv.org/abs/2407.08126), equation 3; its published code.
     """
@@ -43,18 +43,23 @@ class LEAPBlock(nn.Module):
         dropout: float,
         attention_dropout: float,
         norm: BlockNorm = "published",
-        twin: bool = False,
+        paired: bool = False,
     ) -> None:
         super().__init__()
         if norm not in get_args(BlockNorm):
             raise ValueError(f"norm {norm!r}: expected one of {', '.join(get_args(BlockNorm))}")
         self.norm = norm
         self.attention = Attention(
-            dim, heads=heads, dropout=attention_dropout, start="copies", project_output=norm == "published", twin=twin
+            dim,
+            heads=heads,
+            dropout=attention_dropout,
+            start="copies",
+            project_output=norm == "published",
+            paired=paired,
         )
-        self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout, twin=twin)
-        self.attention_norm = norm_layer(dim, twin=twin)
-        self.feed_forward_norm = norm_layer(dim, twin=twin)
+        self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout, paired=paired)
+        self.attention_norm = norm_layer(dim, paired=paired)
+        self.feed_forward_norm = norm_layer(dim, paired=paired)
         self.dropout = Dropout(dropout)
 
     def forward(self, labels: Tensor, stream: Tensor, *, with_scores: bool = True) -> tuple[Tensor, Tensor | None]:
@@ -120,7 +125,7 @@ class LabelQueries(nn.Module):
 
 
 class LEAPDecoder(nn.Module):
-    """A stack of blocks for each modality; scores give the segments' probabilities, label embeddings the video's.
+    """A stack of blocks per modality. Scores give the segment probabilities, label embeddings the video probabilities.
 
     Args:
         dim: of segments and labels.
@@ -163,9 +168,9 @@ class LEAPDecoder(nn.Module):
         self.labels = LabelQueries(dim, label_dim=label_dim, classes=classes)
         self.blocks = leap_blocks(
             blocks, output=output, dim=dim, heads=heads, feed_forward=feed_forward, dropout=dropout,
-            attention_dropout=attention_dropout, norm=norm, twin=True,
+            attention_dropout=attention_dropout, norm=norm, paired=True,
         )  # fmt: skip
-        self.video = TwinLinear(dim, 1)
+        self.video = PairedLinear(dim, 1)
 
     def forward(self, streams: Encoded, labels: Tensor | None = None) -> Predictions:
         """Decode.
@@ -193,7 +198,7 @@ class LEAPDecoder(nn.Module):
 
 
 def leap_blocks(count: int, *, output: BlockOutput, **options: Any) -> nn.ModuleList:
-    """A stack of :class:`LEAPBlock` that start alike, no longer than ``output`` has use for.
+    """A stack of :class:`LEAPBlock` with the same initial weights, no longer than ``output`` uses.
 
     Args:
         count: how many blocks.
@@ -213,10 +218,10 @@ def leap_blocks(count: int, *, output: BlockOutput, **options: Any) -> nn.Module
 
 
 def ask_labels(blocks: nn.ModuleList, labels: Tensor, stream: Tensor, *, output: BlockOutput) -> tuple[Tensor, Tensor]:
-    """Label embeddings and scores of the block, or blocks, that ``output`` names.
+    """Label embeddings and scores of the block or blocks that ``output`` selects.
 
     Args:
-        blocks: a stack of :class:`LEAPBlock`; if they are twins, all tensors begin with ``[2, ...]``.
+        blocks: a stack of :class:`LEAPBlock`; if they are paired, all tensors begin with ``[2, ...]``.
         labels: ``[clips or 1, classes, dim]``.
         stream: ``[clips, segments, dim]``.
         output: see :class:`LEAPDecoder`.

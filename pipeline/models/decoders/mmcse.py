@@ -1,4 +1,4 @@
-"""MM-CSE: class-aware features from the front end to the prediction."""
+"""The MM-CSE network, from the input projection to the predictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.models.decoders.class_decoupling import BackgroundFusion, ClassHeads, Decoupler
 from pipeline.models.decoders.class_enhancement import EnhancementLayer, Variant
 from pipeline.models.decoders.mmil import pool
-from pipeline.models.input_projection import FrontEnd
+from pipeline.models.input_projection import InputProjection
 from pipeline.models.paired_layers import start_alike
 from pipeline.models.predictions import CoOccurrence, Encoded, MMCSEAuxiliary, Predictions
 
@@ -26,7 +26,7 @@ class MMCSE(nn.Module):
     """The multimodal class-aware semantic enhancement network.
 
     Args:
-        front_end: backbone features to streams of width ``dim``.
+        input_projection: backbone features to streams of width ``dim``.
         dim: of a segment.
         class_dim: of a class vector.
         classes: how many.
@@ -43,7 +43,7 @@ class MMCSE(nn.Module):
 
     def __init__(
         self,
-        front_end: FrontEnd,
+        input_projection: InputProjection,
         dim: int,
         *,
         class_dim: int = 128,
@@ -60,7 +60,7 @@ class MMCSE(nn.Module):
         if layers < 1:
             raise ValueError(f"{layers} layers: expected at least 1")
         vectors = classes + 1
-        self.front_end = front_end
+        self.input_projection = input_projection
         self.audio_decoupler, self.visual_decoupler = (
             Decoupler(dim, class_dim=class_dim, vectors=vectors, deep=deep, dropout=dropout) for deep in (False, True)
         )
@@ -81,7 +81,7 @@ class MMCSE(nn.Module):
         self, *, audio: Tensor, visual_2d: Tensor, visual_3d: Tensor, labels: Tensor | None = None
     ) -> Predictions:
         """Parse a batch; arguments as for :class:`pipeline.models.parser.Parser`, ``labels`` are not used."""
-        inputs = self.front_end(audio, visual_2d, visual_3d)
+        inputs = self.input_projection(audio, visual_2d, visual_3d)
         decoupled = Encoded(self.audio_decoupler(inputs.audio), self.visual_decoupler(inputs.visual))
         fused = Encoded(
             self.audio_background(inputs.audio, decoupled.audio),
@@ -93,7 +93,7 @@ class MMCSE(nn.Module):
         return replace(pool(logits, time, modality), auxiliary=auxiliary)
 
     def _enhance(self, streams: Encoded) -> tuple[Encoded, CoOccurrence]:
-        """Class vectors after all layers, and the last layer's maps; both streams look at each other from before."""
+        """Class vectors after all layers, and the last layer's maps; a stream attends to the other's previous state."""
         for layer in self.layers:
             found = layer(streams.joined(), streams.joined_partners())
             streams = Encoded.parted(found.classes)

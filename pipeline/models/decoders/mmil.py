@@ -9,7 +9,7 @@ from pipeline.models.predictions import Encoded, Predictions
 
 
 class MMILDecoder(nn.Module):
-    """A class probability a segment, and two attentions that pool them: over time, and between the modalities.
+    """Class probabilities per segment, and two attentions that pool them over time and over modalities.
 
     The three linear layers are one, rows in the order probability, time, modality; the modalities share it.
 

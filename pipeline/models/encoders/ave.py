@@ -1,4 +1,4 @@
-"""AVE's encoder: sound says where to look, and each modality passes a bidirectional LSTM."""
+"""AVE's encoder: audio-guided visual attention and a bidirectional LSTM per modality."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.models.predictions import Encoded
 
 
 class AudioGuidedAttention(nn.Module):
-    """The sound of a segment weighs the positions of its picture.
+    """Attention over the positions of a picture, guided by the audio of the segment.
 
     As published, the hidden layer has as many units as the grid has positions, and the sound's contribution is added
     by position, equal for all hidden units, where the paper has it by hidden unit, equal for all positions. PSP's code
@@ -67,7 +67,7 @@ class TemporalLSTMs(nn.Module):
 
 
 class AVEEncoder(nn.Module):
-    """Audio-guided attention, an LSTM for each modality, and both side by side: ``att_Net``, weak and supervised alike.
+    """Audio-guided attention, an LSTM per modality, and their concatenation: ``att_Net``, weakly and fully supervised.
 
     Args:
         audio_dim: of a segment.

@@ -1,4 +1,4 @@
-"""CMBS's encoder: each modality says which segments are background, and which classes are not there, to the other."""
+"""CMBS's encoder: cross-modal gates that suppress background segments and absent classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.models.localizers.localization import Fused
 
 
 class PostNormLayer(nn.Module):
-    """Attention and a feed-forward block, each added and then normalised.
+    """Attention and a feed-forward block, each with a residual and a layer norm after it.
 
     Args:
         dim: of queries and memory.
@@ -69,7 +69,7 @@ class RelationDecoder(nn.Module):
 
 
 class Interaction(nn.Module):
-    """What both modalities share, their product, asks both of them."""
+    """The product of both modalities attends to each of them."""
 
     def __init__(self, dim: int, *, heads: int, dropout: float, attention_dropout: float) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Interaction(nn.Module):
 
 
 class CMBSEncoder(nn.Module):
-    """CMBS in its weakly supervised form, up to the fused segments, the gate of segments and that of classes.
+    """Weakly supervised CMBS up to the fused segments, the segment gate and the class gate.
 
     As published: the gate of what the picture says comes from the sound and the other way round, each modality is
     scaled by ``1 - alpha + alpha * gate``, both gates' mean is the probability of an event, and the second interaction

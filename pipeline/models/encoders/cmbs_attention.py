@@ -1,4 +1,4 @@
-"""How CMBS looks at a picture: positions among each other, then channels and positions as the sound weighs them."""
+"""Visual attention of CMBS: self-attention over positions, then audio-guided channel and spatial attention."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class GridSelfAttention(nn.Module):
 
 
 class PositionAttention(nn.Module):
-    """A mean over positions, weighed by how each agrees with one vector.
+    """A mean over positions, weighted by their similarity to one vector.
 
     Args:
         channels: of a position.
@@ -56,7 +56,7 @@ class PositionAttention(nn.Module):
 
 
 class SpatialChannelAttention(nn.Module):
-    """From a grid to one vector a segment: the sound weighs channels and then positions, the picture gates the result.
+    """Reduces a grid to one vector per segment: audio weights channels, then positions; the picture gates the result.
 
     The channel weights are found on the grid after its self-attention and applied to the grid before it. The gate is
     the picture's own summary: its positions weighed by their mean.

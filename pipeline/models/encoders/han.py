@@ -1,4 +1,4 @@
-"""HAN's encoder: hybrid attention, each stream to itself and to the other."""
+"""HAN's encoder: hybrid attention, self-attention plus cross-modal attention."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class HybridAttentionLayer(nn.Module):
 
 
 class HANEncoder(nn.Module):
-    """HAN's encoder: one layer for both streams, each of which looks at the other as it was before the layer.
+    """HAN's encoder: one layer for both streams; each attends to the other as it was before the layer.
 
     In the published code every layer is applied to the encoder's inputs and only the last one's output is kept, so
     more layers change nothing but their number of dead weights. With ``stacking="published"`` the one live layer is

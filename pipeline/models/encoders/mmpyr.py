@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from pipeline.models.attention import Attention, FeedForward
 from pipeline.models.dropout import Dropout
-from pipeline.models.paired_layers import TwinLinear, norm, start_alike
+from pipeline.models.paired_layers import PairedLinear, norm, start_alike
 from pipeline.models.predictions import Encoded
 
 
@@ -21,19 +21,19 @@ class QueryNormLayer(nn.Module):
         feed_forward: hidden width.
         dropout: on either residual branch and inside the feed-forward block.
         attention_dropout: on the attention weights.
-        twin: whether each of two streams has a layer of its own; tensors then begin with ``[2, ...]``.
+        paired: whether each of two streams has a layer of its own; tensors then begin with ``[2, ...]``.
 
     Source: published code of MM-Pyramid (Yu et al., ACM MM 2022, https://arxiv.org/abs/2111.12374).
     """
 
     def __init__(
-        self, dim: int, *, heads: int, feed_forward: int, dropout: float, attention_dropout: float, twin: bool
+        self, dim: int, *, heads: int, feed_forward: int, dropout: float, attention_dropout: float, paired: bool
     ) -> None:
         super().__init__()
-        self.attention = Attention(dim, heads=heads, dropout=attention_dropout, start="copies", twin=twin)
-        self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout, twin=twin)
-        self.attention_norm = norm(dim, twin=twin)
-        self.feed_forward_norm = norm(dim, twin=twin)
+        self.attention = Attention(dim, heads=heads, dropout=attention_dropout, start="copies", paired=paired)
+        self.feed_forward = FeedForward(dim, feed_forward, dropout=dropout, paired=paired)
+        self.attention_norm = norm(dim, paired=paired)
+        self.feed_forward_norm = norm(dim, paired=paired)
         self.dropout = Dropout(dropout)
 
     def forward(self, query: Tensor, memory: Tensor, *, mask: Tensor | None = None) -> Tensor:
@@ -45,7 +45,7 @@ class QueryNormLayer(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """Of each stream: a dilated convolution over three segments, ReLU, a linear layer, and the input added; ReLU again.
+    """Per stream: a dilated convolution over three segments, ReLU, a linear layer, a residual, ReLU.
 
     The convolution is a linear layer on a segment beside its two neighbours ``dilation`` away (zeros past the
     ends): the same numbers as ``Conv1d``, without moving the channels.
@@ -56,8 +56,8 @@ class TemporalBlock(nn.Module):
     def __init__(self, dim: int, *, dilation: int) -> None:
         super().__init__()
         self.dilation = dilation
-        self.neighbours = TwinLinear(3 * dim, dim)
-        self.mix = TwinLinear(dim, dim)
+        self.neighbours = PairedLinear(3 * dim, dim)
+        self.mix = PairedLinear(dim, dim)
 
     def forward(self, streams: Tensor) -> Tensor:
         """``[2, clips, segments, dim]`` to the same."""
@@ -69,11 +69,11 @@ class TemporalBlock(nn.Module):
 
 
 class Gate(nn.Module):
-    """Mixes what each stream found in itself and in the other, each dimension by its own two sigmoid weights."""
+    """Mixes self-attention and cross-attention, with two sigmoid weights per dimension."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.weights = TwinLinear(2 * dim, 2 * dim)
+        self.weights = PairedLinear(2 * dim, 2 * dim)
 
     def forward(self, within: Tensor, across: Tensor) -> Tensor:
         """Both ``[2, clips, segments, dim]``; so is the result."""
@@ -102,9 +102,9 @@ class PyramidLevel(nn.Module):
         self.within, self.across = (
             QueryNormLayer(
                 dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout,
-                twin=twin,
+                paired=paired,
             )
-            for twin in (True, False)
+            for paired in (True, False)
         )  # fmt: skip
         self.gate = Gate(dim)
         self.temporal = TemporalBlock(dim, dilation=reach)
@@ -118,7 +118,7 @@ class PyramidLevel(nn.Module):
 
 
 class LevelFusion(nn.Module):
-    """Lets the levels of one segment of a stream attend to each other, and adds them up by a sigmoid weight a level.
+    """Self-attention over the levels of a segment, then their sum with one sigmoid weight per level.
 
     The weights are not a softmax and need not add up to 1, as published.
     """
@@ -126,10 +126,15 @@ class LevelFusion(nn.Module):
     def __init__(self, dim: int, *, heads: int, feed_forward: int, dropout: float, attention_dropout: float) -> None:
         super().__init__()
         self.layer = QueryNormLayer(
-            dim, heads=heads, feed_forward=feed_forward, dropout=dropout, attention_dropout=attention_dropout, twin=True
+            dim,
+            heads=heads,
+            feed_forward=feed_forward,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            paired=True,
         )
         start_alike([self.layer])
-        self.weight = TwinLinear(dim, 1)
+        self.weight = PairedLinear(dim, 1)
 
     def forward(self, levels: Tensor) -> Tensor:
         """``[2, clips, segments, levels, dim]`` to ``[2, clips, segments, dim]``."""

@@ -1,4 +1,4 @@
-"""PSP's encoder: segments of the two modalities that agree strongly pass their features on to each other."""
+"""PSP's encoder: positive sample propagation between similar segments of the two modalities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NORM_EPS = 1e-6
 
 
 class PositivePropagation(nn.Module):
-    """Features from those segments of the other modality whose similarity is large enough.
+    """Adds features from segments of the other modality whose similarity is above a threshold.
 
     The weakly supervised code's form: what is left of a row after pruning is not normalised again, and no linear layer
     follows. One layer norm serves both modalities.

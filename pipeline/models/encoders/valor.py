@@ -1,4 +1,4 @@
-"""VALOR's encoder: HAN's layer, really stacked, and audio first."""
+"""VALOR's encoder: a real stack of HAN's layers, audio first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.models.predictions import Encoded
 
 
 class VALOREncoder(nn.Module):
-    """Layers shared by both streams. In each, audio is updated first and the visual stream looks at the new audio.
+    """Layers shared by both streams. In each, audio is updated first, and the visual stream attends to the new audio.
 
     HAN lets both look at the streams from before the layer; VALOR's published code does not.
 

@@ -1,9 +1,8 @@
-"""Localizing audio-visual events: encoder, scorer and pooling in a row, and what passes between them.
+"""The localizer of audio-visual events: an encoder, a scorer and a pooling, and the data between them.
 
-An encoder turns sound and a grid of picture features into one feature a segment; a scorer gives each segment a score
-for each class, the background included; a pooling makes of them what the weak label of the video can be held against,
-and what each segment is said to be. Encoder and pooling are a published method's own; the scorer is the method's, or
-LEAP's.
+An encoder fuses audio and a grid of visual features into one feature per segment. A scorer gives each segment a score
+per class, background included. A pooling turns the scores into the probabilities of the video, for the weak label, and
+of the segments. Encoder and pooling belong to a published method; the scorer is the method's own or LEAP's.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pipeline.models.input_projection import segment_mean
 
 
 class Fused(NamedTuple):
-    """What an encoder of both modalities gives.
+    """Output of an encoder that fuses both modalities.
 
     Attributes:
         segments: ``[clips, segments, dim]``.
@@ -31,7 +30,7 @@ class Fused(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """What a scorer gives.
+    """Output of a scorer.
 
     Attributes:
         segments: ``[clips, segments, classes]``, unbounded.
@@ -48,7 +47,7 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Localized:
-    """What a model says of a batch.
+    """Predictions of a localizer for a batch.
 
     Attributes:
         segment: ``[clips, segments, classes]`` scores; a segment's class is the largest.
@@ -70,7 +69,7 @@ class Localized:
 
 
 class Localizer(nn.Module):
-    """Encoder, scorer and pooling in a row.
+    """An encoder, a scorer and a pooling.
 
     Args:
         encoder: audio ``[clips, segments, audio_dim]`` and grids ``[clips, segments, positions, channels]`` to

@@ -1,4 +1,4 @@
-"""From the scores of segments to what a weak label is held against, and to what each segment is said to be."""
+"""Pools segment scores over time, for the weak label of the video."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MaxPooling(nn.Module):
 
 
 class GatedMeanPooling(nn.Module):
-    """The mean over time of scores that a gate, read from the scores themselves, has scaled by 1/2 to 1.
+    """The mean over time of scores that a gate, computed from the scores, scales by 1/2 to 1.
 
     The gate scales all classes of a segment alike, so it changes what the mean listens to, and no segment's class.
 
@@ -76,7 +76,7 @@ class TopPooling(nn.Module):
 
 
 def make_pooling(name: PoolingName, *, classes: int) -> nn.Module:
-    """The pooling of a name."""
+    """The pooling with this name."""
     if name == "max":
         return MaxPooling()
     return GatedMeanPooling(classes) if name == "gated_mean" else TopPooling()

@@ -1,7 +1,7 @@
-"""From fused segments to a score for each class: the methods' own layers, and LEAP's label embeddings.
+"""Scores fused segments for each class: with the methods' own layers or with LEAP's label embeddings.
 
-No code of LEAP on audio-visual event localization is published, and its paper says no more than that its decoder takes
-the place of the methods' classifiers (Table 5). :class:`LEAPScorer` is our reading of it.
+LEAP's code for audio-visual event localization is not published. The paper only says that its decoder replaces the
+methods' classifiers (Table 5). :class:`LEAPScorer` is our reading of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pipeline.models.localizers.localization import Scored
 
 
 class MLPScorer(nn.Module):
-    """One or two linear layers a segment, ReLU between.
+    """One or two linear layers with ReLU between them.
 
     Args:
         dim: of a segment.
@@ -40,7 +40,7 @@ class MLPScorer(nn.Module):
 
 
 class LEAPScorer(nn.Module):
-    """LEAP's blocks on fused segments: a label's scores against the segments are the segments' scores for its class.
+    """LEAP's blocks on fused segments; a label's attention scores are the segments' scores for its class.
 
     Our reading, where nothing is published: one stack, because the modalities are fused already; a label for each class
     and one for the background, so that the background competes as it does in the methods; the scores go into the

@@ -1,4 +1,4 @@
-"""How a published state dict maps to ours: names, shapes, and what each of our tensors is made of."""
+"""Maps a published state dict to ours: names, shapes and conversions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Layout:
         published: Mapping[str, Shape],
         make: Callable[..., Tensor] = lambda tensor: tensor,
     ) -> None:
-        """Add published tensors, and one of ours that ``make`` makes of them, in their order."""
+        """Add published tensors, in order, and the tensor of ours that ``make`` builds from them."""
         self.shapes.update(published)
         names = tuple(published)
         if ours is not None:
@@ -59,7 +59,7 @@ class Layout:
         self.linears(ours, [published], out_dim, in_dim)
 
     def linears(self, ours: str | None, published: Sequence[str], out_dim: int, in_dim: int) -> None:
-        """Add linear layers of one shape that are one of ours, rows in their order."""
+        """Add linear layers of one shape that are stacked, in order, into one of ours."""
         weight = {f"{name}.weight": (out_dim, in_dim) for name in published}
         bias = {f"{name}.bias": (out_dim,) for name in published}
         self.tensor(_below(ours, "weight"), weight, lambda *tensors: torch.cat(tensors))
@@ -92,7 +92,7 @@ class Layout:
         self.linear(_below(ours, "3"), second, dim, hidden)
 
     def parameters(self) -> int:
-        """How many parameters the published model has, dead ones included."""
+        """Number of parameters of the published model, dead ones included."""
         return sum(prod(shape) for name, shape in self.shapes.items() if name not in self.aliases)
 
     def check(self, state: State, *, where: str) -> None:
@@ -122,13 +122,13 @@ class Layout:
     def translate(self, state: State) -> dict[str, Tensor]:
         """Our state dict, in float32, from a published one that :meth:`check` passed."""
         made = {name: make(state).to(torch.float32) for name, make in self._recipes.items()}
-        twins = {re.sub(_STREAM, "", name) for name in made if re.search(_STREAM, name)}
+        paired = {re.sub(_STREAM, "", name) for name in made if re.search(_STREAM, name)}
         single = {name: tensor for name, tensor in made.items() if not re.search(_STREAM, name)}
-        return single | {name: _twin(name, made) for name in sorted(twins)}
+        return single | {name: _paired(name, made) for name in sorted(paired)}
 
 
-def _twin(name: str, made: Mapping[str, Tensor]) -> Tensor:
-    """A twin's tensor from those of its streams; matrices as :class:`TwinLinear` has them, ``[2, in, out]``."""
+def _paired(name: str, made: Mapping[str, Tensor]) -> Tensor:
+    """The tensor of a paired layer from those of its streams; matrices become ``[2, in, out]``."""
     streams = {key: tensor for key, tensor in made.items() if re.sub(_STREAM, "", key) == name}
     pair = torch.stack([streams[key] for key in sorted(streams)])
     return pair.transpose(1, 2) if pair.ndim == 3 else pair

@@ -1,4 +1,4 @@
-"""Published checkpoints in our modules."""
+"""Loads published checkpoints into our modules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LABEL_DIMS = (300, 768)
 
 
 def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "post") -> Parser | MMCSE:
-    """Put a published state dict into our module.
+    """Load a published state dict into our module.
 
     Every published name is either used or one that the published code builds and never uses; anything else is an
     error. How many blocks a LEAP decoder has, how long its label embeddings are (300 or 768), how many layers a HAN
@@ -79,7 +79,7 @@ def _tensors(state_dict: Mapping[str, Any], where: str) -> dict[str, Tensor]:
 
 
 def _as_found(config: ParsingConfig, state: State, norm: Norm) -> ParsingConfig:
-    """The system's configuration with what a state dict says of its own size."""
+    """The system's configuration, with the sizes found in the state dict."""
     if isinstance(config, MMCSEConfig):
         return replace(config, reconstruct=any(name.startswith(("a_recon.", "v_recon.")) for name in state))
     encoder, decoder = config.encoder, config.decoder
@@ -97,7 +97,7 @@ def _as_found(config: ParsingConfig, state: State, norm: Norm) -> ParsingConfig:
 
 
 def _count(state: State, prefix: str) -> int:
-    """How many numbered layers there are below a prefix."""
+    """Number of numbered layers below a prefix."""
     pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
     found = [int(match[1]) for match in map(pattern.match, state) if match]
     return max(found) + 1 if found else 0

@@ -1,4 +1,4 @@
-"""The published state dict of MM-CSE."""
+"""Layout of MM-CSE's published state dict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.models.config import MMCSEConfig
 from pipeline.models.official.layout import Layout, Shape
-from pipeline.models.official.systems import front_end
+from pipeline.models.official.systems import input_projection
 
 
 def mmcse_layout(config: MMCSEConfig) -> Layout:
@@ -19,7 +19,7 @@ def mmcse_layout(config: MMCSEConfig) -> Layout:
         config: of our module; with ``reconstruct`` the state dict is one of training.
     """
     layout = Layout()
-    front_end(layout, config.features, config.width)
+    input_projection(layout, config.features, config.width)
     _decouplers(layout, config)
     for number in range(config.layers):
         _enhancement(layout, f"layers.{number}", f"av_enhance.layers.{number}", config)

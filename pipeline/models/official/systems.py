@@ -1,4 +1,4 @@
-"""The published state dicts of the parsers: which published name is which of our layers, and which are never used."""
+"""Layouts of the parsers' published state dicts, including weights that are never used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def parser_layout(config: ParserConfig, *, han_layers: int = 1) -> Layout:
         han_layers: in a published HAN encoder; all but the last are dead.
     """
     layout = Layout()
-    front_end(layout, config.features, config.width)
+    input_projection(layout, config.features, config.width)
     if isinstance(config.encoder, HANConfig):
         _han(layout, config, han_layers)
     elif isinstance(config.encoder, MMPyrConfig):
@@ -29,12 +29,12 @@ def parser_layout(config: ParserConfig, *, han_layers: int = 1) -> Layout:
     return layout
 
 
-def front_end(layout: Layout, features: FeaturesConfig, width: int) -> None:
+def input_projection(layout: Layout, features: FeaturesConfig, width: int) -> None:
     """Add the linear layers that every published system begins with."""
-    layout.linear("front_end.audio", "fc_a", width, features.audio_dim)
-    layout.linear("front_end.visual_2d", "fc_v", width, features.visual_2d_dim)
-    layout.linear("front_end.visual_3d", "fc_st", width, features.visual_3d_dim)
-    layout.linear("front_end.fusion", "fc_fusion", width, 2 * width)
+    layout.linear("input_projection.audio", "fc_a", width, features.audio_dim)
+    layout.linear("input_projection.visual_2d", "fc_v", width, features.visual_2d_dim)
+    layout.linear("input_projection.visual_3d", "fc_st", width, features.visual_3d_dim)
+    layout.linear("input_projection.fusion", "fc_fusion", width, 2 * width)
 
 
 def _hybrid_layer(layout: Layout, ours: str | None, published: str, dim: int, hidden: int) -> None:
@@ -47,7 +47,7 @@ def _hybrid_layer(layout: Layout, ours: str | None, published: str, dim: int, hi
 
 
 def _han(layout: Layout, config: ParserConfig, layers: int) -> None:
-    """HAN's encoder, and the three encoders that HAN's own network builds besides and never calls."""
+    """HAN's encoder, and three more encoders that HAN's network creates and never calls."""
     dim, hidden = config.width, config.encoder.feed_forward
     for number in range(layers):
         ours = "encoder.layers.0" if number == layers - 1 else None
@@ -78,7 +78,7 @@ def _valor(layout: Layout, config: VALORConfig, dim: int) -> None:
 
 
 def _template(layout: Layout, published: str, dim: int, hidden: int) -> None:
-    """An attention and a feed-forward block that are only there to be copied."""
+    """An attention and a feed-forward block that only serve as templates for copies."""
     layout.separate_attention(None, f"{published}.multiheadattn", dim)
     layout.feed_forward(None, f"{published}.feedforward.w_1", f"{published}.feedforward.w_2", dim, hidden)
 

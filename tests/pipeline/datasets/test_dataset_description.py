@@ -30,7 +30,7 @@ def test_a_description_of_ones_own(toy):
     [
         ("name = ", "not TOML: "),
         ("segments = 2\nclip_seconds = 2\n", "the key 'classes' is missing"),
-        ('segments = 2\nclip_seconds = 2\nclasses = ["a", "a"]\n', "'a' is there twice"),
+        ('segments = 2\nclip_seconds = 2\nclasses = ["a", "a"]\n', "'a' is repeated"),
         ("segments = 2\nclip_seconds = 2\nclasses = []\n", "it is empty"),
         ('segments = 0\nclip_seconds = 2\nclasses = ["a"]\n', "segments: expected a whole number, 1 or more, got 0"),
         ('segments = 2\nclasses = ["a"]\n', "the key 'clip_seconds' is missing"),

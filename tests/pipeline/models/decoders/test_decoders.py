@@ -47,7 +47,7 @@ def test_mmil_union_may_exceed_one():
     assert decoder(Encoded(audio, visual)).union_video.item() == pytest.approx(2, abs=1e-3)
 
 
-def one_of_twins(block, stream, *, norm="published"):
+def one_of_pair(block, stream, *, norm="published"):
     """A block by itself, with the weights that one stream has."""
     alone = LEAPBlock(32, heads=4, feed_forward=16, dropout=0.2, attention_dropout=0.1, norm=norm)
     alone.load_state_dict(
@@ -85,7 +85,7 @@ def test_leap_by_its_words(streams):
     ):
         features = decoder.labels.projection(labels).expand(2, -1, -1)
         for block in decoder.blocks:
-            features, scores = plain_block(one_of_twins(block, number), features, stream)
+            features, scores = plain_block(one_of_pair(block, number), features, stream)
         torch.testing.assert_close(segment, scores.mean(1).transpose(1, 2).sigmoid(), atol=1e-6, rtol=0)
         logits = features @ decoder.video.weight[number] + decoder.video.bias[number]
         torch.testing.assert_close(video, logits.squeeze(-1).sigmoid(), atol=1e-6, rtol=0)
@@ -106,7 +106,7 @@ def test_which_block_is_read(streams):
     out = average(streams, labels)
     features, found, scores = average.labels(labels), [], []
     for block in average.blocks:
-        features, attention = one_of_twins(block, 0)(features, streams.audio)
+        features, attention = one_of_pair(block, 0)(features, streams.audio)
         found.append(features)
         scores.append(attention)
     torch.testing.assert_close(out.label_features.audio, torch.stack(found).mean(0))
@@ -117,7 +117,7 @@ def test_which_block_is_read(streams):
 
 def test_norm_as_in_the_paper(streams):
     decoder = leap(blocks=1, norm="paper")
-    block, labels = one_of_twins(decoder.blocks[0], 0, norm="paper"), decoder.labels(torch.randn(5, 6))
+    block, labels = one_of_pair(decoder.blocks[0], 0, norm="paper"), decoder.labels(torch.randn(5, 6))
     key, value = block.attention.project_memory(streams.audio)
     scores = block.attention.scores(labels, key)
     mixed = (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)

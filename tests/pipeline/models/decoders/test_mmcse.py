@@ -14,7 +14,7 @@ SMALL = replace(SYSTEMS["mmcse"], width=16, class_dim=8, classes=3, layers=2, he
 
 
 def plain_mmcse(state, audio, visual, classes=25, layers=4, heads=8):
-    """MM-CSE after the front end, class by class and segment by segment, by published names; dropout off."""
+    """MM-CSE after the input projection, class by class and segment by segment, by published names; dropout off."""
 
     def linear(name, x):
         return functional.linear(x, state[f"{name}.weight"], state[f"{name}.bias"])
@@ -93,7 +93,7 @@ def test_equals_the_words_of_the_reference(system, random_state, random_inputs):
     model = load_official(system, state)
     batch = random_inputs(config)
     with torch.no_grad():
-        audio, visual = model.front_end(batch["audio"], batch["visual_2d"], batch["visual_3d"])
+        audio, visual = model.input_projection(batch["audio"], batch["visual_2d"], batch["visual_3d"])
         decoupled, logits, maps = plain_mmcse(state, audio, visual)
         out = model(**batch)
     for m, ours in (("a", out.auxiliary.decoupled.audio), ("v", out.auxiliary.decoupled.visual)):

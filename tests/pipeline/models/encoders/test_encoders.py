@@ -58,7 +58,7 @@ def test_valor_updates_audio_first(norm, random_state, random_inputs):
     state = random_state(official_layout(config).shapes)
     model = load_official("valor-plus", state, norm=norm)
     batch = random_inputs(config)
-    audio, visual = model.front_end(batch["audio"], batch["visual_2d"], batch["visual_3d"])
+    audio, visual = model.input_projection(batch["audio"], batch["visual_2d"], batch["visual_3d"])
     for number in range(4):
         name = f"hat_encoder.layers.{number}"
         audio = plain_hybrid(state, name, audio, visual, 8, norm)
@@ -81,7 +81,7 @@ def test_han_uses_both_streams_from_before_and_only_the_last_of_its_layers(rando
     model = load_official("han", state)
     assert len(model.encoder.layers) == 1
     batch = random_inputs(config)
-    audio, visual = model.front_end(batch["audio"], batch["visual_2d"], batch["visual_3d"])
+    audio, visual = model.input_projection(batch["audio"], batch["visual_2d"], batch["visual_3d"])
     found = model(**batch).features
     last = "hat_encoder.layers.2"
     torch.testing.assert_close(found.audio, plain_hybrid(state, last, audio, visual, 1), atol=1e-4, rtol=0)
@@ -158,7 +158,7 @@ def test_mmpyr_equals_the_words_of_the_reference(random_state, random_inputs):
     model = load_official("mmpyr", state)
     batch = random_inputs(config)
     with torch.no_grad():
-        audio, visual = model.front_end(batch["audio"], batch["visual_2d"], batch["visual_3d"])
+        audio, visual = model.input_projection(batch["audio"], batch["visual_2d"], batch["visual_3d"])
         visual, audio = plain_mmpyr(state, visual, audio)
         out = model(**batch)
     torch.testing.assert_close(out.features.audio, audio, atol=1e-4, rtol=0)
