@@ -103,6 +103,7 @@ def without(packages, module, *arguments, cwd=None, env=None):
                            "random:0"], "extract"),
         (EXTRA_OF, ["synthetic", "{tmp}/made"], "extract"),
         (["prefect"], ["up"], "flows"),
+        (["av"], ["up"], "extract"),
         (["s3fs"], ["status", "s3://bucket/x.zarr"], "s3"),
         (["yt_dlp"], ["download", "{tmp}/t.csv", "--out", "{tmp}/out"], "download"),
         (["openvino"], ["extract", "--clips", "{tmp}", "--store", "{tmp}/s", "--backbone", "efficientnet_lite0",
@@ -187,3 +188,13 @@ def test_an_installed_wheel_trains_with_core_packages_alone(wheel, tmp_path):
     assert "test" in json.loads((tmp_path / "run" / "scores.json").read_text())
     (tmp_path / "where.py").write_text("import pipeline, sys\nprint(pipeline.__file__)\n")
     assert without(hidden, "where", cwd=tmp_path, env=env).stdout.startswith(str(site))
+
+
+def test_downloading_needs_its_own_extra_alone(tmp_path):
+    (tmp_path / "t.csv").write_text("filename\tevent_labels\n")
+    allowed = {"av", "imageio_ffmpeg"}  # named under extract, and listed by both
+    assert {"av", "imageio-ffmpeg"} <= EXTRAS["download"]
+    hidden = [module for module, extra in EXTRA_OF.items() if extra != "download" and module not in allowed]
+    done = without(hidden, "pipeline.cli", "download", tmp_path / "t.csv", "--out", tmp_path / "out")
+    assert "is not installed" not in done.stderr
+    assert "Traceback" not in done.stderr

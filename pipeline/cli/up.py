@@ -8,6 +8,9 @@ import sys
 
 import click
 
+NEEDED = ("prefect", "av")
+"""Of the extras flows and extract: flows are deployed with what they import."""
+
 
 @click.command()
 @click.option("--home", default=".avvp/prefect", show_default=True, help="The folder that Prefect writes to.")
@@ -19,8 +22,9 @@ def up(*, home: str, port: int, pool: str, runs: int) -> None:
 
     A server that PREFECT_API_URL names is used instead of a new one.
     """
-    if importlib.util.find_spec("prefect") is None:
-        raise ModuleNotFoundError(name="prefect")
+    for module in NEEDED:
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
     options = ["--home", home, "--port", str(port), "--pool", pool, "--runs", str(runs)]
     os.execv(sys.executable, [sys.executable, "-m", "flows.up", *options])
 
