@@ -24,7 +24,7 @@ WEAK := --set features.labels=learnable --set features.pseudo_labels= --set loss
 	--set loss.audio_segment=0.0 --set loss.visual_segment=0.0 --set model.decoder.feed_forward=64 \
 	--set model.decoder.heads=4
 
-.PHONY: setup demo demo-full test check bench clean
+.PHONY: setup demo demo-full test check bench clean docs
 .DEFAULT_GOAL := setup
 
 setup: $(INSTALLED)
@@ -106,3 +106,6 @@ bench: setup
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -35,7 +35,7 @@ ENV PYTHONSAFEPATH=1 \
     PATH=/opt/avvp/bin:$PATH
 
 # What changes seldom first: a change of our code reuses this layer.
-ARG EXTRAS="dask download s3"
+ARG EXTRAS="extract clap flows dask download s3"
 WORKDIR /app
 COPY pyproject.toml constraints.txt ./
 RUN python3.11 -m venv /opt/avvp \

@@ -1,4 +1,4 @@
-"""What every backbone is: arrays of one clip in, feature arrays of that clip out.
+"""The base classes of all backbones and text embedders.
 
 A backbone cuts a clip into *units* (a frame, a stack of eight frames, one second of sound), runs its
 network over batches of units, and assembles the outputs of a clip's units into its feature arrays.

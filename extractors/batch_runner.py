@@ -1,5 +1,7 @@
-"""Running a backbone's batches so that the device never waits: while one batch computes, the next one is copied to
-the device on a side stream and the results of the one before are copied back on another.
+"""Runs a backbone's batches and overlaps copies with computation.
+
+While one batch computes, the next is copied to the device on a side stream, and the results of the one before are
+copied back on another.
 
 The same loop runs on a CPU, where streams do nothing and each batch is finished when it is submitted.
 """
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Extractor
-from extractors.engines.runtime import BatchSize, is_out_of_memory, run_batched
+from extractors.engines.runtime import BatchSize, inference, is_out_of_memory, run_batched
 
 if TYPE_CHECKING:
     import torch
@@ -201,7 +203,7 @@ class BatchRunner:
             return _Running(again, again, count)
         try:
             host = self._staged(torch.from_numpy(units))
-            with torch.inference_mode():
+            with inference():
                 batch = self._lanes.copy_in(host, self._device)
                 return _Running(self._lanes.copy_out(self._forward(batch)), again, count)
         except (RuntimeError, MemoryError) as error:

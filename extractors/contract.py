@@ -1,4 +1,4 @@
-"""What every backbone must satisfy. Run :func:`check_contract` on one of your own in its test."""
+"""The contract of backbones, as a test helper: run :func:`check_contract` on your own backbone."""
 
 from __future__ import annotations
 

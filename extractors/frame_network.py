@@ -1,4 +1,4 @@
-"""What visual backbones share: uint8 pixels in, normalised on the device, one feature vector a unit out."""
+"""Base classes of visual backbones: uint8 pixels in, normalised on the device, one feature vector a unit out."""
 
 from __future__ import annotations
 

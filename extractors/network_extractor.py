@@ -1,4 +1,4 @@
-"""Backbones that are one torch network, run by an engine."""
+"""Base class of backbones that are one torch network, run by an engine."""
 
 from __future__ import annotations
 

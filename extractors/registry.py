@@ -8,6 +8,7 @@ import re
 
 from extractors.base import Extractor
 from storage.errors import UnknownBackbone
+from storage.extras import missing_extra
 
 BACKBONES: dict[str, str] = {
     "resnet152": "extractors.visual.resnet152:ResNet152",
@@ -67,11 +68,17 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
 def _kind(base: str, module: str, attribute: str) -> type[Extractor]:
     try:
         return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+    except ModuleNotFoundError as problem:
+        raise missing_extra(problem.name) or _not_importable(base, module, attribute, problem) from problem
     except (ImportError, AttributeError, SyntaxError, NameError, TypeError) as problem:
-        raise UnknownBackbone(
-            f"backbone {base!r}: {module}:{attribute} cannot be imported: {type(problem).__name__}: {problem}. "
-            "Mend that file, or its line in extractors/registry.py"
-        ) from problem
+        raise _not_importable(base, module, attribute, problem) from problem
+
+
+def _not_importable(base: str, module: str, attribute: str, problem: Exception) -> UnknownBackbone:
+    return UnknownBackbone(
+        f"backbone {base!r}: {module}:{attribute} cannot be imported: {type(problem).__name__}: {problem}. "
+        "Mend that file, or its line in extractors/registry.py"
+    )
 
 
 def load(

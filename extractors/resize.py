@@ -1,9 +1,13 @@
-"""Pillow's resize of the part of a picture that is kept, to the last bit, in compiled code.
+"""Pillow's resize of the part of a picture that is kept, to the last bit, compiled by numba.
 
-Pillow resizes a whole picture, of which a centre crop then throws a third away, and copies it to four channels and
-back. Here the same two passes with the same integer weights run over the kept part only, in half the time. Compiling
-takes a process about a second, so Pillow itself resizes its first frames. The width comes first, as when the published
-features were made: Pillow 13 begins with the height where that shrinks much more.
+Pillow resizes a whole picture, of which a centre crop then throws a third away. This runs the same two passes with the
+same integer weights over the kept part only. Compiling takes a process about a second, so Pillow itself resizes the
+first frames. The width comes first, as when the published features were made; Pillow 13 begins with the height where
+that shrinks much more.
+
+Measured against Pillow (27 November 2026, two cores with AVX2, ms a frame, ResNet's view): 1.2 of 2.6 at 480 x 360, 1.6
+of 5.0 at 854 x 480; decoding as a whole would take 1.09 to 1.38 of its processor time. Pillow's ``resize(box=)`` is
+not equal to resizing and cropping; resizing the width, cropping, then the height is, and costs 0.7 to 0.9 of Pillow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Views: what a backbone sees of a clip's frames or samples. Needs numpy and Pillow only.
+"""Views: the frames or samples that a backbone wants of a clip. Needs numpy and Pillow only.
 
 Resizing happens once, from the source frame, in the decode worker; what travels is uint8 at the size the
 network eats. Two backbones with equal views share one array. Pillow's resize is what the official
@@ -8,12 +8,13 @@ transforms call, so a view equals them bit for bit.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.resize import Interpolation, resize_part
+if TYPE_CHECKING:
+    from extractors.resize import Interpolation
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ def _kept(image: NDArray[np.uint8], height: int, width: int, size: int, how: Int
     """Resize and cut the centre, as torchvision places it; a side shorter than ``size`` is padded with black."""
     rows, columns = min(height, size), min(width, size)
     top, left = round((height - rows) / 2.0), round((width - columns) / 2.0)
+    from extractors.resize import resize_part  # listing backbones needs neither Pillow nor numba
+
     part = resize_part(image, height, width, top=top, left=left, rows=rows, columns=columns, interpolation=how)
     if (rows, columns) == (size, size):
         return part

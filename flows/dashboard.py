@@ -22,7 +22,7 @@ from prefect.logging.loggers import LoggingAdapter
 
 from flows.pictures import bar_picture
 from flows.tables import array_rows, failure_rows, key_of, store_links, store_summary
-from pipeline.extraction.progress import PlainReporter
+from pipeline.extraction.progress_lines import ProgressLines
 from pipeline.inspection.clip_page import write_clip_page
 from pipeline.inspection.status import StoreOverview
 from storage.errors import AvvpError
@@ -68,7 +68,7 @@ class ProgressBar:
             self._log.warning("the progress bar cannot be moved: %s", problem)
 
 
-class ShardReporter(PlainReporter):
+class ShardReporter(ProgressLines):
     """Tells a task's log and its bar how a shard goes.
 
     Args:
@@ -85,7 +85,7 @@ class ShardReporter(PlainReporter):
     def running(self) -> None:
         """Show the bar: networks are built."""
         super().running()
-        self._bar = ProgressBar(self._pace.total, self._description, key="shard-progress", log=self._log)
+        self._bar = ProgressBar(self.pace.total, self._description, key="shard-progress", log=self._log)
 
     def advanced(self) -> None:
         """Move it."""

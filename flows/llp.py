@@ -8,14 +8,15 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from flows.asked import asks_for, fields_of
 from flows.build_labels import build_labels
 from flows.evaluate import evaluate
 from flows.extract_llp import extract_llp
 from flows.outcomes import WITH_FAILURES, refuses_in_one_line
-from flows.parameters import Count, Sampling, Split, Text
+from flows.parameters import Split, Text
 from flows.pseudo_labels import pseudo_labels
 from flows.train import check_folder, train
-from pipeline.cli.main_actions import parse_weights
+from pipeline.extraction.options import ExtractOptions, parse_weights
 from pipeline.extraction.requirements import needs_of
 from pipeline.recipes.recipe import load_recipe
 from storage.clips import ClipTable
@@ -23,6 +24,7 @@ from storage.clips import ClipTable
 
 @flow(name="llp")
 @refuses_in_one_line
+@asks_for(*fields_of(ExtractOptions, only=("sampling", "device", "shard_size")))
 def llp(
     clips: Text,
     store: Text,
@@ -33,10 +35,8 @@ def llp(
     weights: list[Text] = ["pretrained"],  # noqa: B006 - Prefect shows the default in the form
     label_weights: list[Text] = ["pretrained"],  # noqa: B006
     changes: list[Text] = [],  # noqa: B006
-    sampling: Sampling = "uniform",
-    device: Text = "auto",
-    shard_size: Count | None = None,
     split: Split = "test",
+    **asked: Any,
 ) -> State[Any]:
     """From clips to scores. Each step leaves alone what is there already, so a run that broke is simply run again.
 
@@ -50,25 +50,21 @@ def llp(
         weights: Of backbones: pretrained, random:SEED or a path; NAME=... for one of them.
         label_weights: Of label embedders, in the same way, e.g. ["glove=glove.6B.300d.txt"].
         changes: Other values for the recipe, e.g. ["train.epochs=5"].
-        sampling: uniform, or published: the very frames that the published LLP scripts took.
-        device: auto, cpu, cuda:0, or several with commas.
-        shard_size: Clips a shard. Empty for 64, or the store's own.
         split: What the trained model is evaluated on.
+        **asked: Fields of ExtractOptions; their texts are put in here.
     """
     needs = needs_of(load_recipe(recipe, changes).features, clip_seconds=10)
     check_folder(annotations, "annotations")
     ClipTable.load(clips, media=media)
-    parse_weights(tuple(weights), needs.backbones)
-    embedder_weights = parse_weights(tuple(label_weights), needs.embedders)
-    ended = extract_llp(
-        clips, store, list(needs.backbones), media=media, weights=weights, sampling=sampling, device=device,
-        shard_size=shard_size, return_state=True,
-    )  # fmt: skip
+    parse_weights(weights, needs.backbones)
+    embedder_weights = parse_weights(label_weights, needs.embedders)
+    device = asked.get("device", "auto").split(",")[0]
+    ended = extract_llp(clips, store, list(needs.backbones), media=media, weights=weights, return_state=True, **asked)
     extracted = ended
     for embedder in needs.embedders:
         if ended.is_completed():
             chosen = embedder_weights.get(embedder, embedder_weights[""])
-            ended = build_labels(store, embedder, weights=chosen, device=device.split(",")[0], return_state=True)
+            ended = build_labels(store, embedder, weights=chosen, device=device, return_state=True)
     if needs.pseudo_labels and ended.is_completed():
         ended = pseudo_labels(store, needs.pseudo_labels, annotations=annotations, return_state=True)
     if ended.is_completed():

@@ -14,8 +14,8 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from pipeline.extraction.shards import ClipFailures
-from pipeline.terminal.console import count
 from storage.errors import AvvpError
+from storage.text import count
 
 P = ParamSpec("P")
 WITH_FAILURES = "CompletedWithFailures"

@@ -2,82 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+from typing_extensions import Doc
 
-from pipeline.cli.main_actions import parse_bytes, parse_weights
-from pipeline.decode.clip_buffer import Decoder
-from pipeline.extraction.options import ExtractOptions
+from pipeline.extraction.options import Count, ExtractOptions
+from pipeline.extraction.options import Text as Text
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
 Names = Annotated[list[Text], Field(min_length=1)]
-Sampling = Literal["uniform", "published"]
-Precision = Literal["float32", "bfloat16", "float16"]
-EngineName = Literal["auto", "torch", "openvino"]
-Kept = Literal["frames", "waveform", "logmel"]
 RunnerKind = Literal["local", "dask", "ray"]
-Resources = dict[str, Annotated[float, Field(gt=0)]]
+Resources = Mapping[str, Annotated[float, Field(gt=0)]]
 Embedder = Annotated[str, Field(pattern=r"^(glove|bert|clip|clap)(:.+)?$")]
 Split = Literal["val", "test"]
 
 
-class ExtractRequest(BaseModel):
+@dataclass(frozen=True)
+class ExtractRequest:
     """An extraction, as flows and their tasks hand it on: paths and numbers only.
 
     Attributes:
         store: path or fsspec URL.
-        backbones: registered names.
+        options: what and how.
         clips: a folder of media or a clip table; ``None`` for the clips that the store lists.
         media: where a table's files are.
-        weights: as ``avvp extract --weights`` takes them.
-        sampling: ``uniform`` or ``published``.
-        precision: of the networks.
-        device: ``auto``, ``cpu``, ``cuda:N``, or several with commas.
-        engine: what runs the networks.
-        keep: intermediates to keep.
-        clip_seconds: length of every clip; ``None`` for that of a store that is there.
-        shard_size: clips a shard; ``None`` for the store's, or 64.
-        workers: decode processes a device.
-        deadline_seconds: for decoding one clip.
-        decoder: of pictures: pyav, auto or decord.
-        memory: for decoded clips, such as ``2GB``.
-        compile_networks: through ``torch.compile``.
-        retry_failed: also redo clips that failed before.
-        rebuild: replace arrays that were made otherwise.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     store: str
-    backbones: tuple[str, ...]
+    options: ExtractOptions
     clips: str | None = None
     media: str | None = None
-    weights: tuple[str, ...] = ("pretrained",)
-    sampling: Sampling = "uniform"
-    precision: Precision = "float32"
-    device: str = "auto"
-    engine: EngineName = "auto"
-    keep: tuple[Kept, ...] = ()
-    clip_seconds: int | None = None
-    shard_size: int | None = None
-    workers: int | None = None
-    deadline_seconds: float = 60.0
-    decoder: Decoder = "pyav"
-    memory: str | None = None
-    compile_networks: bool = False
-    retry_failed: bool = False
-    rebuild: bool = False
-
-    @property
-    def devices(self) -> int:
-        """How many shards one process can do at once."""
-        return len(self.device.split(","))
 
     def table(self) -> ClipTable:
         """The clips.
@@ -91,53 +50,22 @@ class ExtractRequest(BaseModel):
             raise InvalidInput("media is given without clips: a store lists its clips with their paths")
         return FeatureStore.open(self.store).clips
 
-    def options(self) -> ExtractOptions:
-        """The same, as the pipeline wants it.
 
-        Raises:
-            InvalidInput: If weights or memory are malformed.
-        """
-        seconds = self.clip_seconds
-        if seconds is None:
-            seconds = FeatureStore.open(self.store).info.clip_seconds
-        return ExtractOptions(
-            backbones=self.backbones,
-            weights=parse_weights(self.weights, self.backbones),
-            sampling=self.sampling,
-            precision=self.precision,
-            device=self.device,
-            engine=self.engine,
-            keep=self.keep,
-            clip_seconds=seconds,
-            shard_size=self.shard_size,
-            workers=self.workers,
-            deadline_seconds=self.deadline_seconds,
-            decoder=self.decoder,
-            memory_bytes=parse_bytes(self.memory) if self.memory else None,
-            compile_networks=self.compile_networks,
-            retry_failed=self.retry_failed,
-            rebuild=self.rebuild,
-        )
+@dataclass(frozen=True)
+class Placement:
+    """Where the tasks of a flow run. The fields' texts are in their types."""
 
-
-class Placement(BaseModel):
-    """Where the tasks of a flow run.
-
-    Attributes:
-        runner: ``local``, ``dask`` or ``ray``.
-        address: of a cluster that exists; ``None`` for one made for this run.
-        processes: worker processes of a cluster made for this run.
-        resources: what a task holds while it runs, such as ``{"GPU": 1}``.
-        limit: name of a Prefect concurrency limit that a task holds a slot of.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    runner: RunnerKind = "local"
-    address: str | None = None
-    processes: int = 1
-    resources: dict[str, float] = Field(default_factory=dict)
-    limit: str | None = None
+    runner: Annotated[RunnerKind, Doc("local: this process; dask or ray: a cluster.")] = "local"
+    address: Annotated[
+        Text | None, Doc("Of a cluster that exists, e.g. tcp://scheduler:8786. Empty: one is made for this run.")
+    ] = None
+    processes: Annotated[Count, Doc("Worker processes of a cluster that is made for this run.")] = 1
+    resources: Annotated[Resources, Doc('What a task holds on a cluster, e.g. {"GPU": 1}.')] = field(
+        default_factory=dict
+    )
+    limit: Annotated[
+        Text | None, Doc("A Prefect concurrency limit that each task holds a slot of, e.g. gpu. It must exist.")
+    ] = None
 
     def check(self) -> None:
         """Look for options that do not go together.

@@ -7,40 +7,26 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from flows.asked import asks_for, chosen, fields_of
 from flows.outcomes import refuses_in_one_line
-from flows.parameters import (
-    Count,
-    EngineName,
-    ExtractRequest,
-    Placement,
-    Precision,
-    Resources,
-    RunnerKind,
-    Sampling,
-    Text,
-)
+from flows.parameters import ExtractRequest, Placement, Text
 from flows.shards import run_extraction
+from pipeline.extraction.options import ExtractOptions
+from storage.store import FeatureStore
+
+ASKED = ("sampling", "precision", "device", "engine", "workers", "retry_failed")
 
 
 @flow(name="rebuild-features")
 @refuses_in_one_line
+@asks_for(*fields_of(ExtractOptions, only=ASKED), *fields_of(Placement))
 def rebuild_features(
     store: Text,
     backbone: Text,
     weights: Text = "pretrained",
     clips: Text | None = None,
     media: Text | None = None,
-    sampling: Sampling = "uniform",
-    precision: Precision = "float32",
-    device: Text = "auto",
-    engine: EngineName = "auto",
-    workers: Count | None = None,
-    retry_failed: bool = False,
-    runner: RunnerKind = "local",
-    address: Text | None = None,
-    processes: Count = 1,
-    resources: Resources = {},  # noqa: B006 - Prefect shows the default in the form
-    limit: Text | None = None,
+    **asked: Any,
 ) -> State[Any]:
     """Make one backbone's features anew, or go on doing so; no other array is touched.
 
@@ -53,22 +39,10 @@ def rebuild_features(
         weights: pretrained, random:SEED or a path.
         clips: The clip table, if its files are elsewhere now. Empty: the clips that the store lists.
         media: Where the media files of that table are, if not beside it.
-        sampling: uniform, or published: the very frames that the published LLP scripts took.
-        precision: Of the network.
-        device: auto, cpu, cuda:0, or several with commas for as many shards at once.
-        engine: What runs the network: torch, or openvino on a CPU. auto takes openvino there if it is installed.
-        workers: Decode processes a device. Empty: by the number of cores.
-        retry_failed: Also redo the clips that failed before.
-        runner: local: this process; dask or ray: a cluster.
-        address: Of a cluster that exists, e.g. tcp://scheduler:8786. Empty: one is made for this run.
-        processes: Worker processes of a cluster that is made for this run.
-        resources: What a task holds on a cluster, e.g. {"GPU": 1}.
-        limit: A Prefect concurrency limit that each task holds a slot of, e.g. gpu. It must exist.
+        **asked: Fields of ExtractOptions and Placement; their texts are put in here.
     """
-    request = ExtractRequest(
-        clips=clips, store=store, backbones=(backbone,), media=media, weights=(weights,), sampling=sampling,
-        precision=precision, device=device, engine=engine, workers=workers, retry_failed=retry_failed, rebuild=True,
+    options = chosen(
+        ExtractOptions, asked, backbones=(backbone,), weights=(weights,), rebuild=True,
+        clip_seconds=FeatureStore.open(store).info.clip_seconds,
     )  # fmt: skip
-    return run_extraction(
-        request, Placement(runner=runner, address=address, processes=processes, resources=resources, limit=limit)
-    )
+    return run_extraction(ExtractRequest(store, options, clips, media), chosen(Placement, asked))

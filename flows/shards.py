@@ -25,8 +25,8 @@ from flows.runners import check_limit, holding, make_runner
 from flows.tables import key_of
 from pipeline.extraction.shards import ShardFiller, ShardReport, ShardWork, clip_failures, prepare_shards
 from pipeline.inspection.status import overview
-from pipeline.terminal.console import count
 from storage.store import FeatureStore
+from storage.text import count
 
 BLOCK = 256
 """Tasks submitted at once: SQLite does not stand a burst of a thousand."""
@@ -35,7 +35,7 @@ _MAKING = threading.Lock()
 
 @lru_cache(maxsize=1)
 def _made_filler(request: ExtractRequest, run: str) -> ShardFiller:
-    return ShardFiller(request.table(), request.store, request.options())
+    return ShardFiller(request.table(), request.store, request.options)
 
 
 def shard_filler(request: ExtractRequest, run: str) -> ShardFiller:
@@ -91,7 +91,7 @@ def run_shards(request: ExtractRequest, work: ShardWork, placement: Placement, *
     bar = ProgressBar(
         len(work.shards), f"{request.store}: shards done", key=f"{key_of(request.store)}-progress", log=log
     )
-    with make_runner(placement, threads=request.devices) as runner:
+    with make_runner(placement, threads=len(request.options.devices)) as runner:
         for start in range(0, len(work.shards), BLOCK):
             _run_block(runner, request, work.shards[start : start + BLOCK], placement, results, bar)
     return results
@@ -123,9 +123,12 @@ def run_extraction(request: ExtractRequest, placement: Placement) -> State[Any]:
         AvvpError: If the parameters cannot be used; no work has begun then.
     """
     log = get_run_logger()
-    make_runner(placement, threads=request.devices)
+    make_runner(placement, threads=len(request.options.devices))
     check_limit(placement.limit)
-    work = prepare_shards(request.table(), request.store, request.options())
+    table = request.table()
+    for note in table.notes:
+        log.info(note)
+    work = prepare_shards(table, request.store, request.options)
     log.info(
         "%s: %s to read in %d of %d shards",
         request.store, count(work.clips, "clip"), len(work.shards), work.total_shards,
@@ -135,4 +138,4 @@ def run_extraction(request: ExtractRequest, placement: Placement) -> State[Any]:
     results = run_shards(request, work, placement, log=log) if work.shards else ShardResults()
     store = FeatureStore.open(request.store)
     show_store(overview(store), log=log)
-    return extraction_outcome(clip_failures(store, request.backbones), results.problems)
+    return extraction_outcome(clip_failures(store, request.options.backbones), results.problems)

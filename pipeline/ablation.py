@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.foreign_arrays import read_json
+from pipeline.metrics.parsing import HEADINGS
 from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 
@@ -125,8 +126,7 @@ def run_sweep(
     for variant in sweep.variants:
         for seed in range(1, seeds + 1):
             run = out / f"{variant.name.replace(' ', '-').replace(',', '')}-seed{seed}"
-            done = run / "scores.json"
-            scores: dict[str, Any] = json.loads(done.read_text()) if done.is_file() else {}
+            scores = _known_scores(run / "scores.json")
             if "test" not in scores:
                 every = (*variant.changes, *changes, f"train.seed={seed}")
                 scores = run_training(
@@ -137,11 +137,21 @@ def run_sweep(
     return rows
 
 
+def _known_scores(path: Path) -> dict[str, Any]:
+    """Scores by split of a run that has ended; empty where there are none."""
+    if not path.is_file():
+        return {}
+    remedy = "Delete it to train this run again"
+    scores = read_json(path, remedy=remedy)
+    test = scores.get("test", {}) if isinstance(scores, dict) else None
+    if not isinstance(test, dict) or (test and not all(isinstance(test.get(name), int | float) for name in SHOWN)):
+        raise InvalidInput(f"{path}: expected the scores {', '.join(SHOWN)} of test. {remedy}")
+    return dict(scores)
+
+
 def sweep_table(rows: Mapping[str, list[dict[str, float]]]) -> str:
     """Means and standard deviations over seeds."""
-    from pipeline.reports.evaluation import HEADINGS
-
-    columns = [f"{name.partition('_')[0]} {HEADINGS[name]}" if "_" in name else HEADINGS[name] for name in SHOWN]
+    columns = [HEADINGS[name] for name in SHOWN]
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(SHOWN) + 1) + "|"]
     for variant, scores in rows.items():
         found = np.array([[one[name] for name in SHOWN] for one in scores])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
 
 if __name__ == "__main__":  # before our own imports: a folder of the user's may hide one of our packages
     from avvp import exit_if_shadowed
@@ -50,6 +51,7 @@ def run_evaluation(
     store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
     thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: bool = False,
     picture: str | None = None, json_file: Path | None = None,
+    console: Console | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Print tables and write what was asked for. Returns the eleven scores in percent.
 
@@ -62,14 +64,14 @@ def run_evaluation(
         _refuse({"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture})
         return _evaluate_localization(
             run, predictions, annotations, dataset or "ave", split, store_url, threshold,
-            intervals=intervals, classes=classes, json_file=json_file,
+            intervals=intervals, classes=classes, json_file=json_file, console=console or wide_console(),
         )  # fmt: skip
     decided, source, of_videos = _decided(
         run, predictions, annotations, dataset or "llp", split, store_url, mask, threshold, thresholds
     )
     return _print_parsing(
         decided, source, split, of_videos, intervals=intervals, classes=classes, overlap=overlap, picture=picture,
-        json_file=json_file,
+        json_file=json_file, console=console or wide_console(),
     )  # fmt: skip
 
 
@@ -99,19 +101,18 @@ def _decided(
 
 def _print_parsing(
     decided: Decided, source: str, split: str, of_videos: int, *, intervals: bool, classes: bool, overlap: bool,
-    picture: str | None, json_file: Path | None,
+    picture: str | None, json_file: Path | None, console: Console,
 ) -> dict[str, float]:  # fmt: skip
     """The tables, the picture and the file."""
     from pipeline.metrics.bootstrap import bootstrap_intervals
-    from pipeline.reports.evaluation import chance, markdown
+    from pipeline.reports.evaluation import markdown
     from pipeline.reports.score_tables import absent_line, write_scores
 
     videos = decided.scores()
     title, scores = f"{Path(source).name}, {split}, {len(videos)} videos", videos.mean()
-    console = wide_console()
     console.print(absent_line(of_videos, len(videos), split), end="")
     spread = {title: bootstrap_intervals(videos)} if intervals else None
-    console.print(markdown({title: scores, "nothing predicted": chance(decided.truth)}, spread))
+    console.print(markdown({title: scores, "nothing predicted": decided.chance()}, spread))
     if overlap:
         console.print(markdown({f"{name}, {count} videos": part for name, (count, part) in decided.subsets().items()}))
     if classes:
@@ -129,9 +130,11 @@ def _refuse(options: Mapping[str, Any]) -> None:
 
 
 def _of_localization(run: Path | None, predictions: str | None) -> bool:
-    from pipeline.reports.evaluation import holds_localization, recipe_of
+    from pipeline.reports.evaluation import read_predictions, recipe_of
 
-    return holds_localization(str(predictions)) if run is None else recipe_of(run).task == "localization"
+    if run is None:
+        return "segment" in read_predictions(str(predictions), required=("id",))
+    return recipe_of(run).task == "localization"
 
 
 def _evaluate_localization(
@@ -145,7 +148,7 @@ def _evaluate_localization(
     labels = load_events(annotations, dataset=dataset)
     if run is None:
         source = str(predictions)
-        found, level = read_predictions(source, needs=("id", "segment")), 0.5 if threshold is None else threshold
+        found, level = read_predictions(source, required=("id", "segment")), 0.5 if threshold is None else threshold
     else:
         found, source = run_predictions(run, _store_of(run, store_url), labels, split), str(run)
         level = recipe_of(run).evaluate.threshold if threshold is None else threshold
@@ -160,10 +163,11 @@ def _store_of(run: Path, store_url: str | None) -> Any:
 
 
 def _thresholds(path: str, classes: tuple[str, ...]) -> Any:
-    try:
-        data = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as problem:
-        raise InvalidInput(f"--thresholds {path}: cannot be read: {problem}") from problem
+    import numpy as np
+
+    from pipeline.foreign_arrays import read_json
+
+    data = read_json(Path(path))
     if isinstance(data, dict):
         if set(data) != set(classes):
             wrong = sorted(set(data) ^ set(classes))[0]
@@ -171,12 +175,10 @@ def _thresholds(path: str, classes: tuple[str, ...]) -> Any:
         data = [data[name] for name in classes]
     if not isinstance(data, list) or len(data) != len(classes):
         raise InvalidInput(f"--thresholds {path}: expected {len(classes)} numbers")
-    import numpy as np
-
-    try:
-        return np.asarray(data, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
-        raise InvalidInput(f"--thresholds {path}: expected numbers: {problem}") from problem
+    for name, number in zip(classes, data, strict=True):
+        if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
+            raise InvalidInput(f"--thresholds {path}: {name}: expected a number, got {number!r}")
+    return np.asarray(data, dtype=np.float64)
 
 
 def _class_lines(decided: Any) -> str:

@@ -9,9 +9,10 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
+from rich.console import Console
 
 if __name__ == "__main__":  # before our own imports: a folder of the user's may hide one of our packages
     from avvp import exit_if_shadowed
@@ -19,9 +20,12 @@ if __name__ == "__main__":  # before our own imports: a folder of the user's may
     exit_if_shadowed("train")
 
 from pipeline.malloc import keep_freed_memory
-from pipeline.recipes.recipe import Recipe, differences, load_recipe, shipped_recipes
+from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.terminal.console import count, wide_console
 from storage.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pipeline.recipes.recipe import Recipe
 
 RECIPE, PROVENANCE, TIMES, TABLE = "recipe.toml", "provenance.json", "times.jsonl", "table.md"
 
@@ -47,6 +51,7 @@ def train(**options: Any) -> None:
 def run_training(
     *, recipe: str, store_url: str, annotations: str, dataset: str | None = None, out: Path,
     changes: tuple[str, ...] = (), missing: str = "skip", device: str = "auto",
+    console: Console | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train, evaluate the best epoch, write the table.
 
@@ -57,6 +62,7 @@ def run_training(
         InvalidInput: If recipe, store and annotations do not fit each other, or the loss is not finite.
     """
     from pipeline.datasets.dataset import Missing, check_features, load_split
+    from pipeline.recipes.recipe import load_recipe
     from pipeline.training.loop import Trainer, make_accelerator
     from pipeline.training.run_setup import fresh_model, load_labels, sized_config
     from pipeline.training.tasks import task_of
@@ -75,7 +81,7 @@ def run_training(
     accelerator = make_accelerator(chosen, device)
     keep_freed_memory()
     model = fresh_model(config, chosen.train.seed)  # before the folder is made: settings that no model has leave none
-    console = wide_console()
+    console = console or wide_console()
     if accelerator.is_main_process:
         _prepare_folder(out, chosen, store)
         for name, clips in (("train", train_set), ("val", val_set)):
@@ -104,6 +110,7 @@ def _has(annotations: Any, split: str) -> bool:
 
 def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
     """Write what the run is, or check that the folder is of the same run."""
+    from pipeline.recipes.recipe import differences, load_recipe
     from pipeline.reports.evaluation import provenance_of
     from pipeline.training.run_setup import provenance
 

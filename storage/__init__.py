@@ -1,1 +1,1 @@
-"""The feature store: clip tables, schema, ledger, readers and writers. Imports neither torch nor prefect."""
+"""The feature store: clip tables, schema, ledger, readers and writers. Imports neither torch nor Prefect."""

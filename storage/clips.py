@@ -1,4 +1,4 @@
-"""Clip tables: which clips a store holds, in which order. Row ``i`` of every array is clip ``i``."""
+"""Clip tables: the ordered list of a store's clips. Row ``i`` of every array is clip ``i``."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class ClipTable(Sequence[Clip]):
         clips: in row order.
         dataset: a name for people, e.g. ``llp``.
         source: where the table came from, for messages.
-        notes: what was left out on the way, in sentences for people.
+        notes: what was left out while reading, as sentences.
 
     Raises:
-        ClipTableError: If it is empty, ids occur twice, or a text cannot be written down.
+        ClipTableError: If it is empty, an id occurs twice, or a text is not valid UTF-8.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ClipTable(Sequence[Clip]):
 
     @property
     def hash(self) -> str:
-        """SHA-256 over the ids and spans in order. Paths, splits and labels may change; rows may not."""
+        """SHA-256 over ids and spans, in row order. Paths, splits and labels may change."""
         digest = hashlib.sha256()
         for clip in self.clips:
             end = None if clip.end_seconds is None else float(clip.end_seconds)
@@ -88,11 +88,11 @@ class ClipTable(Sequence[Clip]):
             media: where the media files of a table are; its own folder if not given.
 
         Returns:
-            The table; :attr:`notes` tells what a folder holds that is no clip.
+            The table. Its :attr:`notes` say which files of a folder are no clips.
 
         Raises:
             ClipTableError: If the source is absent, empty, malformed or has duplicates; bad lines are named. Ids that
-                differ by Unicode normal form alone are duplicates.
+                differ only in Unicode normal form are duplicates.
         """
         path = Path(source).expanduser()
         # Methods of Path raise over a name that is too long.
@@ -112,7 +112,7 @@ class ClipTable(Sequence[Clip]):
         return cls(found.clips, dataset=found.dataset, source=str(source), notes=found.notes)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write our own CSV, which :meth:`load` reads back."""
+        """Write a CSV table that :meth:`load` reads back."""
         with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
@@ -123,7 +123,7 @@ class ClipTable(Sequence[Clip]):
 
 
 def _is_text(clip: Clip) -> bool:
-    """Whether it can be written as UTF-8: Python reads other file names into code points that cannot."""
+    """Whether every text encodes as UTF-8. File names that are not UTF-8 become surrogates in Python, which do not."""
     try:
         "".join((clip.id, clip.path, clip.split, *clip.labels)).encode()
     except UnicodeEncodeError:

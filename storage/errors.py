@@ -1,8 +1,8 @@
-"""Every error that is the user's to mend. The command line prints one line for each and exits with 2."""
+"""Errors that users can fix. The command line prints one line for each and exits with code 2."""
 
 
 class AvvpError(Exception):
-    """A problem that the message explains in one line: where, expected, got, what to do."""
+    """A problem that its message explains in one line: where, what was expected, what came, what to do."""
 
 
 class InvalidInput(AvvpError):
@@ -30,8 +30,8 @@ class StoreError(AvvpError):
 
 
 class ShardLocked(StoreError):
-    """Another process is writing this shard now."""
+    """Another process is writing this shard."""
 
 
 class BackboneBroken(AvvpError):
-    """A backbone or its device fails whatever it is given. No user's mistake: the command line exits with 1."""
+    """A backbone or its device fails on every input. Not the user's mistake: the command line exits with code 1."""

@@ -1,4 +1,4 @@
-"""The one place where a library reads a file that anybody may have written."""
+"""Turns exceptions over the content of a user's file into one-line errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN_REASON = 300
 
 @contextmanager
 def reading(where: object, complaint: str, *, error: type[AvvpError], remedy: str = "") -> Iterator[None]:
-    """Turn whatever a library raises over a file's content into one line.
+    """Turn any exception that a library raises over a file's content into one line.
 
     Readers of pickles, archives and arrays raise what their authors did not think of (``struct.error``,
     ``zlib.error``, ``RecursionError``, ``OverflowError`` …), so a list of expected exceptions is never complete.
@@ -21,8 +21,8 @@ def reading(where: object, complaint: str, *, error: type[AvvpError], remedy: st
 
     Args:
         where: the file.
-        complaint: what it is not, e.g. ``not a state dict that torch can read``.
-        error: what to raise.
+        complaint: what is wrong with it, e.g. ``not a state dict that torch can read``.
+        error: class of the error to raise.
         remedy: what the user can do, as a sentence.
 
     Raises:

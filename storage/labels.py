@@ -1,7 +1,7 @@
 """Labels in a store: ``labels/<embedder>`` and ``pseudo_labels/<teacher>``.
 
-A group is written whole by one writer under a lock: its arrays, then its attributes. Until those are there it does not
-exist, so a writer that is killed leaves nothing that reads as done. Everything can be read with plain zarr.
+One writer writes a whole group under a lock: first the arrays, then the attributes. A group without attributes does not
+exist for readers, so they do not see what a killed writer leaves. zarr-python reads everything here.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ EMBEDDINGS, PSEUDO_LABELS = "labels", "pseudo_labels"
 LOCK_PATIENCE_SECONDS = 60.0
 _CHUNK_CLIPS = 1024
 _LOGITS = ("audio_logits", "visual_logits")
+_AXES = {"vectors": ("classes", "dim"), "classes": ("classes",), "prompts": ("classes", "texts"), "known": ("clips",)}
+_CLIP_AXES = ("clips", "segments", "classes")
 
 
 class LabelStore:
-    """The labels of a store that is there.
+    """The labels of an existing store.
 
     Args:
         root: the store's folder.
-        info: what the store says of itself.
+        info: the attributes of the root.
     """
 
     def __init__(self, root: Root, info: StoreInfo) -> None:
@@ -49,7 +51,7 @@ class LabelStore:
         """Open the labels of an existing store.
 
         Raises:
-            StoreError: If there is no store, or its schema version is not ours.
+            StoreError: If there is no store, or its schema version is another one.
         """
         root = open_root(url)
         info = read_info(root)
@@ -112,18 +114,18 @@ class LabelStore:
         )
 
     def write_embeddings(self, labels: LabelEmbeddings, *, rebuild: bool = False) -> bool:
-        """Put a group of label embeddings.
+        """Write a group of label embeddings.
 
         Args:
-            labels: what to put.
+            labels: the group.
             rebuild: replace a group that differs.
 
         Returns:
-            Whether anything was written; not so where the same group is there.
+            Whether anything was written: false if the same group exists.
 
         Raises:
             InvalidInput: If the shapes do not fit each other.
-            SchemaMismatch: If the group there differs and may not be replaced, or other labels of this store are for
+            SchemaMismatch: If the existing group differs and may not be replaced, or other labels of this store are for
                 other classes.
         """
         count, vectors = len(labels.classes), np.asarray(labels.vectors, dtype=np.float32)
@@ -140,7 +142,7 @@ class LabelStore:
         return self._write(f"{EMBEDDINGS}/{labels.spec.name}", arrays, attributes, rebuild=rebuild)
 
     def write_pseudo_labels(self, labels: PseudoLabels, *, rebuild: bool = False) -> bool:
-        """Put a teacher's pseudo labels; see :meth:`write_embeddings`."""
+        """Write a teacher's pseudo labels; see :meth:`write_embeddings`."""
         segments = labels.audio.shape[1] if labels.audio.ndim == 3 else 0
         shape = (self.info.clips, segments, len(labels.classes))
         arrays: dict[str, NDArray[Any]] = {part: getattr(labels, part) for part in ("audio", "visual")}
@@ -174,7 +176,7 @@ class LabelStore:
     def _read(self, path: str) -> NDArray[Any]:
         try:
             array = zarr.open_array(self.root.zarr_store(read_only=True), path=path, mode="r")
-        except (FileNotFoundError, ValueError) as problem:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as problem:  # zarr's, over damaged metadata
             raise StoreError(f"{self.url}: {path} is missing or damaged; write the group again") from problem
         return np.asarray(array[...])
 
@@ -189,7 +191,8 @@ class LabelStore:
     ) -> bool:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", path.partition("/")[2]):
             raise InvalidInput(f"{path}: a group's name has letters, digits, '.', '_' and '-' only")
-        with self.root.lock(f"{path}.lock", patience_seconds=LOCK_PATIENCE_SECONDS):
+        ledger = f"ledger/{path.replace('/', '.', 1)}"
+        with self.root.lock(f"{ledger}.lock", patience_seconds=LOCK_PATIENCE_SECONDS):
             self._check_other_classes(path, arrays["classes"].tolist())
             there = read_attributes(self.root, path)
             if there:
@@ -198,7 +201,7 @@ class LabelStore:
                     return False
                 if not rebuild:
                     raise SchemaMismatch(f"{self.url}: {path} has {'; '.join(differences)}. Replace it: add --rebuild")
-            # Attributes go first and come last: what lies there without them does not exist.
+            # Attributes are removed first and put last: without them the group does not exist for readers.
             self.root.remove(f"{path}/zarr.json")
             self.root.remove(path)
             kind = path.partition("/")[0]
@@ -208,7 +211,7 @@ class LabelStore:
                 self._put_array(f"{path}/{name}", array)
             body, group = group_bytes(attributes), f"{path}/zarr.json"
             made = [key for key, _ in self.root.walk(path) if key != group]
-            Seal.of(self.root, made, {group: body}).put(self.root, f"ledger/{path.replace('/', '.', 1)}")
+            Seal.of(self.root, made, {group: body}).put(self.root, ledger)
             self.root.put(group, body)
         return True
 
@@ -224,7 +227,7 @@ class LabelStore:
     def _differences(
         self, path: str, there: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]
     ) -> list[str]:
-        """What differs between the group there and the one to be put, in words."""
+        """What differs between the existing group and the new one, in words."""
         old, new = (LabelProvenance.from_json(one["provenance"]).identity() for one in (there, attributes))
         old, new = ({**one.pop("facts"), **one} for one in (old, new))
         keys = dict.fromkeys([*old, *new])
@@ -246,7 +249,7 @@ class LabelStore:
         return bool(np.allclose(stored, array, rtol=1e-5, atol=1e-5, equal_nan=True))
 
     def _put_array(self, path: str, values: NDArray[Any]) -> None:
-        """Make, fill and fsync an array; its chunks are cut along the first axis only."""
+        """Create, fill and fsync an array. Its chunks are cut along the first axis only."""
         chunks = (min(len(values), _CHUNK_CLIPS), *values.shape[1:])
         fill: Any = {"f": np.nan, "O": "", "b": False}.get(values.dtype.kind, 0)
         array = zarr.create_array(
@@ -255,6 +258,7 @@ class LabelStore:
             shape=values.shape,
             chunks=chunks,
             dtype=str if values.dtype.kind == "O" else values.dtype,
+            dimension_names=_AXES.get(path.rpartition("/")[2], _CLIP_AXES),
             fill_value=fill,
             compressors=codecs(),
             overwrite=True,

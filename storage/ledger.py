@@ -1,8 +1,10 @@
 """The ledger: one immutable record for each commit of a shard, and what it says about each clip.
 
-``ledger/<array>/<shard>.<commit>.json``. The highest commit of a shard counts. A file
-``<shard>.<commit>.intent`` with no record beside it says that a commit over existing rows was cut off: the
-rows that the last record calls stored are still there, whichever version of the shard file survived.
+A record is a file ``ledger/<array>/<shard>.<commit>.json``. The highest commit of a shard counts. A file
+``<shard>.<commit>.intent`` without a record beside it means that a commit over existing rows was cut off. The rows
+that the last record calls stored are still there, whichever version of the shard file survived.
+
+Icechunk was looked at and cannot serve: docs/store.md says why.
 """
 
 from __future__ import annotations
@@ -121,11 +123,11 @@ class Ledger:
         self.folder = f"ledger/{array}"
 
     def key(self, shard: int, commit: int, kind: str = "json") -> str:
-        """Where a record or an intent lies."""
+        """The key of a record or an intent."""
         return f"{self.folder}/{shard:05d}.{commit:04d}.{kind}"
 
     def states(self) -> dict[int, ShardState]:
-        """Every shard that has a record, by one listing."""
+        """The state of every shard that has a record. Costs one listing of the folder."""
         records: dict[int, int] = {}
         intents: dict[int, int] = {}
         for name in self._root.names(self.folder):
@@ -146,22 +148,22 @@ class Ledger:
         key = self.key(shard, commit)
         data = self._root.read(key)
         if data is None:
-            raise StoreError(f"{self._root.url}/{key}: the ledger record has gone. Run the extraction again")
+            raise StoreError(f"{self._root.url}/{key}: the ledger record is missing. Run the extraction again")
         return ShardRecord.from_bytes(data, where=f"{self._root.url}/{key}")
 
     def newest(self) -> dict[int, ShardRecord]:
-        """The record that counts, for every committed shard, in order."""
+        """The newest record of every committed shard, in order."""
         return {shard: self.read(shard, state.commit) for shard, state in sorted(self.states().items())}
 
     def announce(self, shard: int, commit: int) -> None:
-        """Say that committed rows are about to be overwritten."""
+        """Put an intent: committed rows are about to be overwritten."""
         self._root.put(self.key(shard, commit, "intent"), b"")
 
     def append(self, record: ShardRecord) -> None:
-        """Put a record: from here on the shard exists for readers."""
+        """Put a record. From then on readers see the shard."""
         self._root.put_new(self.key(record.shard, record.commit), record.to_bytes())
         self._root.remove(self.key(record.shard, record.commit, "intent"))
 
     def lock_key(self, shard: int) -> str:
-        """Where the shard's lock lies."""
+        """The key of a shard's lock."""
         return f"{self.folder}/{shard:05d}.lock"

@@ -1,4 +1,4 @@
-"""What a store holds, as plain data: statuses, feature specs and provenance."""
+"""Plain data types of a store: statuses, feature specs and provenance."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Provenance:
     """Where a feature array comes from.
 
     The first group of fields is its identity: two arrays may be mixed only if these are equal.
-    The second group records the circumstances and is not compared.
+    The second group is for the record and is not compared.
 
     Attributes:
         backbone: registered name.

@@ -1,7 +1,7 @@
 """The feature store: one Zarr v3 group of clips, feature arrays, kept intermediates and a ledger.
 
-Layout and promises are in docs/store.md. Writers go through :mod:`storage.writer`; everything here reads, or
-creates empty arrays.
+docs/store.md describes the layout and what it guarantees. This module reads, and creates empty arrays;
+:mod:`storage.writer` writes rows.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from storage.files.root import Root
 from storage.layout import maintenance
 from storage.layout.arrays import (
     CLIP_COLUMNS,
-    CREATE_PATIENCE_SECONDS,
     GROUPS,
     clips_of,
+    complete_root,
     create_clip_arrays,
     create_root,
+    creation_lock,
 )
 from storage.layout.catalog import Catalog
 from storage.layout.decoded import DecodedSpec
@@ -40,15 +41,15 @@ from storage.shards.threads import Threads
 
 DEFAULT_SHARD_SIZE = 64
 _LEFT_BY_CREATION = re.compile(r"clips|ledger|zarr\.json|create\.lock.*|.*\.partial")
-"""What a killed creation may have left, and its lock."""
+"""Files and folders that a killed creation may have left, its lock included."""
 
 
 class FeatureStore(Catalog):
-    """A store that is open. Use :meth:`open`, :meth:`create` or :meth:`open_or_create`.
+    """An open store. Use :meth:`open`, :meth:`create` or :meth:`open_or_create`.
 
     Attributes:
-        info: what the root says.
-        url: where it is.
+        info: the attributes of the root.
+        url: path or URL, as given.
     """
 
     def __init__(self, root: Root, info: StoreInfo, *, read_only: bool) -> None:
@@ -62,7 +63,7 @@ class FeatureStore(Catalog):
         return f"FeatureStore({self.url!r}, {self.info.clips} clips, features: {', '.join(self.features) or 'none'})"
 
     def __reduce__(self) -> Any:
-        """Opened anew in another process, e.g. a data loader's worker."""
+        """Pickled as its address: another process, e.g. a data loader's worker, opens the store itself."""
         return _reopened, (self.url, self.read_only)
 
     @classmethod
@@ -70,7 +71,7 @@ class FeatureStore(Catalog):
         """Open an existing store.
 
         Raises:
-            StoreError: If there is none, or its schema version is not ours.
+            StoreError: If there is none, or its schema version is another one.
         """
         root = open_root(url)
         info = read_info(root)
@@ -87,19 +88,21 @@ class FeatureStore(Catalog):
         clip_seconds: int = 10,
         shard_size: int = DEFAULT_SHARD_SIZE,
     ) -> FeatureStore:
-        """Make an empty store for a clip table. Its attributes come last, so a killed call leaves none.
+        """Create an empty store for a clip table. The root's attributes are put last: a killed call leaves no store.
 
         Raises:
-            InvalidInput: If the place holds something else, or a number is not positive.
+            InvalidInput: If the folder holds something else, or a number is not positive.
         """
         root = open_root(url)
         if shard_size < 1 or clip_seconds < 1:
             raise InvalidInput(f"shard size {shard_size} and clip seconds {clip_seconds} must be 1 or more")
-        with root.lock("create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
+        with creation_lock(root):
             if read_info(root) is not None:
                 return cls.open_or_create(url, table, clip_seconds=clip_seconds, shard_size=shard_size)
             if strangers := [name for name in root.names("") if not _left_by_creation(root, name)]:
-                raise InvalidInput(f"{root.url}: is not a feature store and holds {strangers[0]!r}. Give a new path")
+                raise InvalidInput(
+                    f"{root.url}: is not a feature store and holds {strangers[0]!r}. Choose another folder"
+                )
             info = StoreInfo(SCHEMA_VERSION, table.dataset, len(table), table.hash, clip_seconds, shard_size)
             create_clip_arrays(root, table)
             create_root(root, asdict(info))
@@ -109,7 +112,7 @@ class FeatureStore(Catalog):
     def open_or_create(
         cls, url: str | os.PathLike[str], table: ClipTable, *, clip_seconds: int = 10, shard_size: int | None = None
     ) -> FeatureStore:
-        """Open the store for writing, or make it; it must hold exactly this clip table.
+        """Open the store for writing, or create it. It must hold exactly this clip table.
 
         Raises:
             SchemaMismatch: If its clip table, clip length or shard size differ.
@@ -121,6 +124,7 @@ class FeatureStore(Catalog):
             return cls.create(url, table, clip_seconds=clip_seconds, shard_size=size)
         store = cls(root, info, read_only=False)
         store._check_same(table, clip_seconds=clip_seconds, shard_size=shard_size)
+        complete_root(root)
         return store
 
     def _check_same(self, table: ClipTable, *, clip_seconds: int, shard_size: int | None) -> None:
@@ -155,30 +159,30 @@ class FeatureStore(Catalog):
         return range(first, min(first + self.info.shard_size, self.info.clips))
 
     def array(self, path: str) -> zarr.Array[Any]:
-        """A Zarr array by its path in the store, as zarr gives it."""
+        """The zarr-python array at a path in the store."""
         mode: Literal["r", "r+"] = "r" if self.read_only else "r+"
         try:
             # Whole shards are written even where every row failed: an absent file would look like a lost one.
             with zarr.config.set({"array.write_empty_chunks": True}):  # opening takes no such argument
                 return zarr.open_array(self.root.zarr_store(read_only=self.read_only), path=path, mode=mode)
-        except (FileNotFoundError, ValueError) as problem:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as problem:  # zarr's, over damaged metadata
             there = ", ".join(self.features) or "none yet"
             raise StoreError(f"{self.url}: no array {path!r}. Features there are: {there}") from problem
 
     def direct(self, path: str) -> DirectArray:
-        """An array that is split along its first axis, for reading and writing without zarr; kept open."""
+        """The array at a path in the store, to read and write without zarr-python. It is kept open."""
         known = self._arrays.get(path)  # another thread may refresh meanwhile
         if known is None:
             known = self._arrays[path] = DirectArray(self.root, path)
         return known
 
     def refresh(self) -> None:
-        """Forget what is known of arrays and commits, and look again when next asked."""
+        """Drop what is cached of arrays and commits. The next call reads it again."""
         self._arrays = {}
         self._committed = {}
 
     def committed(self, array: str) -> NDArray[np.bool_]:
-        """Which rows lie in a committed shard. Returns ``[clips]`` bool. What others commit meanwhile is seen."""
+        """Which rows lie in a committed shard: ``[clips]`` bool. Commits of other processes are seen."""
         version = self.root.version(f"ledger/{array}")
         known = self._committed.get(array)
         if known is not None and known[0] == version:
@@ -252,12 +256,12 @@ class FeatureStore(Catalog):
     def ensure_feature(
         self, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool = False, codec: str = "auto"
     ) -> None:
-        """Make a feature array, or check that the one there is the same.
+        """Create a feature array, or check that the existing one is the same.
 
         Args:
             spec: shape and meaning.
-            provenance: its identity is compared, its circumstances are not.
-            rebuild: replace an array that differs. One in which nothing was committed yet is replaced anyway.
+            provenance: where it comes from. Only the identity is compared.
+            rebuild: replace an array that differs. Without it, only an array without commits is replaced.
             codec: of a new array: ``blosc``, ``zstd``, ``none``, or ``auto``: blosc but for rows under 64 KiB.
 
         Raises:
@@ -266,12 +270,12 @@ class FeatureStore(Catalog):
         maintenance.ensure_feature(self, spec, provenance, rebuild=rebuild, codec=codec)
 
     def remove_feature(self, name: str) -> None:
-        """Remove a feature array and its ledger. Records go first: what is left of a killed call does not exist."""
+        """Remove a feature array and its ledger, records first: readers do not see what a killed call leaves."""
         self.refresh()
         maintenance.remove_feature(self, name)
 
     def ensure_decoded(self, spec: DecodedSpec) -> None:
-        """Make the arrays of a kept intermediate, or check that they are the same.
+        """Create the arrays of a kept intermediate, or check that the existing ones are the same.
 
         Raises:
             SchemaMismatch: If they differ.
@@ -280,7 +284,7 @@ class FeatureStore(Catalog):
 
 
 def _left_by_creation(root: Root, name: str) -> bool:
-    """Whether a killed creation may have left this in the store's folder; of a group, that is its metadata alone."""
+    """Whether a killed creation may have left this in the store's folder. Of a group it leaves metadata only."""
     if name in GROUPS:
         return root.size(name) is None and all(
             re.fullmatch(r"zarr\.json(\..*\.partial)?", entry) for entry in root.names(name)

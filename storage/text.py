@@ -1,4 +1,4 @@
-"""Text from outside: made visible for a terminal, split into lines, compared by name."""
+"""Makes foreign text safe to print, splits it into lines, compares names and counts things."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories that a terminal acts on or cannot show: controls, directions, surrogates, separators."""
 
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|(?<![A-Za-z\d])\d+(\.\d+)?(?![A-Za-z\d])")
-"""Numbers and addresses in a reason; those within a word, such as h264, belong to it."""
+"""Numbers and addresses in a reason. Digits within a word such as h264 are not numbers."""
 
 _HARMLESS = "\u00ad\u200c\u200d"
-"""Of these, the soft hyphen and the joiners: Persian words and emoji are written with them."""
+"""Hidden characters that are kept: the soft hyphen, and the joiners that Persian words and emoji need."""
 
 
 def visible(text: object, *, limit: int | None = None, keep: str = "") -> str:
@@ -34,7 +34,7 @@ def visible(text: object, *, limit: int | None = None, keep: str = "") -> str:
 
 
 def visible_json(text: str) -> str:
-    r"""JSON that is safe to print and still the same: what :func:`visible` would escape, as JSON's ``\u001b``."""
+    r"""JSON that is safe to print and means the same: hidden characters become escapes such as ``\u001b``."""
     hidden = (character for character in set(text) - {"\n"} if _escaped(character) != character)
     return text.translate({ord(character): json.dumps(character)[1:-1] for character in hidden})
 
@@ -55,7 +55,7 @@ def lines_of(text: str) -> list[str]:
 
 
 def name_key(name: str) -> str:
-    """What names are compared by: NFC, so that a composed and a decomposed é are one letter.
+    """The form in which names are compared: NFC, in which a composed and a decomposed é are equal.
 
     macOS writes file names decomposed; tables are mostly written composed.
     """
@@ -63,5 +63,10 @@ def name_key(name: str) -> str:
 
 
 def kind_of_reason(reason: str) -> str:
-    """A reason with N for its numbers, so that clips which failed alike are counted together."""
+    """A reason with its numbers replaced by N, so that like failures are counted together."""
     return _VARYING.sub("N", reason)
+
+
+def count(number: int, thing: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

@@ -1,8 +1,8 @@
-"""Writing a shard: one writer, one commit.
+"""Writes shards: one writer for each shard, one commit at a time.
 
-The order is the promise. Under the shard's lock: the intent (only over rows that are already there), ``values``,
-``valid`` and ``status`` in one assignment each, fsync, and last the ledger record. A reader believes only
-records, so a process killed between any two of these steps leaves the shard as it was, or as not done.
+The order of the steps makes a commit safe. The writer holds the shard's lock. It puts an intent if rows are already
+there, writes ``values``, ``valid`` and ``status`` whole, syncs each to disk, and puts the ledger record last. Readers
+trust records only, so a process that is killed between two steps leaves the shard as it was, or as not done.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOCK = re.compile(r"\d{5}\.lock")
 
 @contextmanager
 def claim(store: FeatureStore, arrays: Sequence[str], shard: int) -> Iterator[None]:
-    """Hold a shard of several arrays against other processes.
+    """Lock a shard of several arrays.
 
     Args:
         store: open for writing.
@@ -34,7 +34,7 @@ def claim(store: FeatureStore, arrays: Sequence[str], shard: int) -> Iterator[No
         shard: its number.
 
     Raises:
-        ShardLocked: If another process holds one of them; none is held then.
+        ShardLocked: If another process holds one of them. None is locked then.
     """
     with ExitStack() as locks:
         for array in sorted(arrays):
@@ -44,7 +44,7 @@ def claim(store: FeatureStore, arrays: Sequence[str], shard: int) -> Iterator[No
 
 
 def sweep_locks(store: FeatureStore, array: str) -> None:
-    """Remove lock files that processes killed just after a commit left; those that are held stay."""
+    """Remove lock files that killed processes left. Locks that are held stay."""
     ledger = store.ledger(array)
     for shard in sorted({int(name[:5]) for name in store.root.names(ledger.folder) if _LOCK.match(name)}):
         with suppress(ShardLocked), store.root.lock(ledger.lock_key(shard)):
@@ -71,7 +71,7 @@ def commit_features(
         rows: what happened to each clip.
 
     Returns:
-        The record that now counts.
+        The new record.
 
     Raises:
         StoreError: If the shapes are not the shard's.
@@ -92,14 +92,14 @@ def commit_rows(
     make: Callable[[int], NDArray[Any]],
     outcome: Callable[[], tuple[NDArray[np.bool_], Sequence[Row]]],
 ) -> ShardRecord:
-    """As :func:`commit_features`, with rows that are made while others are encoded and written.
+    """Write one whole shard, and make its rows while earlier ones are encoded and written.
 
     Args:
         store: open for writing.
         name: the feature array.
         shard: its number.
-        make: gives the row ``[steps, dim]`` at a place of the shard; called once each, by several threads.
-        outcome: asked when all are made: ``valid`` ``[rows, steps]`` and what happened to each clip.
+        make: gives the row ``[steps, dim]`` at a place in the shard. Several threads call it, once for each row.
+        outcome: called when all rows are made; gives ``valid`` ``[rows, steps]`` and what happened to each clip.
     """
     rows: list[Row] = []
 
@@ -115,14 +115,14 @@ def commit_rows(
 
 
 def _swept(store: FeatureStore, path: str, part: int) -> DirectArray:
-    """An array, what killed writes of a shard, or of a clip of an intermediate, left swept away."""
+    """Open an array, and remove what killed writes of one of its files left beside it."""
     array = store.direct(path)
     store.root.sweep(array.key(part))
     return array
 
 
 def write_decoded(store: FeatureStore, spec: DecodedSpec, row: int, data: NDArray[Any]) -> None:
-    """Write one clip of a kept intermediate, which has a file of its own. It counts after :func:`commit_decoded`."""
+    """Write the file of one clip of a kept intermediate. Readers see it after :func:`commit_decoded`."""
     _swept(store, f"decoded/{spec.name}", row).write(row, data[None], threads=store.threads)
 
 
@@ -179,5 +179,5 @@ def _measured(store: FeatureStore, key: str) -> dict[str, int]:
     """Size and crc32 of a file as it lies on the disk."""
     measured = store.root.bytes_and_crc32(key)
     if measured is None:
-        raise StoreError(f"{store.url}/{key}: was written and is not there. Is the disk full or was it removed?")
+        raise StoreError(f"{store.url}/{key}: is missing right after it was written. Check the disk, then start again")
     return {"bytes": measured[0], "crc32": measured[1]}

@@ -1,4 +1,4 @@
-"""VGGish: 128 numbers a second of sound.
+"""VGGish: a 128-dimensional embedding for each second of sound.
 
 Source: Hershey et al., CNN architectures for large-scale audio classification, ICASSP 2017,
 https://arxiv.org/abs/1609.09430. Layer names and weights are those of the public PyTorch port,
@@ -235,8 +235,10 @@ def read_pca(path: Path) -> nn.ParameterDict:
     """
     import torch
 
+    # numpy 2 has another name for the function that makes an array; files written by numpy 1 ask for the old one.
+    make_array = np.empty(0).__reduce__()[0]
     arrays: list[Any] = [
-        np.core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        *((make_array, f"{package}.multiarray._reconstruct") for package in ("numpy.core", "numpy._core")),
         np.ndarray,
         np.dtype,
         type(np.dtype("f4")),

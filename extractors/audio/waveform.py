@@ -1,4 +1,4 @@
-"""What the audio backbones share: a clip's samples, checked against the view that was asked for."""
+"""Checks a clip's samples against the view that an audio backbone asked for."""
 
 from __future__ import annotations
 

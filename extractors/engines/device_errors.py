@@ -1,4 +1,4 @@
-"""Errors after which a device computes nothing any more in this process, as drivers and libraries word them."""
+"""Recognises errors after which a device is unusable in this process, by the wording of drivers and libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine is, and what it needs to know of a network."""
+"""The interface of engines, and the description of a network that they take."""
 
 from __future__ import annotations
 

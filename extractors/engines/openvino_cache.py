@@ -1,4 +1,4 @@
-"""Converted models on disk, beside the weights that they were made from: ``<weights cache>/openvino/<entry>/``."""
+"""Caches converted models on disk, under ``openvino/`` in the weights cache."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ One shape gives the same bits from run to run and wherever a unit stands in a ba
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import warnings
 from pathlib import Path
@@ -71,7 +72,11 @@ def start_openvino(network: Network) -> OpenVinoEngine:
     """
     shape = [network.batch_units, *network.example.shape[1:]]
     if not network.identity:
-        return OpenVinoEngine(convert(network, shape), name=network.name)
+        # Through a file all the same: its pages can be dropped, torch's memory would be held for good.
+        with tempfile.TemporaryDirectory(prefix="avvp-openvino-") as folder:
+            return OpenVinoEngine(
+                openvino_cache.write(Path(folder, "model"), convert(network, shape)), name=network.name
+            )
     facts = [network.identity, shape, str(network.example.dtype), import_openvino().__version__]
     entry = openvino_cache.entry(network.name, facts)
     model = openvino_cache.read(entry)

@@ -1,4 +1,4 @@
-"""What every backbone needs to run: device, precision, folded norms, and batches that fit in memory."""
+"""Device, precision, folded batch norms, and batches that fit in memory."""
 
 from __future__ import annotations
 
@@ -80,18 +80,27 @@ def _cpu_survives_bfloat16() -> bool:
     return subprocess.run([sys.executable, "-W", "ignore", "-c", trial], capture_output=True).returncode == 0
 
 
-def use_exact_float32() -> None:
-    """Make float32 mean float32, and the same bits come out each time, for this whole process.
+@contextlib.contextmanager
+def inference() -> Iterator[None]:
+    """Inference mode in which float32 means float32 and the same bits come out each time.
 
-    On CUDA, TF32 is turned off (cuDNN has it on by default) and cuDNN picks deterministic kernels. On a CPU
-    oneDNN is kept from lowering float32 to bfloat16, AMX or not.
+    On CUDA, TF32 is off (cuDNN has it on by default) and cuDNN picks deterministic kernels. On a CPU oneDNN is kept
+    from lowering float32 to bfloat16, AMX or not. The process's own settings are restored afterwards.
     """
     import torch
 
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
+    try:
+        with (
+            torch.inference_mode(),
+            torch.backends.cudnn.flags(
+                enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False
+            ),
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
@@ -134,13 +143,13 @@ def fold_batch_norms(module: nn.Module, example: Tensor) -> int:
 
     if module.training:
         raise ValueError("batch norms can be folded in eval mode only")
-    with torch.inference_mode():
+    with inference():
         before, pairs = _watch(module, example)
     undo: list[Callable[[], None]] = []
     with torch.no_grad():
         for conv, norm in pairs:
             undo.append(_fold(module, conv, norm))
-    with torch.inference_mode():
+    with inference():
         after = _first(module(example))
     scale = float(before.abs().max()) or 1.0
     if pairs and not float((after - before).abs().max()) <= _FOLD_TOLERANCE * scale:
@@ -262,7 +271,7 @@ def run_batched(
     while at < len(units):
         batch = units[at : at + size.units]
         try:
-            with torch.inference_mode():
+            with inference():
                 outputs = forward(torch.from_numpy(batch))
                 parts.append(tuple(output.float().cpu().numpy() for output in outputs))
         except (RuntimeError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""The torch engine: batch norms folded into convolutions, channels last, float32 that is float32."""
+"""The torch engine: batch norms folded into convolutions, channels last."""
 
 from __future__ import annotations
 
@@ -50,7 +50,6 @@ class Whole(nn.Module):
 
 def prepared(network: Network) -> nn.Module:
     """Build a network and put it in the form that both engines start from. Equal but for rounding."""
-    runtime.use_exact_float32()
     whole = Whole(network.build().requires_grad_(False), network.compute).eval()
     runtime.fold_batch_norms(whole, network.example)
     for parameter in whole.parameters():

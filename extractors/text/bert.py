@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import TextEmbedder
+from extractors.engines import runtime
 from extractors.weights.hugging_face import load_tokenizer, model_folder, quiet_transformers, weights_sha256
 from extractors.weights.inventory import WeightsFile, hub_file
 from extractors.weights.loading import WeightsSource, fill_random, resolve
@@ -53,10 +54,7 @@ class Bert(TextEmbedder):
         """See :meth:`TextEmbedder.load`."""
         import torch
 
-        from extractors.engines import runtime
-
         self._device = torch.device(runtime.pick_device(device))
-        runtime.use_exact_float32()
         tokenizer = "" if self.chosen["tokenizer"] == _HUB_TOKENIZER else self.chosen["tokenizer"]
         with quiet_transformers():
             if weights == "random" or weights.startswith("random:"):
@@ -75,8 +73,6 @@ class Bert(TextEmbedder):
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :meth:`TextEmbedder.embed`. Special tokens are no word pieces: the mean leaves them out."""
-        import torch
-
         tokens = self._tokenizer(
             list(texts), padding=True, truncation=True, return_tensors="pt", return_special_tokens_mask=True
         )
@@ -84,7 +80,7 @@ class Bert(TextEmbedder):
         if not bool((pieces.sum(1) > 0).all()):
             empty = texts[int((pieces.sum(1) == 0).int().argmax())]
             raise InvalidInput(f"{self.name}: the tokenizer finds no word piece in {empty!r}")
-        with torch.inference_mode():
+        with runtime.inference():
             hidden = self._network(**{name: value.to(self._device) for name, value in tokens.items()}).last_hidden_state
         hidden = hidden.float().cpu()
         if self.chosen["pooling"] == "cls":

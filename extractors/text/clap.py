@@ -1,4 +1,4 @@
-"""CLAP text embeddings: the text tower that belongs to the audio tower of :mod:`extractors.audio.clap`.
+"""CLAP text embeddings, in the same space as :mod:`extractors.audio.clap`.
 
 Source: Wu et al., Large-scale contrastive language-audio pretraining with feature fusion and keyword-to-caption
 augmentation, ICASSP 2023, https://arxiv.org/abs/2211.06687. The tower is RoBERTa base, whose weights are in CLAP's own
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from extractors.audio.clap import EMBEDDING_DIM, Clap
 from extractors.base import TextEmbedder
+from extractors.engines import runtime
 from extractors.text.clip import INITIAL_LOGIT_SCALE
 from extractors.weights.hugging_face import load_tokenizer, quiet_transformers
 from extractors.weights.inventory import WeightsFile, hub_file
@@ -75,10 +76,7 @@ class ClapText(TextEmbedder):
         """See :meth:`TextEmbedder.load`. Float32 is true float32 on every device."""
         import torch
 
-        from extractors.engines import runtime
-
         self._device = torch.device(runtime.pick_device(device))
-        runtime.use_exact_float32()
         found = resolve(weights, Clap(name="clap").weights_source)
         place = self.chosen["tokenizer"].removesuffix(" …")
         remedy = "Give a folder with RoBERTa's vocab.json and merges.txt: --tokenizer FOLDER."
@@ -110,7 +108,7 @@ class ClapText(TextEmbedder):
         tokens = self._tokenizer(
             list(texts), padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
         )
-        with torch.inference_mode():
+        with runtime.inference():
             pooled = self._network["text_branch"](
                 input_ids=tokens["input_ids"].to(self._device), attention_mask=tokens["attention_mask"].to(self._device)
             ).pooler_output

@@ -1,4 +1,4 @@
-"""CLIP text embeddings: the text tower that belongs to the image tower of :mod:`extractors.visual.clip`."""
+"""CLIP text embeddings, in the same space as :mod:`extractors.visual.clip`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import TextEmbedder
+from extractors.engines import runtime
 from extractors.visual.clip import ClipFacts, ClipImage, ClipVitL14
 from extractors.weights.inventory import WeightsFile
 from extractors.weights.loading import fill_random, load_into, load_state_dict, resolve
@@ -56,10 +57,7 @@ class ClipText(TextEmbedder):
         """See :meth:`TextEmbedder.load`. Float32 is true float32 on every device."""
         import torch
 
-        from extractors.engines import runtime
-
         self._device = torch.device(runtime.pick_device(device))
-        runtime.use_exact_float32()
         facts = self._image.facts
         found = resolve(weights, facts.source)
         with runtime.skipped_initialisation():
@@ -84,7 +82,7 @@ class ClipText(TextEmbedder):
         if empty := [text for text in texts if not text.strip()]:
             raise InvalidInput(f"{self.name}: there is nothing to embed in {empty[0]!r}")
         tokens = open_clip.get_tokenizer(self.model)(list(texts))
-        with torch.inference_mode():
+        with runtime.inference():
             output = self._network(tokens.to(self._device))
             embedding = output[0] if isinstance(output, tuple) else output
             normal = torch.nn.functional.normalize(embedding.float(), dim=-1)

@@ -1,4 +1,4 @@
-"""Reading single words out of files of word vectors, text or binary, and naming the line that is broken."""
+"""Reads single words from files of word vectors, text or binary, and names a broken line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CLIP's transformer blocks without what changes no embedding.
+"""CLIP's transformer blocks without the work that does not reach the embedding.
 
 Quick GELU is ``x * sigmoid(1.702 x)``, three passes over an activation of four times the width. With 1.702 moved into
 the layer before and 1 / 1.702 into the layer after, it is SiLU: one pass. And the embedding reads the first token of

@@ -1,4 +1,4 @@
-"""The folder where published weights are kept, their digests, and the one download that fills it."""
+"""The weights cache: its folder, digests, and downloads."""
 
 from __future__ import annotations
 

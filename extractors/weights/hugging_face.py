@@ -1,4 +1,4 @@
-"""Folders of transformers: a local one, or one of the hub's, fetched once into its cache."""
+"""Folders of transformers models: local, or fetched once from the hub into its cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An interpreter for the pickles of TorchScript archives that builds plain values and calls nothing.
+"""A pickle interpreter for TorchScript archives that builds plain values and calls nothing.
 
 It knows the operations that torch's C++ pickler writes, and refuses any other. Python's ``pickle.Unpickler``, however
 restricted, still calls ``__setstate__`` and sets attributes on what it finds, and allocates what a pickle claims.

@@ -1,4 +1,4 @@
-"""Backbone weights: published files in a cache, a path, or reproducible random numbers; and loading them."""
+"""Finds and loads backbone weights: published files, a path, or reproducible random numbers."""
 
 from __future__ import annotations
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.doctor import COMMANDS as DOCTOR_COMMANDS
 from pipeline.cli.download import COMMANDS as DOWNLOAD_COMMANDS
+from pipeline.cli.extract_options import extract_options
 from pipeline.cli.labels import COMMANDS as LABEL_COMMANDS
 from pipeline.cli.parsers import COMMANDS as PARSER_COMMANDS
 from pipeline.cli.stores import COMMANDS
@@ -22,6 +23,8 @@ from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pipeline.extraction.options import ExtractOptions
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -36,40 +39,15 @@ def avvp() -> None:
 )
 @click.option("--media", help="Where the media files of a table are, if not beside it.")
 @click.option("--store", "store_url", required=True, help="The store: a path, or s3://… and the like. Made if absent.")
-@click.option("--backbone", "backbones", multiple=True, help="Repeat for several. See: avvp backbones")
-@click.option(
-    "--weights",
-    "weights",
-    multiple=True,
-    help="pretrained (default), random:SEED or a state dict in the official format; NAME=… for one backbone only.",
-)
-@click.option("--sampling", type=click.Choice(["uniform", "published"]), default="uniform", show_default=True)
-@click.option(
-    "--precision", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:N.")
-@click.option("--engine", type=click.Choice(["auto", "torch", "openvino"]), default="auto", show_default=True,
-              help="What runs the networks. auto: openvino for float32 on a CPU if installed, else torch.")  # fmt: skip
-@click.option("--keep", default="", help="Keep intermediates: frames,waveform,logmel.")
-@click.option("--clip-seconds", type=click.IntRange(1), default=10, show_default=True, help="Length of every clip.")
-@click.option("--shard-size", type=click.IntRange(1), help="Clips a shard: what a kill can cost. Default 64.")
-@click.option("--workers", type=click.IntRange(1), help="Decode processes. Default: by the number of cores.")
-@click.option("--deadline", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
-              help="Seconds to decode one clip in.")  # fmt: skip
-@click.option("--decoder", type=click.Choice(["pyav", "auto", "decord"]), default="pyav", show_default=True,
-              help="Of pictures. auto: decord where it is proven right; decord: it or nothing.")  # fmt: skip
-@click.option("--memory", help="For decoded clips and open shards, e.g. 2GB; the networks' own memory comes on top.")
-@click.option("--compile", "compile_networks", is_flag=True, help="Run the networks through torch.compile.")
-@click.option("--retry-failed", is_flag=True, help="Also redo the clips that failed before.")
-@click.option("--rebuild", is_flag=True, help="Replace arrays of these backbones that were made otherwise.")
-def extract(**options: Any) -> None:
+@extract_options
+def extract(clips: str, media: str | None, store_url: str, options: ExtractOptions) -> None:
     """Decode clips once, run every backbone on them, store the features.
 
     What is in the store already is left alone: run the same command again after a kill, a crash or Ctrl-C.
     """
     from pipeline.cli.main_actions import run_extract
 
-    sys.exit(run_extract(**options))
+    sys.exit(run_extract(clips=clips, media=media, store_url=store_url, options=options))
 
 
 @avvp.command()

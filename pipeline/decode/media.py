@@ -1,4 +1,4 @@
-"""Opening media with PyAV, and what codecs say when they cannot read it."""
+"""Opens media with PyAV and collects the codecs' error messages."""
 
 from __future__ import annotations
 

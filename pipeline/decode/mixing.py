@@ -1,4 +1,4 @@
-"""Mixing down channels that have no places: ambisonics, and tracks of an editing program."""
+"""Mixes down channels without positions: ambisonics, and tracks of an editing program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The papers' way to 16 kHz: what moviepy 1.0.3 does to 44.1 kHz stereo."""
+"""Resamples to 16 kHz as the papers did: the arithmetic of moviepy 1.0.3 on 44.1 kHz stereo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scan of a file's packets tells of one stream, before anything is decoded."""
+"""Facts about one stream from a scan of the file's packets, before anything is decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pass over a file: packets in order, each to the decoder of its stream, all on one clock."""
+"""Reads a file in one pass: packets in order, each to the decoder of its stream, all on one clock."""
 
 from __future__ import annotations
 

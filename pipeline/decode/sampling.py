@@ -1,4 +1,4 @@
-"""Which source frame stands at each position of a clip's time grid. Pure functions on timestamps.
+"""Chooses the source frame for each position of a clip's time grid. Pure functions on timestamps.
 
 ``uniform`` is ours: the frame on screen at ``k / fps`` seconds. ``published`` repeats what the papers' scripts did:
 ``ffmpeg -i FILE -r 8 %06d.jpg``, then ``linspace`` over the jpgs.

@@ -1,4 +1,4 @@
-"""Where to begin reading for a span deep in a long file, and whether a seek really led there.
+"""Finds where to begin reading for a span deep in a long file, and checks that a seek led there.
 
 A seek is never trusted: the packet that it leads to must be one that the scan has seen, at or before the key packet
 that was aimed for. What a seek cannot prove is read from the start of the file.

@@ -1,4 +1,4 @@
-"""Which part of a file a clip is."""
+"""The part of a file that a clip covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which streams of a file are read."""
+"""Chooses the streams of a file to read."""
 
 from __future__ import annotations
 

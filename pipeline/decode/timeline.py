@@ -1,4 +1,4 @@
-"""What a media file holds and when: streams, presentation times, truncation. Reads packets, decodes nothing.
+"""Scans a media file: streams, presentation times, truncation. Reads packets and decodes nothing.
 
 Zero is the container's start time, as in ffmpeg, so that frames and samples share one clock. What headers declare is a
 hint: durations are those of the packets.

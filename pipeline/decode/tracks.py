@@ -1,4 +1,4 @@
-"""What a scan of a media file found: one video track, one audio track, one clock."""
+"""Result of a scan of a media file: one video track, one audio track, one clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a file ends before its data does, and what its header declares."""
+"""Detects truncated files by what their header declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pictures of a track each view takes, and their places in the clip's buffer."""
+"""Writes the pictures that each view takes of a track into the clip's buffer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from extractors.views import FrameView
-from pipeline.decode.clip_buffer import DecodeRequest, SlabLayout
+from pipeline.decode.clip_buffer import BufferLayout, DecodeRequest
 from pipeline.decode.frames import CanvasView, Rgb
 from pipeline.decode.sampling import GridFrames, published_grid, uniform_grid
 from pipeline.decode.span import ROUNDING_SECONDS, Span
@@ -20,14 +20,14 @@ class PictureViews:
     """The views of one clip and the frames that stand at their positions.
 
     Attributes:
-        slab: the clip's buffer.
+        buffer: the clip's buffer.
         layout: of the buffer.
         views: what is wanted.
         grids: for each view, its frames.
     """
 
-    slab: Any
-    layout: SlabLayout
+    buffer: Any
+    layout: BufferLayout
     views: tuple[FrameView | CanvasView, ...]
     grids: tuple[GridFrames, ...]
 
@@ -43,17 +43,17 @@ class PictureViews:
             if not len(rows):
                 continue
             if isinstance(view, FrameView):
-                self.layout.array(self.slab, view, "pixels")[rows] = view.apply(image)
+                self.layout.array(self.buffer, view, "pixels")[rows] = view.apply(image)
                 continue
             canvas, height, width = view.apply(image)
-            self.layout.array(self.slab, view, "pixels")[rows] = canvas
-            self.layout.array(self.slab, view, "heights")[rows] = height
-            self.layout.array(self.slab, view, "widths")[rows] = width
+            self.layout.array(self.buffer, view, "pixels")[rows] = canvas
+            self.layout.array(self.buffer, view, "heights")[rows] = height
+            self.layout.array(self.buffer, view, "widths")[rows] = width
 
     def write_masks(self) -> None:
         """Write which positions lie within the clip."""
         for view, grid in zip(self.views, self.grids, strict=True):
-            self.layout.array(self.slab, view, "valid")[:] = grid.valid
+            self.layout.array(self.buffer, view, "valid")[:] = grid.valid
 
 
 def views_of(request: DecodeRequest) -> tuple[FrameView | CanvasView, ...]:
@@ -62,10 +62,12 @@ def views_of(request: DecodeRequest) -> tuple[FrameView | CanvasView, ...]:
     return (*request.frame_views, *kept)
 
 
-def picture_views(request: DecodeRequest, slab: Any, layout: SlabLayout, track: VideoTrack, span: Span) -> PictureViews:
+def picture_views(
+    request: DecodeRequest, buffer: Any, layout: BufferLayout, track: VideoTrack, span: Span
+) -> PictureViews:
     """Choose the frames of every view."""
     views = views_of(request)
-    return PictureViews(slab, layout, views, tuple(_grid(request, track, view, span) for view in views))
+    return PictureViews(buffer, layout, views, tuple(_grid(request, track, view, span) for view in views))
 
 
 def _grid(request: DecodeRequest, track: VideoTrack, view: FrameView | CanvasView, span: Span) -> GridFrames:

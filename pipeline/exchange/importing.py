@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from pipeline.exchange.interchange import LayoutPart, stems_of
 from pipeline.extraction.provenance import now
+from pipeline.foreign_arrays import read_npy
 from storage.clips import Clip
 from storage.errors import InvalidInput, ShardLocked
+from storage.foreign_files import reading
 from storage.ledger import Row, ShardRecord
 from storage.schema import FeatureSpec, Provenance, Status
 from storage.store import FeatureStore
@@ -98,8 +100,8 @@ def _with_steps(part: LayoutPart, folder: Path, clips: Sequence[Clip]) -> Layout
         return part
     for file in (first, *files):
         try:
-            found = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            found = read_npy(file, "not a .npy file", mmap_mode="r")
+        except InvalidInput:  # its clip becomes a row of the ledger, with the reason
             continue
         if found.ndim in (1, 2) and found.shape[-1] == part.dim:
             return replace(part, steps=1 if found.ndim == 1 else int(found.shape[0]))
@@ -191,7 +193,7 @@ class _Importer:
             fingerprint = f"xxh3_128:{xxhash.xxh3_128_hexdigest(data)}"
             facts = {"clip_fingerprint": fingerprint, "size_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
             values = checked(data, self._spec)
-        except (OSError, ValueError, EOFError) as problem:
+        except (OSError, InvalidInput) as problem:
             reason = f"{file.name}: {problem}"
             return self._nothing, Row(
                 clip.id, Status.UNREADABLE.label, reason, attempt=attempt, decoder=_DECODER, **facts
@@ -215,35 +217,37 @@ def checked(data: bytes, spec: FeatureSpec) -> NDArray[np.float32]:
     """The numbers of a ``.npy`` file.
 
     Raises:
-        ValueError: If it is truncated, holds another shape, or numbers that are not finite.
-        EOFError: If it is empty.
+        InvalidInput: If it is empty or truncated, holds another shape, or numbers that are not finite in float32.
     """
     if not data:
-        raise EOFError("is empty")
+        raise InvalidInput("is empty")
     array = _npy(data)
     shape = (spec.steps, spec.dim)
     if array.shape != shape and not (spec.steps == 1 and array.shape == (spec.dim,)):
-        raise ValueError(f"has the shape {array.shape}, expected {shape}")
+        raise InvalidInput(f"has the shape {array.shape}, expected {shape}")
     if array.dtype.kind not in "fiu":
-        raise ValueError(f"holds {array.dtype}, expected numbers")
-    finite = np.isfinite(array)
+        raise InvalidInput(f"holds {array.dtype}, expected numbers")
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 becomes infinite, and is refused
+        values = array.reshape(shape).astype(np.float32, copy=False)
+    finite = np.isfinite(values)
     if not finite.all():
         wrong = array.size - int(finite.sum())
-        raise ValueError(f"{wrong} of its {array.size} values are not finite")
-    return array.reshape(shape).astype(np.float32, copy=False)
+        raise InvalidInput(f"{wrong} of its {array.size} values are not finite")
+    return values
 
 
 def _npy(data: bytes) -> NDArray[Any]:
     """A view on the numbers in the bytes of a ``.npy`` file."""
-    shape, fortran_order, dtype, start = _header(data[: _header_bytes(data)])
-    if dtype.hasobject:
-        raise ValueError("holds Python objects, expected numbers")
-    count = math.prod(shape)
-    needed, there = count * dtype.itemsize, len(data) - start
-    if there < needed:
-        raise ValueError(f"is truncated: holds {there} bytes of {needed}")
-    flat = np.frombuffer(data, dtype=dtype, count=count, offset=start)
-    return flat.reshape(shape, order="F" if fortran_order else "C")
+    with reading("it", "not a .npy file", error=InvalidInput):
+        shape, fortran_order, dtype, start = _header(data[: _header_bytes(data)])
+        if dtype.hasobject:
+            raise InvalidInput("holds Python objects, expected numbers")
+        count = math.prod(shape)
+        needed, there = count * dtype.itemsize, len(data) - start
+        if there < needed:
+            raise InvalidInput(f"is truncated: holds {there} bytes of {needed}")
+        flat = np.frombuffer(data, dtype=dtype, count=count, offset=start)
+        return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
 def _header_bytes(data: bytes) -> int:

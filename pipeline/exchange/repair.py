@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.exchange.verify_report import Problem
 from storage.files.opening import open_root
 from storage.files.root import Root
-from storage.layout.arrays import group_bytes
+from storage.layout.arrays import fixed_metadata
 from storage.ledger import Row, ShardRecord
 from storage.schema import Status
 from storage.shards.seal import SEAL, Seal, content_of
@@ -58,7 +58,7 @@ def _restore(root: Root, problem: Problem, report: RepairReport) -> None:
     folder = "ledger" if problem.where == "store" else f"ledger/{problem.where}"
     seal = Seal.read(root, folder)
     entry = seal.files.get(problem.file) if seal else None
-    content = group_bytes() if entry is None else content_of(entry)
+    content = fixed_metadata().get(problem.file) if entry is None else content_of(entry)
     if content is None:
         report.left.append(problem)
         return

@@ -15,13 +15,12 @@ from storage.clips import ClipTable
 from storage.errors import AvvpError, StoreError
 from storage.files.opening import open_root
 from storage.files.root import Root
-from storage.layout.arrays import group_bytes
+from storage.layout.arrays import fixed_metadata
 from storage.layout.metadata import read_info
 from storage.shards.seal import SEAL, Seal
 from storage.store import FeatureStore
 
 _PASSING = re.compile(r"(^|/)[^/]*(\.lock(\.\d+)?|\.intent|\.partial)$")
-_BARE_GROUPS = ("features/zarr.json", "decoded/zarr.json", "labels/zarr.json", "pseudo_labels/zarr.json")
 
 
 def verify(url: str, *, deep: bool = False) -> VerifyReport:
@@ -95,10 +94,10 @@ def _check_seals(looked: Looked) -> None:
             if wrong := looked.differs(file, dict(entry), content=True):
                 kept = "text" in entry or "base64" in entry
                 looked.say(Problem(where, file, wrong, remedy="restore" if kept else "none"))
-    for key in _BARE_GROUPS:
+    for key, content in fixed_metadata().items():
         if key in looked.sizes:
             looked.known.add(key)
-            if looked.root.read(key) != group_bytes():
+            if looked.root.read(key) != content:
                 looked.say(Problem("store", key, "is not as it was written", remedy="restore"))
 
 

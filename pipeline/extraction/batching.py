@@ -1,4 +1,4 @@
-"""Filling a backbone's batches with units of several clips, and giving each clip its features back."""
+"""Fills a backbone's batches with units of several clips and returns each clip's features."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Batcher(Generic[Token]):
 
     def add(self, token: Token, units: Units) -> None:
         """Take a clip's units; they are copied, so the caller may reuse the memory."""
-        valid = units.valid.copy()  # the mask may lie in a slab that is reused before this clip is done
+        valid = units.valid.copy()  # the mask may lie in a buffer that is reused before this clip is done
         data = units.data[valid]
         if not len(data):
             self._deliver(token, self._extractor.empty())

@@ -1,4 +1,4 @@
-"""Several devices as several worker processes on one store: each takes shards that no other holds.
+"""Extraction on several devices: one worker process each, on one store.
 
 Nothing is shared but the store. A worker that dies, or whose device breaks, gives up its shards; the others do them.
 """
@@ -79,12 +79,12 @@ def fill_on_devices(
     """
     fill(table, store_url, options, reporter=reporter, only_prepare=True)
     decoders = max(1, (options.workers or default_workers()) // len(devices))
-    memory = None if options.memory_bytes is None else options.memory_bytes // len(devices)
+    memory = None if options.memory_bytes is None else str(options.memory_bytes // len(devices))
     context = multiprocessing.get_context("spawn")
     workers = []
     for device in devices:
         ours, theirs = context.Pipe(duplex=False)
-        own = replace(options, device=device, workers=decoders, memory_bytes=memory, rebuild=False)
+        own = replace(options, device=device, workers=decoders, memory=memory, rebuild=False)
         process = context.Process(target=_work, args=(theirs, table, store_url, own), name=f"avvp {device}")
         process.start()
         theirs.close()

@@ -1,4 +1,4 @@
-"""A log of internal errors, for whoever mends them: what the ledger's one line of a clip leaves out."""
+"""A log of internal errors with tracebacks, beside the store."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def extract(
     started = time.monotonic()
     report = ExtractReport()
     everyone = Reporters(report, reporter or Reporter())
-    devices = options.device.split(",")
+    devices = options.devices
     if len(devices) == 1:
         fill(table, store_url, options, reporter=everyone)
     else:

@@ -24,15 +24,14 @@ from pipeline.extraction.kept import (
     makes_logmel,
 )
 from pipeline.extraction.kept_source import KeptSource, can_read_kept
-from pipeline.extraction.options import ExtractOptions
+from pipeline.extraction.options import EVERY, ExtractOptions
 from pipeline.extraction.plan import Plan, make_plan
 from pipeline.extraction.provenance import provenance_of
 from pipeline.extraction.reporting import Reporter
 from pipeline.extraction.sources import MediaSource
 from storage.clips import Clip, ClipTable
-from storage.errors import InvalidInput
 from storage.layout.decoded import DecodedSpec
-from storage.schema import SAMPLINGS, fingerprint
+from storage.schema import fingerprint
 from storage.store import FeatureStore
 from storage.writer import sweep_locks
 
@@ -98,11 +97,9 @@ def fill(
 
 def _create(options: ExtractOptions) -> list[Extractor]:
     """The backbones asked for, each array once."""
-    if options.sampling not in SAMPLINGS:
-        raise InvalidInput(f"sampling {options.sampling!r}: expected one of {', '.join(SAMPLINGS)}")
     from extractors.engines.runtime import check_precision, pick_device
 
-    for device in options.device.split(","):
+    for device in options.devices:
         check_precision(options.precision, pick_device(device))
     _engines(options)
     names = list(dict.fromkeys(options.backbones))
@@ -118,12 +115,13 @@ def _engines(options: ExtractOptions) -> list[str]:
         pick_engine(
             options.engine, device=pick_device(name), precision=options.precision, compiled=options.compile_networks
         )
-        for name in options.device.split(",")
+        for name in options.devices
     ]
 
 
 def _weights_of(extractor: Extractor, options: ExtractOptions) -> str:
-    return options.weights.get(extractor.name, options.weights.get("", "pretrained"))
+    chosen = options.weights_by_backbone
+    return chosen.get(extractor.name, chosen[EVERY])
 
 
 def _prepare(store: FeatureStore, extractor: Extractor, weights: ResolvedWeights, options: ExtractOptions) -> _Chosen:

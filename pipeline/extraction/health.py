@@ -1,4 +1,4 @@
-"""Tells a backbone that is broken from clips that it cannot stand, before the one is written down as the other."""
+"""Tells a broken backbone from clips that it cannot process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One shard on its way: claimed, filled row by row, committed."""
+"""One shard of a run: claimed, filled row by row, committed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeping intermediates on request: frames, waveforms, log-mels."""
+"""Kept intermediates: frames, waveforms and log-mels, on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoded clips from frames and waveforms that a store has kept."""
+"""A source of decoded clips: kept frames and waveforms of a store."""
 
 from __future__ import annotations
 

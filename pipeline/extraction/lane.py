@@ -1,4 +1,4 @@
-"""A lane of the decode pool: one worker process, the thread that feeds it, and every way in which a worker may fail."""
+"""A lane of the decode pool: one worker process, and the thread that feeds it and handles its failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest
 from pipeline.decode.media import death
 from pipeline.extraction.error_log import ErrorLog
-from pipeline.extraction.worker_process import SlabMemory, WorkerProcess
+from pipeline.extraction.worker_process import SharedBuffers, WorkerProcess
 from storage.schema import Status
 
 _POLL_SECONDS = 0.2
@@ -34,12 +34,12 @@ class Job:
 
     Attributes:
         request: what is wanted.
-        slab: where to put it.
+        buffer: where to put it.
         report: how it ended.
     """
 
     request: DecodeRequest
-    slab: int
+    buffer: int
     report: Future[DecodeReport] = field(default_factory=Future)
 
 
@@ -78,7 +78,7 @@ class Lane(threading.Thread):
         self,
         jobs: queue.SimpleQueue[Job | None],
         closing: threading.Event,
-        memory: SlabMemory,
+        memory: SharedBuffers,
         *,
         deadline_seconds: float,
         attempts: int,
@@ -152,7 +152,7 @@ class Lane(threading.Thread):
             self.worker = WorkerProcess()
         worker = self.worker
         with contextlib.suppress(OSError):  # it has ended: the answer will say so
-            worker.pipe.send((self._memory.path, job.slab * self._memory.slab_bytes, job.request))
+            worker.pipe.send((self._memory.path, job.buffer * self._memory.buffer_bytes, job.request))
         started, _ = self._wait(worker, self._deadline_seconds + (0 if worker.warm else _START_SECONDS))
         if not started:
             raise _WorkerLost

@@ -1,4 +1,4 @@
-"""The shards that a run has in memory: opened one after the other, filled in any order, written when complete."""
+"""The shards that a run holds in memory: opened in order, filled in any order, written when complete."""
 
 from __future__ import annotations
 

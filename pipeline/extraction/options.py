@@ -1,52 +1,153 @@
-"""What to extract and how: one set of options for the command line, the flows and Python."""
+"""What to extract and how: one set of options for the command line, the flows and Python.
+
+Types, limits, defaults and help texts stand here alone: the command line's options and the parameters of the flows are
+made from them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, TypedDict
 
-from pipeline.decode.clip_buffer import Decoder
+from annotated_types import Ge, Gt, MinLen
+from typing_extensions import Doc
+
+from pipeline.decode.decoder import Decoder
+from pipeline.extraction.option_fields import check_fields
+from storage.errors import InvalidInput
 from storage.schema import Sampling
+
+Text = Annotated[str, MinLen(1)]
+Count = Annotated[int, Ge(1)]
+Seconds = Annotated[float, Gt(0)]
+Precision = Literal["float32", "bfloat16", "float16"]
+EngineName = Literal["auto", "torch", "openvino"]
+Kept = Literal["frames", "waveform", "logmel"]
+
+EVERY = ""
+"""In weights by backbone: all backbones that are not named."""
+_LEAST_MEMORY_BYTES = 1_000
 
 
 @dataclass(frozen=True)
 class ExtractOptions:
-    """What to extract and how.
+    """What to extract and how. The fields' texts are in their types, where the command line finds them too.
 
-    Attributes:
-        backbones: registered names.
-        weights: ``pretrained``, ``random:SEED`` or a path, by backbone; the key ``""`` is for all others.
-        sampling: ``uniform`` or ``published``.
-        precision: ``float32``, ``bfloat16`` or ``float16``.
-        device: ``auto``, ``cpu`` or ``cuda:N``; several, with commas, for a worker process each.
-        engine: ``auto``, ``torch`` or ``openvino``, what runs the networks.
-        keep: intermediates to keep: ``frames``, ``waveform``, ``logmel``.
-        clip_seconds: length of every clip.
-        shard_size: clips a shard; ``None`` for the store's own, or the default.
-        workers: decode processes; ``None`` to choose by the machine.
-        deadline_seconds: for decoding one clip.
-        decoder: of pictures: ``pyav``; ``auto`` for decord where it is proven right, ``decord`` for it or nothing.
-        memory_bytes: for decoded clips and open shards, whatever the clips are like; the networks' own come on top.
-        compile_networks: run each network through ``torch.compile``.
-        retry_failed: also redo clips that failed before.
-        rebuild: replace arrays that were made otherwise.
-        shards: only these shards.
+    Raises:
+        InvalidInput: If a value is not among the choices, out of range, or malformed.
     """
 
-    backbones: Sequence[str]
-    weights: Mapping[str, str] = field(default_factory=lambda: {"": "pretrained"})
-    sampling: Sampling = "uniform"
-    precision: str = "float32"
-    device: str = "auto"
-    engine: str = "auto"
-    keep: Sequence[str] = ()
-    clip_seconds: int = 10
-    shard_size: int | None = None
-    workers: int | None = None
-    deadline_seconds: float = 60.0
-    decoder: Decoder = "pyav"
-    memory_bytes: int | None = None
-    compile_networks: bool = False
-    retry_failed: bool = False
-    rebuild: bool = False
-    shards: Sequence[int] | None = None
+    backbones: Annotated[tuple[Text, ...], Doc("Names as `avvp backbones` lists them, e.g. resnet152.")]
+    weights: Annotated[
+        tuple[Text, ...],
+        MinLen(1),
+        Doc("pretrained, random:SEED, or a state dict in the official format; NAME=... for one backbone only."),
+    ] = ("pretrained",)
+    sampling: Annotated[
+        Sampling, Doc("uniform, or published: the very frames that the published LLP scripts took.")
+    ] = "uniform"
+    precision: Annotated[Precision, Doc("Of the networks.")] = "float32"
+    device: Annotated[Text, Doc("auto, cpu, cuda:N, or several with commas for as many shards at once.")] = "auto"
+    engine: Annotated[
+        EngineName,
+        Doc("What runs the networks. auto: openvino for float32 on a CPU if it is installed, else torch."),
+    ] = "auto"
+    keep: Annotated[
+        tuple[Kept, ...], Doc("Intermediates to keep in the store; with frames, new backbones need no second decode.")
+    ] = ()
+    clip_seconds: Annotated[Count, Doc("Length of every clip.")] = 10
+    shard_size: Annotated[
+        Count | None, Doc("Clips a shard: what a kill can cost. Default: 64, or the store's own.")
+    ] = None
+    workers: Annotated[Count | None, Doc("Decode processes. Default: by the number of cores.")] = None
+    deadline_seconds: Annotated[Seconds, Doc("For decoding one clip.")] = 60.0
+    decoder: Annotated[Decoder, Doc("Of pictures. auto: decord where it is proven right; decord: it or nothing.")] = (
+        "pyav"
+    )
+    memory: Annotated[
+        Text | None,
+        Doc("For decoded clips and open shards, e.g. 2GB; the networks' own memory comes on top. Default: no limit."),
+    ] = None
+    compile_networks: Annotated[bool, Doc("Run the networks through torch.compile.")] = False
+    retry_failed: Annotated[bool, Doc("Also redo the clips that failed before.")] = False
+    rebuild: Annotated[bool, Doc("Replace arrays of these backbones that were made otherwise.")] = False
+    shards: Annotated[tuple[int, ...] | None, Doc("Only these shards.")] = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _ = self.weights_by_backbone, self.memory_bytes  # malformed ones are refused now
+
+    @cached_property
+    def weights_by_backbone(self) -> Mapping[str, str]:
+        """``pretrained``, ``random:SEED`` or a path, by backbone; the key ``""`` is for all others."""
+        return parse_weights(self.weights, self.backbones)
+
+    @cached_property
+    def memory_bytes(self) -> int | None:
+        """:attr:`memory` as a number."""
+        return None if self.memory is None else parse_bytes(self.memory)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """One device or several."""
+        return tuple(self.device.split(","))
+
+
+class ExtractKeywords(TypedDict, total=False):
+    """The fields of :class:`ExtractOptions` that have a default, as keywords of a function. A test compares them."""
+
+    sampling: Sampling
+    precision: Precision
+    device: str
+    engine: EngineName
+    keep: Sequence[Kept]
+    clip_seconds: int
+    shard_size: int | None
+    workers: int | None
+    deadline_seconds: float
+    decoder: Decoder
+    memory: str | None
+    compile_networks: bool
+    retry_failed: bool
+    rebuild: bool
+
+
+def parse_weights(given: Sequence[str], backbones: Sequence[str]) -> dict[str, str]:
+    """``--weights`` values by backbone; the entry ``""`` is for all others.
+
+    Raises:
+        InvalidInput: If one names a backbone that was not asked for, or two are for all.
+    """
+    chosen: dict[str, str] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        key = name if separator and name in backbones else EVERY
+        if separator and not key and not Path(text).exists():
+            raise InvalidInput(
+                f"--weights {text}: {name!r} is not among the backbones asked for: {', '.join(backbones)}"
+            )
+        if key in chosen:
+            raise InvalidInput(
+                f"--weights is given twice for {key or 'all backbones'}; use NAME=WEIGHTS for one of them"
+            )
+        chosen[key] = value if key else text
+    return {EVERY: "pretrained", **chosen}
+
+
+def parse_bytes(text: str) -> int:
+    """A number of bytes such as ``2GB``, ``512 MB`` or ``1e9``.
+
+    Raises:
+        InvalidInput: If it is none.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?(?:e\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
+    if match is None:
+        raise InvalidInput(f"--memory {text!r}: expected a number of bytes such as 2GB or 512MB")
+    number = int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))
+    if number < _LEAST_MEMORY_BYTES:
+        raise InvalidInput(f"--memory {text!r}: is {number} bytes; did you mean {match[1]}GB?")
+    return number

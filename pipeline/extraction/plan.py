@@ -1,4 +1,4 @@
-"""What is left to do: decided by the store's ledger and the clips' files, and by nothing else."""
+"""Plans what is left to do, from the store's ledger and the clips' files alone."""
 
 from __future__ import annotations
 

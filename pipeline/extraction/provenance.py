@@ -1,4 +1,4 @@
-"""Writing down where features come from."""
+"""Records where features come from."""
 
 from __future__ import annotations
 

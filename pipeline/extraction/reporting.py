@@ -1,4 +1,4 @@
-"""Who is told how a run goes, and what it came to."""
+"""Reporters of a run, and its result."""
 
 from __future__ import annotations
 

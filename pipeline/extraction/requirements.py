@@ -1,4 +1,4 @@
-"""What must be in a store before a recipe can be trained on it."""
+"""Lists what a store must hold before a recipe can be trained on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An extraction cut into shards, for whoever spreads shards over machines: prepare once, then one call a shard.
+"""An extraction shard by shard, for callers that spread shards over machines.
 
 What is left to do is read from the store's ledger each time, so any of these calls may be repeated or lost.
 """
@@ -128,7 +128,7 @@ class ShardFiller:
         self._options = options
         self._free: LifoQueue[tuple[str, dict[str, LoadedBackbone]]] = LifoQueue()
         self._counting = Lock()
-        self._devices = options.device.split(",")
+        self._devices = list(options.devices)
         for device in reversed(self._devices):
             self._free.put((device, {}))
 

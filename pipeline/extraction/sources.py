@@ -1,4 +1,4 @@
-"""Decoded clips from the decode workers; see :mod:`pipeline.extraction.kept_source` for the other way."""
+"""A source of decoded clips: media files, through the decode workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from storage.schema import Sampling
 MAX_WORKERS = 16
 PICTURE_BYTES_PER_PIXEL = 30
 """Of a decoder: up to 16 reference pictures in 4:2:0, and the picture at hand in RGB, twice."""
-SLABS_PER_WORKER = 2
+BUFFERS_PER_WORKER = 2
 """Clips in memory for each worker: one being decoded, one waiting. One more is in the networks' hands."""
 
 
@@ -44,16 +44,16 @@ def fit_workers(workers: int, clip_bytes: int, budget_bytes: int | None) -> tupl
     Raises:
         InvalidInput: If not even two clips fit: one being decoded, one in the networks' hands.
     """
-    slabs = workers * SLABS_PER_WORKER + 1
+    buffers = workers * BUFFERS_PER_WORKER + 1
     if budget_bytes is None:
-        return workers, slabs
+        return workers, buffers
     fitting = budget_bytes // clip_bytes
     if fitting < 2:
         raise InvalidInput(
             f"--memory leaves {max(budget_bytes, 0) / 1e6:.0f} MB for decoded clips; two of {clip_bytes / 1e6:.0f} MB "
             "are needed. Give more, a smaller --shard-size, or fewer backbones at once"
         )
-    return min(workers, fitting - 1), min(slabs, fitting)
+    return min(workers, fitting - 1), min(buffers, fitting)
 
 
 def fit_pixels(workers: int, budget_bytes: int | None) -> int:
@@ -148,9 +148,9 @@ class MediaSource:
         )
         shape = self._request(clips[0]).shape
         left = None if budget_bytes is None else budget_bytes - OPEN_SHARDS * shard_size * row_bytes
-        count, slabs = fit_workers(workers or default_workers(), shape.nbytes + row_bytes, left)
+        count, buffers = fit_workers(workers or default_workers(), shape.nbytes + row_bytes, left)
         self._pool = DecodePool(
-            shape, workers=count, deadline_seconds=deadline_seconds, slabs=slabs, error_log=error_log
+            shape, workers=count, deadline_seconds=deadline_seconds, buffers=buffers, error_log=error_log
         )
 
     def __enter__(self) -> MediaSource:
@@ -163,7 +163,7 @@ class MediaSource:
     @property
     def lookahead(self) -> int:
         """Clips in memory at once."""
-        return self._pool.slabs
+        return self._pool.buffers
 
     def decode(self, rows: Iterable[int | None]) -> Iterator[tuple[int, DecodedClip]]:
         """Give the clips of these rows, each with its row, as they are decoded; ``None`` for no row yet."""

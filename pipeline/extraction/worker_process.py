@@ -1,4 +1,4 @@
-"""One decode worker: its process as the parent sees it, the memory they share, and what runs inside it."""
+"""One decode worker: its process, the memory it shares with the parent, and its main loop."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ script that imports torch or has no ``if __name__ == "__main__"``. ``-m`` would 
 folder named ``storage`` would hide ours."""
 
 
-class SlabMemory:
-    """Shared memory for some slabs, owned by this process: the kernel frees it when this process ends, however it does.
+class SharedBuffers:
+    """Shared memory for some buffers. The kernel frees it when this process ends, however it ends.
 
     Args:
-        slabs: how many.
-        slab_bytes: size of each.
+        buffers: how many.
+        buffer_bytes: size of each.
     """
 
-    def __init__(self, *, slabs: int, slab_bytes: int) -> None:
-        self.slab_bytes = -(-slab_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    def __init__(self, *, buffers: int, buffer_bytes: int) -> None:
+        self.buffer_bytes = -(-buffer_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         self._file: str | None = None
         self._fd = -1
         if hasattr(os, "memfd_create"):
@@ -57,8 +57,8 @@ class SlabMemory:
         if self._fd < 0 or not Path(self.path).exists():
             self._open_file()
         try:
-            os.ftruncate(self._fd, self.slab_bytes * slabs)
-            self._map = memoryview(mmap.mmap(self._fd, self.slab_bytes * slabs))
+            os.ftruncate(self._fd, self.buffer_bytes * buffers)
+            self._map = memoryview(mmap.mmap(self._fd, self.buffer_bytes * buffers))
         except OSError:
             self.close()
             raise
@@ -69,9 +69,9 @@ class SlabMemory:
         self._fd, self._file = tempfile.mkstemp(prefix="avvp-decoded-clips-")
         self.path = self._file
 
-    def slab(self, number: int) -> memoryview:
-        """Slab ``number`` as a writable buffer."""
-        return self._map[number * self.slab_bytes : (number + 1) * self.slab_bytes]
+    def buffer(self, number: int) -> memoryview:
+        """Buffer ``number``, writable."""
+        return self._map[number * self.buffer_bytes : (number + 1) * self.buffer_bytes]
 
     def close(self) -> None:
         """Drop the memory; arrays that still look at it keep their part alive."""
@@ -168,7 +168,7 @@ def _leave_with(parent: int) -> None:
 
 
 def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> Answer:
-    """Decode a clip into its slab. Whatever a file makes a library raise, the answer is a report."""
+    """Decode a clip into its buffer. Whatever a file makes a library raise, the answer is a report."""
     try:
         return decode_clip(request, _mapped(memory_path)[offset : offset + request.shape.nbytes]), ""
     except (SystemExit, KeyboardInterrupt):

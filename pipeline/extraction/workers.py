@@ -1,4 +1,4 @@
-"""Decoding in worker processes: with a deadline a clip, in bounded memory, surviving any kill of a worker.
+"""Decodes clips in worker processes, with a deadline a clip, in bounded memory.
 
 Each worker has a thread here that feeds it through a socket. Workers share no lock and nothing with a name: one that is
 killed, or stopped, concerns its own clip only, and a kill of all leaves nothing behind.
@@ -17,10 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pipeline.decode.clip_buffer import DecodedClip, DecodeRequest, DecodeShape, open_slab
+from pipeline.decode.clip_buffer import DecodedClip, DecodeRequest, DecodeShape, open_buffer
 from pipeline.extraction.error_log import ErrorLog
 from pipeline.extraction.lane import Job, Lane
-from pipeline.extraction.worker_process import SlabMemory
+from pipeline.extraction.worker_process import SharedBuffers
 
 _POLL_SECONDS = 0.2
 _FIRST_CLIP_SECONDS = 3.0
@@ -36,7 +36,7 @@ class DecodePool:
         workers: processes at most. There is one to begin with, and twice as many whenever the caller has to wait:
             on a CPU they would take time and memory from networks that need minutes for what one decodes in seconds.
         deadline_seconds: for one clip, worker start apart.
-        slabs: clips held at once, decoding, waiting or in the caller's hands; at least ``workers + 1``.
+        buffers: clips held at once, decoding, waiting or in the caller's hands; at least ``workers + 1``.
         attempts: how often a clip is tried when its worker dies, or is stopped (SIGSTOP) until the deadline.
         error_log: file for internal errors of workers, with their tracebacks; ``None`` to drop those.
     """
@@ -47,17 +47,17 @@ class DecodePool:
         *,
         workers: int = 2,
         deadline_seconds: float = 60.0,
-        slabs: int | None = None,
+        buffers: int | None = None,
         attempts: int = 3,
         error_log: Path | None = None,
     ) -> None:
         if workers < 1 or deadline_seconds <= 0 or attempts < 1:
             raise ValueError(f"workers {workers}, deadline {deadline_seconds} s, attempts {attempts}: all must be > 0")
         self.shape = shape
-        self.slabs = max(slabs if slabs is not None else 2 * workers + 1, workers + 1)
-        self._memory = SlabMemory(slabs=self.slabs, slab_bytes=shape.nbytes)
+        self.buffers = max(buffers if buffers is not None else 2 * workers + 1, workers + 1)
+        self._memory = SharedBuffers(buffers=self.buffers, buffer_bytes=shape.nbytes)
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for number in range(self.slabs):
+        for number in range(self.buffers):
             self._free.put(number)
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closing = threading.Event()
@@ -78,7 +78,7 @@ class DecodePool:
     @property
     def nbytes(self) -> int:
         """Bytes of shared memory it holds at most."""
-        return self.slabs * self._memory.slab_bytes
+        return self.buffers * self._memory.buffer_bytes
 
     @property
     def worker_pids(self) -> list[int]:
@@ -87,13 +87,13 @@ class DecodePool:
         return [worker.pid for worker in workers if worker is not None and worker.alive]
 
     def decode(self, requests: Iterable[DecodeRequest | None]) -> Iterator[DecodedClip]:
-        """Decode clips, ahead of the caller as far as slabs are free, and give each as soon as it is done.
+        """Decode clips, ahead of the caller as far as buffers are free, and give each as soon as it is done.
 
         A slow clip holds up its own worker only. Call ``release()`` on each clip when done with its arrays; the
-        iterator waits while no slab is free.
+        iterator waits while no buffer is free.
 
         Args:
-            requests: asked for as slabs become free. ``None`` says that there is none to be had yet: they are asked
+            requests: asked for as buffers become free. ``None`` says that there is none to be had yet: they are asked
                 again when a clip has been given, or a moment later. It must not come when no clip is under way.
 
         Yields:
@@ -155,20 +155,20 @@ class DecodePool:
     def _fill(
         self, source: Iterator[DecodeRequest | None], pending: set[Job], finished: queue.SimpleQueue[Job]
     ) -> bool:
-        """Hand out work while there is some and slabs are free. Returns whether there may be more later."""
-        while (slab := self._take_slab(wait_for_one=not pending)) is not None:
+        """Hand out work while there is some and buffers are free. Returns whether there may be more later."""
+        while (buffer := self._take_buffer(wait_for_one=not pending)) is not None:
             request = next(source, _END)
             if isinstance(request, DecodeRequest):
-                pending.add(self._submit(request, slab, finished))
+                pending.add(self._submit(request, buffer, finished))
                 continue
-            self._free.put(slab)
+            self._free.put(buffer)
             if request is None and not pending:
                 raise ValueError("the requests wait for a clip that is not under way")
             return request is None
         return True
 
-    def _take_slab(self, *, wait_for_one: bool) -> int | None:
-        """A free slab; waits in slices, so that Ctrl-C is answered at once on every platform."""
+    def _take_buffer(self, *, wait_for_one: bool) -> int | None:
+        """A free buffer; waits in slices, so that Ctrl-C is answered at once on every platform."""
         while True:
             self._refuse_if_closed()
             try:
@@ -188,20 +188,20 @@ class DecodePool:
         if self._closing.is_set():
             raise RuntimeError("the decode pool is closed")
 
-    def _submit(self, request: DecodeRequest, slab: int, finished: queue.SimpleQueue[Job]) -> Job:
+    def _submit(self, request: DecodeRequest, buffer: int, finished: queue.SimpleQueue[Job]) -> Job:
         if request.shape != self.shape:
-            self._free.put(slab)
+            self._free.put(buffer)
             raise ValueError(f"clip {request.clip_id!r} asks for {request.shape}, but the pool decodes to {self.shape}")
-        job = Job(request, slab)
+        job = Job(request, buffer)
         job.report.add_done_callback(lambda _: finished.put(job))
         self._jobs.put(job)
         return job
 
     def _opened(self, job: Job) -> DecodedClip:
-        slab, report = self._memory.slab(job.slab), job.report.result()
-        return open_slab(job.request, slab, report, on_release=lambda: self._free.put(job.slab))
+        buffer, report = self._memory.buffer(job.buffer), job.report.result()
+        return open_buffer(job.request, buffer, report, on_release=lambda: self._free.put(job.buffer))
 
     def _abandon(self, job: Job) -> None:
-        """Give the slab back as soon as no worker writes to it any more."""
+        """Give the buffer back as soon as no worker writes to it any more."""
         job.report.cancel()
-        job.report.add_done_callback(lambda _: self._free.put(job.slab))
+        job.report.add_done_callback(lambda _: self._free.put(job.buffer))

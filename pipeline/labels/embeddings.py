@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from extractors.weights.cache import file_sha256
 from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.datasets.prompt_files import Prompts, default_set, load_prompts, plain_name
 from pipeline.extraction.provenance import now, versions
+from pipeline.foreign_arrays import read_npz
 from storage.errors import InvalidInput
 from storage.labels import LabelStore
 from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec
@@ -148,15 +148,11 @@ def import_labels(
 
 
 def _read_published(path: Path) -> tuple[NDArray[np.float32], list[str], list[str]]:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            found = {name: data[name] for name in data.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, AttributeError) as problem:
-        raise InvalidInput(f"{path}: not a .npz file of embeddings: {problem}") from None
+    found = read_npz(path, "not a .npz file of embeddings")
     if missing := [name for name in ("embeddings", "classes") if name not in found]:
         raise InvalidInput(f"{path}: lacks the array {missing[0]!r}; it has {', '.join(found) or 'none'}")
-    vectors, names = found["embeddings"], [str(name) for name in np.atleast_1d(found["classes"])]
-    phrases = [str(phrase) for phrase in np.atleast_1d(found.get("phrases", found["classes"]))]
+    vectors, names = found["embeddings"], [str(name) for name in found["classes"].ravel()]
+    phrases = [str(phrase) for phrase in found.get("phrases", found["classes"]).ravel()]
     if vectors.ndim != 2 or vectors.dtype.kind != "f" or not len(vectors) == len(names) == len(phrases):
         raise InvalidInput(
             f"{path}: expected embeddings [classes, dim] with as many classes and phrases, got "

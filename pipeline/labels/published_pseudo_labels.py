@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.extraction.provenance import now, versions
+from pipeline.foreign_arrays import read_npy
 from pipeline.labels.pseudo_labels import PROVENANCE_LIBRARIES
 from storage.errors import InvalidInput
 from storage.labels import LabelStore
@@ -95,11 +96,8 @@ def _files(folder: Path, row_of: Mapping[str, int], *, subset: bool, store_url: 
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Labels:
-    try:
-        labels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
-        raise InvalidInput(f"{path}: not a .npy file: {problem}") from None
-    if not isinstance(labels, np.ndarray) or labels.shape != shape or not np.isin(labels, (0, 1)).all():
-        got = f"{labels.dtype} {list(labels.shape)}" if isinstance(labels, np.ndarray) else "several arrays"
+    labels = read_npy(path, "not a .npy file")
+    if labels.shape != shape or labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
+        got = f"{labels.dtype} {list(labels.shape)}"
         raise InvalidInput(f"{path}: expected zeros and ones {list(shape)} (segments, classes), got {got}")
     return labels.astype(np.uint8)

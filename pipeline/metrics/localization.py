@@ -6,6 +6,7 @@ class, one of 28 or the background, is right; PSP and CMBS report the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -40,6 +41,11 @@ class LocalizationScores:
 SCORES: tuple[str, ...] = tuple(field.name for field in fields(LocalizationScores))
 """Names of the scores, in order."""
 
+HEADINGS: Mapping[str, str] = {
+    "accuracy": "accuracy", "foreground": "of segments with an event", "background": "of those without",
+}  # fmt: skip
+"""Headings of a table, by score."""
+
 
 def segment_classes(
     scores: NDArray[np.floating[Any]], event: NDArray[np.floating[Any]] | None = None, *, threshold: float = 0.5
@@ -72,6 +78,25 @@ def localization_scores(found: Labels, truth: Labels, *, background: int) -> Loc
     right, happens = _right(found, truth), truth != background
     kinds = (np.ones_like(happens), happens, ~happens)
     return LocalizationScores(*(100 * float(right[kind].mean()) if kind.any() else 100.0 for kind in kinds))
+
+
+def baselines(truth: Labels, category: Labels, *, background: int) -> dict[str, LocalizationScores]:
+    """Scores of two predictions that need no looking.
+
+    Args:
+        truth: ``[videos, segments]``.
+        category: ``[videos]``: the class of each video's event.
+        background: index of the class that is none.
+
+    Returns:
+        Background everywhere; and the right event everywhere, which knows what but not when.
+    """
+    nothing = np.full_like(truth, background)
+    event = np.broadcast_to(category[:, None], truth.shape)
+    return {
+        "background everywhere": localization_scores(nothing, truth, background=background),
+        "the right event everywhere": localization_scores(event, truth, background=background),
+    }
 
 
 def video_accuracy(found: Labels, truth: Labels) -> Floats:

@@ -9,7 +9,7 @@ evaluation MM-Pyramid, VALOR, MM-CSE and LEAP share.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
@@ -57,6 +57,13 @@ class ParsingScores:
 
 SCORES: tuple[str, ...] = tuple(field.name for field in fields(ParsingScores))
 """Names of the scores, in order."""
+
+HEADINGS: Mapping[str, str] = {
+    "seg_a": "seg A", "seg_v": "seg V", "seg_av": "seg AV", "seg_type": "seg Type@AV", "seg_event": "seg Event@AV",
+    "ev_a": "ev A", "ev_v": "ev V", "ev_av": "ev AV", "ev_type": "ev Type@AV", "ev_event": "ev Event@AV",
+    "average": "Avg",
+}  # fmt: skip
+"""Headings of a table, by score."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,12 @@ def video_scores(
     columns = [*_five(segment_counts, *arrays), *_five(event_counts, *arrays)]
     columns.append(np.mean(columns, axis=0))
     return VideoScores(100.0 * np.stack(columns, axis=1))
+
+
+def nothing_predicted(true_audio: ArrayLike, true_visual: ArrayLike) -> ParsingScores:
+    """What predicting nothing scores on these videos: the level that a parser has to beat."""
+    nothing = np.zeros_like(true_audio, dtype=bool)
+    return parsing_scores(nothing, nothing, true_audio, true_visual)
 
 
 def matching(

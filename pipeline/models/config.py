@@ -1,125 +1,123 @@
-"""What a model is made of, as plain data: what a recipe's ``[model]`` table is read into."""
+"""Configurations of models: the types of a recipe's ``[model]`` table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import field, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
 
 from pipeline.models.decoders.class_enhancement import Variant
 from pipeline.models.decoders.leap import BlockNorm, BlockOutput
 from pipeline.models.encoders.han import Norm
 from pipeline.models.localizers.pooling import PoolingName
 from pipeline.models.predictions import UnionRule
+from pipeline.toml_tables import FORBID_EXTRA, Amount, Count, CountOrZero, Flag, Fraction, did_you_mean
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class HANConfig:
     """See :class:`pipeline.models.encoders.han.HANEncoder`."""
 
     name: Literal["han"] = "han"
-    layers: int = 1
-    heads: int = 1
-    feed_forward: int = 512
-    dropout: float = 0.1
+    layers: Count = 1
+    heads: Count = 1
+    feed_forward: Count = 512
+    dropout: Fraction = 0.1
     stacking: Literal["published", "stacked"] = "published"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class MMPyrConfig:
     """See :class:`pipeline.models.encoders.mmpyr.MMPyrEncoder`."""
 
     name: Literal["mmpyr"] = "mmpyr"
-    levels: int = 4
-    heads: int = 8
-    feed_forward: int = 512
-    dropout: float = 0.2
-    attention_dropout: float = 0.1
+    levels: Count = 4
+    heads: Count = 8
+    feed_forward: Count = 512
+    dropout: Fraction = 0.2
+    attention_dropout: Fraction = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class VALORConfig:
     """See :class:`pipeline.models.encoders.valor.VALOREncoder`."""
 
     name: Literal["valor"] = "valor"
-    layers: int = 4
-    heads: int = 8
-    feed_forward: int = 1024
-    dropout: float = 0.1
+    layers: Count = 4
+    heads: Count = 8
+    feed_forward: Count = 1024
+    dropout: Fraction = 0.1
     norm: Norm = "post"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class MMILConfig:
     """See :class:`pipeline.models.decoders.mmil.MMILDecoder`."""
 
     name: Literal["mmil"] = "mmil"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class LEAPConfig:
     """See :class:`pipeline.models.decoders.leap.LEAPDecoder`."""
 
     name: Literal["leap"] = "leap"
-    label_dim: int = 300
-    blocks: int = 2
-    heads: int = 8
-    feed_forward: int = 512
-    dropout: float = 0.2
-    attention_dropout: float = 0.1
+    label_dim: CountOrZero = 300
+    blocks: Count = 2
+    heads: Count = 8
+    feed_forward: Count = 512
+    dropout: Fraction = 0.2
+    attention_dropout: Fraction = 0.1
     output: BlockOutput = "last"
     norm: BlockNorm = "published"
     union: UnionRule = "hard"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class AVEConfig:
     """See :class:`pipeline.models.encoders.ave.AVEEncoder`."""
 
     name: Literal["ave"] = "ave"
-    hidden: int = 128
+    hidden: Count = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class PSPConfig:
     """See :class:`pipeline.models.encoders.psp.PSPEncoder`."""
 
     name: Literal["psp"] = "psp"
-    hidden: int = 128
-    threshold: float = 0.095
-    dropout: float = 0.1
+    hidden: Count = 128
+    threshold: Amount = 0.095
+    dropout: Fraction = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class CMBSConfig:
     """See :class:`pipeline.models.encoders.cmbs.CMBSEncoder`."""
 
     name: Literal["cmbs"] = "cmbs"
-    dim: int = 256
-    heads: int = 4
-    encoder_feed_forward: int = 2048
-    decoder_feed_forward: int = 1024
-    dropout: float = 0.1
-    alpha: float = 0.2
-    beta: float = 0.5
-    gamma: float = 0.5
+    dim: Count = 256
+    heads: Count = 4
+    encoder_feed_forward: Count = 2048
+    decoder_feed_forward: Count = 1024
+    dropout: Fraction = 0.1
+    alpha: Amount = 0.2
+    beta: Amount = 0.5
+    gamma: Amount = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class MLPConfig:
     """See :class:`pipeline.models.localizers.scorers.MLPScorer`."""
 
     name: Literal["mlp"] = "mlp"
-    hidden: int = 64
-    bias: bool = True
+    hidden: CountOrZero = 64
+    bias: Flag = True
 
 
-EncoderConfig = HANConfig | MMPyrConfig | VALORConfig
-DecoderConfig = MMILConfig | LEAPConfig
-FusingEncoderConfig = AVEConfig | PSPConfig | CMBSConfig
-ScorerConfig = MLPConfig | LEAPConfig
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class FeaturesConfig:
     """Which features a model reads.
 
@@ -130,10 +128,10 @@ class FeaturesConfig:
         audio_map: whether audio may come as CLAP's feature map of 64 steps.
     """
 
-    audio_dim: int = 128
-    visual_2d_dim: int = 2048
-    visual_3d_dim: int = 512
-    audio_map: bool = False
+    audio_dim: Count = 128
+    visual_2d_dim: Count = 2048
+    visual_3d_dim: CountOrZero = 512
+    audio_map: Flag = False
 
 
 FEATURES = {
@@ -144,7 +142,29 @@ FEATURES = {
 """The published sets: VGGish, ResNet-152, R(2+1)D; CLAP, CLIP, R(2+1)D; and VGGish with VGG-19's maps."""
 
 
-@dataclass(frozen=True)
+def _table_of_name(value: Any) -> Any:
+    """A name alone stands for a table with that name."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _features_of_name(value: Any) -> Any:
+    if isinstance(value, FeaturesConfig | dict):
+        return value
+    if isinstance(value, str) and value in FEATURES:
+        return FEATURES[value]
+    near = did_you_mean(value, FEATURES)
+    raise ValueError(f"expected a table, or one of {', '.join(FEATURES)}, got {value!r}{near and '.'}{near}")
+
+
+_ByName = (BeforeValidator(_table_of_name), Field(discriminator="name"))
+EncoderConfig = Annotated[HANConfig | MMPyrConfig | VALORConfig, *_ByName]
+DecoderConfig = Annotated[MMILConfig | LEAPConfig, *_ByName]
+FusingEncoderConfig = Annotated[AVEConfig | PSPConfig | CMBSConfig, *_ByName]
+ScorerConfig = Annotated[MLPConfig | LEAPConfig, *_ByName]
+NamedFeatures = Annotated[FeaturesConfig, BeforeValidator(_features_of_name)]
+
+
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class ParserConfig:
     """An encoder and a decoder.
 
@@ -160,32 +180,32 @@ class ParserConfig:
     name: Literal["parser"] = "parser"
     encoder: EncoderConfig = field(default_factory=HANConfig)
     decoder: DecoderConfig = field(default_factory=MMILConfig)
-    features: FeaturesConfig = field(default_factory=FeaturesConfig)
-    width: int = 512
-    classes: int = 25
-    segments: int = 10
+    features: NamedFeatures = field(default_factory=FeaturesConfig)
+    width: Count = 512
+    classes: Count = 25
+    segments: Count = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class MMCSEConfig:
     """See :class:`pipeline.models.decoders.mmcse.MMCSE`; the rest as for :class:`ParserConfig`."""
 
     name: Literal["mmcse"] = "mmcse"
-    features: FeaturesConfig = field(default_factory=FeaturesConfig)
-    width: int = 256
-    class_dim: int = 128
-    layers: int = 4
-    heads: int = 8
-    feed_forward: int = 512
-    dropout: float = 0.1
-    reconstruct: bool = True
+    features: NamedFeatures = field(default_factory=FeaturesConfig)
+    width: Count = 256
+    class_dim: Count = 128
+    layers: Count = 4
+    heads: Count = 8
+    feed_forward: Count = 512
+    dropout: Fraction = 0.1
+    reconstruct: Flag = True
     secm: Variant = "published"
     lgsf: Variant = "published"
-    classes: int = 25
-    segments: int = 10
+    classes: Count = 25
+    segments: Count = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class LocalizerConfig:
     """An encoder of fused segments, a scorer and a pooling: :class:`pipeline.models.localizers.localization.Localizer`.
 
@@ -204,11 +224,11 @@ class LocalizerConfig:
     encoder: FusingEncoderConfig = field(default_factory=AVEConfig)
     decoder: ScorerConfig = field(default_factory=MLPConfig)
     pooling: PoolingName = "max"
-    features: FeaturesConfig = FEATURES["ave"]
-    positions: int = 49
-    width: int = 256
-    classes: int = 29
-    segments: int = 10
+    features: NamedFeatures = FEATURES["ave"]
+    positions: Count = 49
+    width: Count = 256
+    classes: Count = 29
+    segments: Count = 10
 
 
 ParsingConfig = ParserConfig | MMCSEConfig

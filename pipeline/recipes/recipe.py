@@ -1,22 +1,38 @@
-"""Recipes: everything that a training run depends on, in one TOML file, every key checked."""
+"""Recipes: everything that a training run depends on, in one TOML file."""
 
 from __future__ import annotations
 
-import difflib
-import importlib.resources
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pipeline.recipes.recipe_tables import read_table, toml_of
+import tomli_w
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from pipeline.recipes.shipped_recipes import shipped_recipes, shipped_text
+from pipeline.toml_tables import (
+    FORBID_EXTRA,
+    Amount,
+    Count,
+    CountOrZero,
+    Fraction,
+    did_you_mean,
+    parse_toml,
+    read_table,
+)
 from storage.errors import InvalidInput
+from storage.foreign_files import reading
 
-_SHIPPED = "shipped"
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32, description="a whole number from 0 to below 2**32")]
+Beta = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Betas = Annotated[tuple[Beta, Beta], Field(description="a list of two numbers, from 0 to below 1")]
+Epochs = Annotated[tuple[Count, ...], Field(description="a list of whole numbers, 1 or more")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class FeaturesRecipe:
     """Which arrays of a store the model reads.
 
@@ -40,7 +56,7 @@ class FeaturesRecipe:
         return {stream: name for stream, name in every.items() if name}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class LossRecipe:
     """Weights of the terms, 0 for none, and their forms. See :mod:`pipeline.training.losses`.
 
@@ -64,24 +80,24 @@ class LossRecipe:
         co_occurrence: MM-CSE: attention between classes against which classes occur together.
     """
 
-    audio_video: float = 1.0
-    visual_video: float = 1.0
-    union_video: float = 1.0
+    audio_video: Amount = 1.0
+    visual_video: Amount = 1.0
+    union_video: Amount = 1.0
     video_targets: Literal["weak", "pseudo"] = "weak"
-    audio_smoothing: float = 0.0
-    visual_smoothing: float = 0.0
+    audio_smoothing: Fraction = 0.0
+    visual_smoothing: Fraction = 0.0
     union: Literal["model", "noisy_or", "max", "hard"] = "model"
-    audio_segment: float = 0.0
-    visual_segment: float = 0.0
+    audio_segment: Amount = 0.0
+    visual_segment: Amount = 0.0
     segments_from: Literal["probabilities", "logits"] = "probabilities"
-    avss: float = 0.0
+    avss: Amount = 0.0
     avss_form: Literal["published", "paper"] = "published"
-    reconstruction: float = 0.0
-    orthogonality: float = 0.0
-    co_occurrence: float = 0.0
+    reconstruction: Amount = 0.0
+    orthogonality: Amount = 0.0
+    co_occurrence: Amount = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class LocalizationRecipe:
     """Losses of event localization: weights of the terms, 0 for none. See :mod:`pipeline.training.localization`.
 
@@ -92,13 +108,13 @@ class LocalizationRecipe:
         targets: the video's ``category`` alone, or each class's ``shares`` of its segments, which say more.
     """
 
-    pooled: float = 1.0
-    video: float = 0.0
+    pooled: Amount = 1.0
+    video: Amount = 0.0
     form: Literal["soft_margin", "cross_entropy"] = "soft_margin"
     targets: Literal["category", "shares"] = "category"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class TrainRecipe:
     """How it is optimised.
 
@@ -124,26 +140,26 @@ class TrainRecipe:
         precision: ``float32``, ``bfloat16`` or ``float16`` (autocast).
     """
 
-    epochs: int = 40
-    batch_size: int = 16
-    seed: int = 1
+    epochs: CountOrZero = 40
+    batch_size: Count = 16
+    seed: Seed = 1
     optimizer: Literal["adam", "adamw"] = "adam"
-    learning_rate: float = 1e-4
-    betas: tuple[float, ...] = (0.9, 0.999)
-    weight_decay: float = 0.0
-    clip_norm: float = 0.0
+    learning_rate: Amount = 1e-4
+    betas: Betas = (0.9, 0.999)
+    weight_decay: Amount = 0.0
+    clip_norm: Amount = 0.0
     schedule: Literal["step", "milestones", "warmup_cosine", "constant"] = "step"
-    step_epochs: int = 10
-    step_gamma: float = 0.1
-    milestones: tuple[int, ...] = ()
-    warmup_epochs: int = 10
-    lowest_learning_rate: float = 0.0
+    step_epochs: Count = 10
+    step_gamma: Amount = 0.1
+    milestones: Epochs = ()
+    warmup_epochs: CountOrZero = 10
+    lowest_learning_rate: Amount = 0.0
     select: str = "seg_type"
     ties: Literal["last", "first"] = "last"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class EvaluateRecipe:
     """How predictions become decisions.
 
@@ -154,10 +170,10 @@ class EvaluateRecipe:
     """
 
     mask: Literal["union", "own", "mmcse", "none"] = "union"
-    threshold: float = 0.5
+    threshold: Fraction = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class Recipe:
     """A training run.
 
@@ -183,19 +199,23 @@ class Recipe:
     train: TrainRecipe = field(default_factory=TrainRecipe)
     evaluate: EvaluateRecipe = field(default_factory=EvaluateRecipe)
 
+    @model_validator(mode="after")
+    def _tables_fit_the_task(self) -> Self:
+        if self.task == "parsing" and self.localization != LocalizationRecipe():
+            raise ValueError("[localization] is not read by a parsing recipe; its losses are in [loss]")
+        if self.task == "localization" and self.loss != LossRecipe():
+            raise ValueError("[loss] is for parsing; the losses of localization are in [localization]")
+        if self.task == "localization" and (self.features.pseudo_labels or self.evaluate.mask != "union"):
+            raise ValueError("features.pseudo_labels and evaluate.mask are for parsing; leave them out")
+        return self
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
 
     def to_toml(self) -> str:
         """TOML that :func:`load_recipe` reads back."""
-        return toml_of(self.to_json())
-
-
-def shipped_recipes() -> tuple[str, ...]:
-    """Names of the recipes that come with the package."""
-    folder = importlib.resources.files("pipeline.recipes") / _SHIPPED
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+        return tomli_w.dumps(self.to_json())
 
 
 def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe:
@@ -211,49 +231,22 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
             type or out of its range, or a table is of another task.
     """
     text, name = _text_of(name_or_file)
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise InvalidInput(f"{name_or_file}: not TOML: {problem}") from None
+    data = parse_toml(text, source=name_or_file)
     for change in changes:
         _apply(data, change)
     data.setdefault("name", name)
-    recipe: Recipe = read_table(Recipe, data, where=str(name_or_file))
-    _check_ranges(recipe.train, where=str(name_or_file))
-    if recipe.task == "localization" and recipe.loss != LossRecipe():
-        raise InvalidInput(f"{name_or_file}: [loss] is for parsing; the losses of localization are in [localization]")
-    if recipe.task == "localization" and (recipe.features.pseudo_labels or recipe.evaluate.mask != "union"):
-        raise InvalidInput(f"{name_or_file}: features.pseudo_labels and evaluate.mask are for parsing; leave them out")
-    if recipe.task == "parsing" and recipe.localization != LocalizationRecipe():
-        raise InvalidInput(f"{name_or_file}: [localization] is not read by a parsing recipe; its losses are in [loss]")
-    return recipe
-
-
-def _check_ranges(train: TrainRecipe, *, where: str) -> None:
-    for key, fits, expected in (
-        ("batch_size", train.batch_size >= 1, "1 or more"),
-        ("step_epochs", train.step_epochs >= 1, "1 or more"),
-        ("seed", train.seed < 2**32, "a number below 2**32"),
-        ("betas", len(train.betas) == 2 and max(train.betas) < 1, "two numbers below 1"),
-    ):
-        if not fits:
-            raise InvalidInput(f"{where}: train: {key}: expected {expected}, got {getattr(train, key)!r}")
+    return read_table(Recipe, data, where=str(name_or_file))
 
 
 def _text_of(name_or_file: str | Path) -> tuple[str, str]:
-    name = str(name_or_file)
+    name, path = str(name_or_file), Path(name_or_file)
     if name in shipped_recipes():
-        body = importlib.resources.files("pipeline.recipes") / _SHIPPED / f"{name}.toml"
-        return body.read_text(encoding="utf-8"), name
-    path = Path(name_or_file)
+        return shipped_text(name), name
     if not path.is_file():
-        near = difflib.get_close_matches(name, shipped_recipes(), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise InvalidInput(f"{name}: no such recipe.{hint} Give a TOML file, or one of: {', '.join(shipped_recipes())}")
-    try:
+        near, choices = did_you_mean(name, shipped_recipes()), ", ".join(shipped_recipes())
+        raise InvalidInput(f"{name}: no such recipe.{near} Give a TOML file, or one of: {choices}")
+    with reading(name, "cannot be read", error=InvalidInput):
         return path.read_text(encoding="utf-8"), path.stem
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InvalidInput(f"{name}: cannot be read: {problem}") from None
 
 
 def _apply(data: dict[str, Any], change: str) -> None:
@@ -262,7 +255,7 @@ def _apply(data: dict[str, Any], change: str) -> None:
         raise InvalidInput(f"--set {change}: expected key=value, e.g. train.epochs=5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text
     *tables, last = key.strip().split(".")
     for table in tables:

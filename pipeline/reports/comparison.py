@@ -11,12 +11,10 @@ import numpy as np
 
 from pipeline.datasets.llp import Annotations, load_annotations
 from pipeline.metrics.bootstrap import Interval, paired_bootstrap
-from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores
+from pipeline.metrics.parsing import HEADINGS, ParsingScores, VideoScores, nothing_predicted
 from pipeline.metrics.subsets import Overlap, overlapping
 from pipeline.reports.evaluation import (
-    HEADINGS,
     Decided,
-    chance,
     decide_predictions,
     markdown,
     read_predictions,
@@ -147,8 +145,7 @@ def _subset(truth: Annotations, subset: str | None) -> np.ndarray[tuple[int, ...
 
 def difference_table(first: str, differences: Sequence[Difference]) -> str:
     """Differences with 95 % intervals, percent points."""
-    columns = [f"{name.partition('_')[0]} {HEADINGS[name]}" if "_" in name else HEADINGS[name] for name in SCORES]
-    lines = [f"| minus {first} | {' | '.join(columns)} |", "|---" * (len(SCORES) + 1) + "|"]
+    lines = [f"| minus {first} | {' | '.join(HEADINGS.values())} |", "|---" * (len(HEADINGS) + 1) + "|"]
     for one in differences:
         cells = [interval_cell(found) for found in one.intervals.values()]
         lines.append(f"| {one.name} | {' | '.join(cells)} |")
@@ -163,7 +160,7 @@ def print_comparison(
     scores, differences, truth = compare_runs(runs, labelled, split, subset=subset)
     console = wide_console()
     console.print(f"{split}{', ' + subset if subset else ''}: {count(len(truth), 'video')}\n")
-    console.print(markdown({**scores, "nothing predicted": chance(truth)}))
+    console.print(markdown({**scores, "nothing predicted": nothing_predicted(truth.audio, truth.visual)}))
     if differences:
         console.print(difference_table(next(iter(scores)), differences))
         console.print(PAIRED)

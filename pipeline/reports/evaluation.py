@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -13,26 +11,19 @@ from typing import Any, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.datasets.ave import EventLabels
 from pipeline.datasets.clip_labels import ClipLabels, named_once
 from pipeline.datasets.llp import Annotations
-from pipeline.metrics.bootstrap import Interval, bootstrap_intervals
+from pipeline.foreign_arrays import read_json, read_npz
+from pipeline.metrics.bootstrap import Interval
 from pipeline.metrics.classwise import class_table
 from pipeline.metrics.decisions import Mask, decide
-from pipeline.metrics.parsing import SCORES, ParsingScores, VideoScores, video_scores
+from pipeline.metrics.parsing import HEADINGS, ParsingScores, VideoScores, nothing_predicted, video_scores
 from pipeline.metrics.subsets import Overlap, overlapping
 from pipeline.recipes.recipe import Recipe, load_recipe
-from pipeline.reports import localization as localization_report
 from pipeline.reports.score_tables import score_table
 from storage.errors import InvalidInput
 from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 
-HEADINGS = {
-    "seg_a": "A", "seg_v": "V", "seg_av": "AV", "seg_type": "Type@AV", "seg_event": "Event@AV",
-    "ev_a": "A", "ev_v": "V", "ev_av": "AV", "ev_type": "Type@AV", "ev_event": "Event@AV", "average": "Avg",
-}  # fmt: skip
-COLUMNS = {name: f"{name.partition('_')[0]} {HEADINGS[name]}" if "_" in name else HEADINGS[name] for name in SCORES}
-"""Headings that name the level too."""
 Bools = NDArray[np.bool_]
 
 
@@ -56,6 +47,10 @@ class Decided:
         """By video."""
         return video_scores(self.audio, self.visual, self.truth.audio, self.truth.visual)
 
+    def chance(self) -> ParsingScores:
+        """See :func:`pipeline.metrics.parsing.nothing_predicted`."""
+        return nothing_predicted(self.truth.audio, self.truth.visual)
+
     def classes(self, level: str) -> Any:
         """F1 by class, see :func:`pipeline.metrics.classwise.class_table`."""
         return class_table(self.audio, self.visual, self.truth.audio, self.truth.visual, level=level)  # type: ignore[arg-type]
@@ -72,21 +67,22 @@ class Decided:
 
 
 def read_predictions(
-    path: str | Path, *, needs: Sequence[str] = ("id", "audio_segment", "visual_segment")
+    path: str | Path, *, required: Sequence[str] = ("id", "audio_segment", "visual_segment")
 ) -> dict[str, NDArray[Any]]:
     """A predictions file: ``id``, ``audio_segment``, ``visual_segment``, and video-level probabilities if given.
 
     Args:
         path: the file.
-        needs: names that must be there.
+        required: names that must be there.
 
     Raises:
         InvalidInput: If it is none; the message says what is missing.
     """
-    with _archive(path) as archive:
-        found = {name: archive[name] for name in archive.files}
-    if absent := [name for name in needs if name not in found]:
+    found = read_npz(path, "is no predictions file (.npz)")
+    if absent := [name for name in required if name not in found]:
         raise InvalidInput(f"{path}: lacks {', '.join(absent)}; there are {', '.join(found)}")
+    if found["id"].ndim != 1:
+        raise InvalidInput(f"{path}: id has the shape {list(found['id'].shape)}, expected one name a video")
     videos = len(found["id"])
     for name, array in found.items():
         if array.shape[:1] != (videos,):
@@ -94,25 +90,6 @@ def read_predictions(
         if name != "id" and array.dtype.kind not in "fiub":
             raise InvalidInput(f"{path}: {name} holds {array.dtype}, expected numbers")
     return found
-
-
-def holds_localization(path: str | Path) -> bool:
-    """Whether a predictions file is one of localization.
-
-    Raises:
-        InvalidInput: If it is no predictions file.
-    """
-    with _archive(path) as archive:
-        return "segment" in archive.files
-
-
-@contextlib.contextmanager
-def _archive(path: str | Path) -> Iterator[Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            yield archive
-    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as problem:
-        raise InvalidInput(f"{path}: is no predictions file (.npz): {problem}") from problem
 
 
 def decide_predictions(
@@ -158,13 +135,7 @@ def _full_ids(ids: Sequence[str], truth: Annotations, split: str, source: str) -
 
 def markdown(rows: Mapping[str, ParsingScores], intervals: Mapping[str, Mapping[str, Interval]] | None = None) -> str:
     """A table as the papers print it, in percent; half widths of 95 % intervals where given."""
-    return score_table({title: scores.as_dict() for title, scores in rows.items()}, COLUMNS, intervals or {})
-
-
-def chance(truth: Annotations) -> ParsingScores:
-    """What predicting nothing scores on these videos: the level that a parser has to beat."""
-    nothing = np.zeros_like(truth.audio)
-    return video_scores(nothing, nothing, truth.audio, truth.visual).mean()
+    return score_table({title: scores.as_dict() for title, scores in rows.items()}, HEADINGS, intervals or {})
 
 
 def run_predictions(
@@ -216,20 +187,25 @@ def provenance_of(run: Path) -> dict[str, Any]:
         InvalidInput: If that is absent or damaged.
     """
     path = run / "provenance.json"
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as problem:
-        raise InvalidInput(
-            f"{path}: cannot be read: {problem}. Put it back, or train again in a new --out"
-        ) from problem
-    if not isinstance(found, dict) or not {"store", "clip_table", "arrays"} <= found.keys():
-        raise InvalidInput(f"{path}: expected store, clip_table and arrays. Put it back, or train again in a new --out")
-    return found
+    remedy = "Put it back, or train again in a new --out"
+    found = read_json(path, remedy=remedy)
+    texts = isinstance(found, dict) and all(isinstance(found.get(key), str) for key in ("store", "clip_table"))
+    arrays = found.get("arrays") if texts else None
+    if not isinstance(arrays, dict) or not all(map(_has_fingerprint, arrays.values())):
+        raise InvalidInput(f"{path}: expected store, clip_table, and arrays with their fingerprints. {remedy}")
+    return dict(found)
+
+
+def _has_fingerprint(array: object) -> bool:
+    return isinstance(array, dict) and "fingerprint" in array
 
 
 def final_scores(run: Path, store: Any, labels: ClipLabels, *, missing: str, console: Any) -> dict[str, Any]:
     """Evaluate a run's best epoch on every split that has truth and clips; write predictions, scores and the table."""
+    from pipeline.training.tasks import task_of
+
     recipe, out = recipe_of(run), dict[str, Any]()
+    task = task_of(recipe)
     rows, intervals = dict[str, Mapping[str, float]](), dict[str, Mapping[str, Interval]]()
     for split in ("val", "test"):
         if split not in labels.splits or not labels.split(split).judged:
@@ -240,34 +216,14 @@ def final_scores(run: Path, store: Any, labels: ClipLabels, *, missing: str, con
             console.print(f"{split}: not evaluated: {problem}")
             continue
         np.savez_compressed(run / f"predictions-{split}.npz", **found)
-        of_split, spread = _split_rows(recipe, found, labels, split)
-        own = next(iter(of_split))
-        rows, intervals[own], out[split] = rows | of_split, spread, of_split[own]
+        truth = labels.split(split).align([str(name) for name in found.pop("id")], asker=str(run))
+        own = f"{recipe.name}, {split}, {len(truth)} videos"
+        rows[own] = out[split] = task.scores(found, truth, recipe)
+        rows |= {f"{name}, {split}": scores for name, scores in task.baselines(truth).items()}
+        intervals[own] = task.intervals(found, truth, recipe)
     if rows:
-        table = score_table(rows, _headings(recipe), intervals)
+        table = score_table(rows, task.headings, intervals)
         (run / "table.md").write_text(table)
         (run / "scores.json").write_text(json.dumps(out, indent=2))
         console.print(table)
     return out
-
-
-def _headings(recipe: Recipe) -> dict[str, str]:
-    if recipe.task == "localization":
-        return localization_report.HEADINGS
-    return COLUMNS
-
-
-def _split_rows(
-    recipe: Recipe, found: Mapping[str, NDArray[Any]], labels: ClipLabels, split: str
-) -> tuple[dict[str, dict[str, float]], dict[str, Interval]]:
-    """A run's scores of a split first, then what others would score without looking; and the intervals of the first."""
-    if isinstance(labels, EventLabels):
-        return localization_report.split_rows(recipe, found, labels, split)
-    mask, threshold = recipe.evaluate.mask, recipe.evaluate.threshold
-    decided = decide_predictions(found, cast("Annotations", labels), split, mask=mask, threshold=threshold)
-    videos = decided.scores()
-    rows = {
-        f"{recipe.name}, {split}, {len(decided.ids)} videos": videos.mean().as_dict(),
-        f"nothing predicted, {split}": chance(decided.truth).as_dict(),
-    }
-    return rows, bootstrap_intervals(videos)

@@ -9,24 +9,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from pipeline.datasets.ave import EventLabels
 from pipeline.datasets.clip_labels import named_once
 from pipeline.metrics.bootstrap import Interval, mean_intervals
 from pipeline.metrics.localization import (
+    HEADINGS,
     Labels,
     LocalizationScores,
+    baselines,
     class_accuracy,
     localization_scores,
     segment_classes,
     video_accuracy,
 )
-from pipeline.recipes.recipe import Recipe
 from pipeline.reports.score_tables import absent_line, score_table, write_scores
-from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
-
-HEADINGS = {"accuracy": "accuracy", "foreground": "of segments with an event", "background": "of those without"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +43,11 @@ class Located:
     def scores(self) -> LocalizationScores:
         """Of all videos."""
         return localization_scores(self.classes, self.truth.segments, background=self.truth.background)
+
+    def baselines(self) -> dict[str, LocalizationScores]:
+        """See :func:`pipeline.metrics.localization.baselines`."""
+        truth = self.truth
+        return baselines(truth.segments, truth.weak.argmax(axis=1), background=truth.background)
 
     def intervals(self) -> dict[str, Interval]:
         """The 95 % interval of the accuracy, by bootstrap over videos."""
@@ -79,36 +83,15 @@ def locate(
     return Located(classes, truth.align(ids, asker=source))
 
 
-def baselines(truth: EventLabels, split: str) -> dict[str, LocalizationScores]:
-    """What needs no looking: background everywhere; and the right event everywhere, which knows what but not when."""
-    nothing = np.full_like(truth.segments, truth.background)
-    event = np.broadcast_to(truth.weak.argmax(axis=1)[:, None], nothing.shape)
-    return {
-        f"background everywhere, {split}": Located(nothing, truth).scores(),
-        f"the right event everywhere, {split}": Located(event, truth).scores(),
-    }
-
-
-def split_rows(
-    recipe: Recipe, found: Mapping[str, NDArray[Any]], labels: EventLabels, split: str
-) -> tuple[dict[str, dict[str, float]], dict[str, Interval]]:
-    """A run's row of a split, then those of the baselines; and the intervals of the first."""
-    located = locate(found, labels, split, threshold=recipe.evaluate.threshold, source=recipe.name)
-    rows = {f"{recipe.name}, {split}, {len(located.truth)} videos": located.scores()}
-    rows |= baselines(located.truth, split)
-    return {title: scores.as_dict() for title, scores in rows.items()}, located.intervals()
-
-
 def print_localization(
     found: Mapping[str, NDArray[Any]], labels: EventLabels, split: str, *, source: str, threshold: float,
-    intervals: bool, classes: bool, json_file: Path | None,
+    intervals: bool, classes: bool, json_file: Path | None, console: Console,
 ) -> dict[str, float]:  # fmt: skip
     """``evaluate`` for localization: print tables, write a file, give the scores in percent."""
     located = locate(found, labels, split, threshold=threshold, source=source)
     title = f"{Path(source).name}, {split}, {len(located.truth)} videos"
-    rows = {title: located.scores(), **baselines(located.truth, split)}
+    rows = {title: located.scores(), **located.baselines()}
     spread = {title: located.intervals()} if intervals else {}
-    console = wide_console()
     console.print(absent_line(len(labels.split(split)), len(located.truth), split), end="")
     console.print(score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, spread))
     if classes:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.metrics.bootstrap import Interval, mean_intervals
-from pipeline.metrics.localization import video_accuracy
+from pipeline.metrics.localization import HEADINGS, video_accuracy
 from pipeline.reports.comparison import PAIRED, by_name, interval_cell, predictions_of, shared_ids
 from pipeline.reports.evaluation import read_predictions, recipe_of
-from pipeline.reports.localization import HEADINGS, Located, baselines, locate
+from pipeline.reports.localization import Located, locate
 from pipeline.reports.score_tables import score_table
 from pipeline.terminal.console import count, wide_console
 from storage.errors import InvalidInput
@@ -58,9 +58,9 @@ def print_localization_comparison(
     if strange := [run for run in runs if not is_localization(run)]:
         raise InvalidInput(f"compare: {strange[0]} is no run of localization, {runs[0]} is. Compare runs of one task")
     kept, differences = compare_localization(runs, load_events(annotations, dataset=dataset), split)
-    truth, console = next(iter(kept.values())).truth, wide_console()
-    rows = {name: one.scores() for name, one in kept.items()} | baselines(truth, split)
-    console.print(f"{split}: {count(len(truth), 'video')}\n")
+    first, console = next(iter(kept.values())), wide_console()
+    rows = {name: one.scores() for name, one in kept.items()} | first.baselines()
+    console.print(f"{split}: {count(len(first.truth), 'video')}\n")
     console.print(score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, {}))
     for name, found in differences.items():
         console.print(f"{name} minus {next(iter(kept))}: accuracy {interval_cell(found)}")
@@ -69,7 +69,7 @@ def print_localization_comparison(
 
 
 def _predictions(run: Path, labels: EventLabels, split: str) -> Located:
-    found = read_predictions(predictions_of(run, split), needs=("id", "segment"))
+    found = read_predictions(predictions_of(run, split), required=("id", "segment"))
     return locate(found, labels, split, threshold=recipe_of(run).evaluate.threshold, source=str(run))
 
 

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
@@ -169,6 +168,8 @@ def annotation_files(clips: Sequence[SyntheticClip]) -> Mapping[str, str]:
 
 
 def _write_clip(path: Path, clip: SyntheticClip, *, seed: tuple[int, int]) -> None:
+    import ffmpeg
+
     random = np.random.default_rng(seed)
     sound = path.with_suffix(".f32")
     render_audio(clip, random=random).tofile(sound)

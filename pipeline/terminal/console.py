@@ -1,4 +1,4 @@
-"""What all commands print with. Nothing in a text is interpreted: no markup, no emoji codes, no control characters."""
+"""Printing for all commands. Texts are printed as they are: no markup, emoji codes or control characters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
+from storage.text import count as count
 from storage.text import visible, visible_json
 
 _PIPE_WIDTH = 200
@@ -30,9 +31,15 @@ def wide_console() -> Console:
     return _PlainConsole(markup=False, emoji=False, highlight=False, soft_wrap=True, width=width)
 
 
-def count(number: int, thing: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+def error_console() -> Console:
+    """Standard error, for what a function called from Python tells on its way."""
+    width = None if sys.stderr.isatty() else _PIPE_WIDTH
+    return _PlainConsole(markup=False, emoji=False, highlight=False, soft_wrap=True, width=width, stderr=True)
+
+
+def silent_console() -> Console:
+    """Nowhere."""
+    return _PlainConsole(quiet=True)
 
 
 def say(text: str) -> None:

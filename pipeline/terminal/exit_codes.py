@@ -1,4 +1,4 @@
-"""How every command of ours ends: one line for the user's mistakes, and the exit codes that scripts rely on."""
+"""Exit codes and error reporting of the command line."""
 
 from __future__ import annotations
 
@@ -34,11 +34,13 @@ def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[s
         arguments: instead of the process's own.
     """
     from storage.errors import AvvpError, BackboneBroken
+    from storage.extras import naming_extras
 
     name = prog_name.split()[-1].removeprefix("pipeline.")
     try:
         given = None if arguments is None else list(arguments)
-        code = command.main(args=given, prog_name=prog_name, standalone_mode=False)
+        with naming_extras():
+            code = command.main(args=given, prog_name=prog_name, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as asked:
         click.echo(asked.ctx.get_help() if asked.ctx else "")
         code = 0

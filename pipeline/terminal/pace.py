@@ -1,4 +1,4 @@
-"""How fast clips are finished, and how long the rest will take."""
+"""Estimates the pace of a run and the time left."""
 
 from __future__ import annotations
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
+from pipeline.foreign_arrays import read_json
+from pipeline.toml_tables import FORBID_EXTRA, CountOrZero, read_table
 from storage.errors import InvalidInput, WeightsError
+from storage.foreign_files import reading
 
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.pt"
@@ -24,7 +26,7 @@ _SHOWN = 200
 """Letters of torch's list of names that do not fit."""
 
 
-@dataclass
+@dataclass(config=FORBID_EXTRA)
 class Progress:
     """How far a run is.
 
@@ -35,8 +37,8 @@ class Progress:
         history: one entry an epoch, as in ``metrics.jsonl``.
     """
 
-    epoch: int
-    best_epoch: int
+    epoch: CountOrZero
+    best_epoch: CountOrZero
     best_score: float
     history: list[dict[str, Any]]
 
@@ -59,7 +61,7 @@ def save_checkpoint(
     if optimizer is not None:
         torch.save(optimizer.state_dict(), half / OPTIMIZER)
     if progress is not None:
-        (half / PROGRESS).write_text(json.dumps(vars(progress)))
+        (half / PROGRESS).write_text(json.dumps(asdict(progress)))
     for file in half.iterdir():
         _sync(file)
     _sync(half)
@@ -84,10 +86,8 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     Raises:
         WeightsError: If they are absent, damaged or of another model.
     """
-    try:
-        state: Mapping[str, Tensor] = load_file(folder / WEIGHTS)
-    except Exception as problem:
-        raise WeightsError(f"{folder / WEIGHTS}: cannot be read: {problem}") from problem
+    with reading(folder / WEIGHTS, "cannot be read", error=WeightsError):
+        state = load_file(folder / WEIGHTS)
     try:
         model.load_state_dict(state)
     except RuntimeError as problem:
@@ -104,11 +104,11 @@ def load_progress(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
     Raises:
         InvalidInput: If the checkpoint cannot be trained further.
     """
-    try:
+    remedy = "Training cannot go on from here. Give another --out"
+    with reading(folder / OPTIMIZER, "holds no state of this optimizer", error=InvalidInput, remedy=remedy):
         optimizer.load_state_dict(torch.load(folder / OPTIMIZER, weights_only=True))
-        return Progress(**json.loads((folder / PROGRESS).read_text()))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as problem:
-        raise InvalidInput(f"{folder}: training cannot go on from here: {problem}. Give another --out") from problem
+    path = folder / PROGRESS
+    return read_table(Progress, read_json(path, remedy=remedy), where=str(path))
 
 
 def _sync(path: Path) -> None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import multilabel_soft_margin_loss
 
 from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.datasets.dataset import Batch
-from pipeline.metrics.localization import SCORES, localization_scores, segment_classes
+from pipeline.metrics.bootstrap import Interval, mean_intervals
+from pipeline.metrics.localization import (
+    HEADINGS,
+    Labels,
+    baselines,
+    localization_scores,
+    segment_classes,
+    video_accuracy,
+)
 from pipeline.models.localizers.localization import Localized
 from pipeline.recipes.recipe import LocalizationRecipe, Recipe
 from pipeline.training.losses import bce
@@ -23,7 +32,7 @@ class Localization:
 
     dataset = "ave"
     parts: tuple[str, ...] = ("segment", "event")
-    score_names: tuple[str, ...] = SCORES
+    headings = HEADINGS
 
     def load_labels(self, folder: str, *, dataset: str) -> EventLabels:
         """The class of every segment, and the category of every video."""
@@ -41,12 +50,28 @@ class Localization:
 
     def scores(self, found: Found, labels: EventLabels, recipe: Recipe) -> dict[str, float]:
         """Segment accuracy, of all segments, of those with an event and of those without."""
-        classes = segment_classes(found["segment"], found.get("event"), threshold=recipe.evaluate.threshold)
+        classes = _classes(found, recipe)
         return localization_scores(classes, labels.segments, background=labels.background).as_dict()
+
+    def intervals(self, found: Found, labels: EventLabels, recipe: Recipe) -> dict[str, Interval]:
+        """Of the accuracy."""
+        accuracy = video_accuracy(_classes(found, recipe), labels.segments)
+        return mean_intervals(accuracy[:, None], ("accuracy",))
+
+    def baselines(self, labels: EventLabels) -> dict[str, dict[str, float]]:
+        """See :func:`pipeline.metrics.localization.baselines`."""
+        found = baselines(labels.segments, labels.weak.argmax(axis=1), background=labels.background)
+        return {name: scores.as_dict() for name, scores in found.items()}
 
     def headline(self, scores: Mapping[str, float]) -> str:
         """The accuracy."""
         return f"accuracy {scores['accuracy']:.2f}"
+
+
+def _classes(found: Found, recipe: Recipe) -> Labels:
+    if bad := [name for name, values in found.items() if np.isnan(values).any()]:
+        raise InvalidInput(f"{bad[0]}: {int(np.isnan(found[bad[0]]).sum())} values are NaN")
+    return segment_classes(found["segment"], found.get("event"), threshold=recipe.evaluate.threshold)
 
 
 def weak_loss(output: Localized, weak: Tensor, recipe: LocalizationRecipe) -> tuple[Tensor, dict[str, Tensor]]:

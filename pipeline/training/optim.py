@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import cast
 
 import torch
 from torch import nn
@@ -15,9 +14,8 @@ from pipeline.recipes.recipe import TrainRecipe
 def make_optimizer(parameters: Iterable[nn.Parameter], recipe: TrainRecipe) -> torch.optim.Optimizer:
     """Adam or AdamW, in one fused step."""
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    betas = cast("tuple[float, float]", recipe.betas)
     # weight_decay of Adam is L2; no published recipe uses it.
-    return kind(parameters, lr=recipe.learning_rate, betas=betas, weight_decay=recipe.weight_decay, fused=True)
+    return kind(parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
 
 
 def learning_rate(recipe: TrainRecipe, epoch: int) -> float:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from pipeline.datasets.dataset import Batch
 from pipeline.datasets.llp import Annotations, load_annotations
+from pipeline.metrics.bootstrap import Interval, bootstrap_intervals
 from pipeline.metrics.decisions import decide
-from pipeline.metrics.parsing import SCORES, parsing_scores
+from pipeline.metrics.parsing import HEADINGS, VideoScores, nothing_predicted, video_scores
 from pipeline.models.predictions import Predictions
 from pipeline.recipes.recipe import Recipe
 from pipeline.training.losses import Targets, compute_loss
@@ -22,7 +23,7 @@ class Parsing:
 
     dataset = "llp"
     parts: tuple[str, ...] = ("audio_segment", "visual_segment", "union_video", "audio_video", "visual_video")
-    score_names: tuple[str, ...] = SCORES
+    headings = HEADINGS
 
     def load_labels(self, folder: str, *, dataset: str) -> Annotations:
         """Weak labels of every clip, and the truth of both modalities where it is known."""
@@ -41,9 +42,21 @@ class Parsing:
 
     def scores(self, found: Found, labels: Annotations, recipe: Recipe) -> dict[str, float]:
         """The ten published scores and their average."""
-        decided = decide(**found, mask=recipe.evaluate.mask, threshold=recipe.evaluate.threshold)
-        return parsing_scores(*decided, labels.audio, labels.visual).as_dict()
+        return _by_video(found, labels, recipe).mean().as_dict()
+
+    def intervals(self, found: Found, labels: Annotations, recipe: Recipe) -> dict[str, Interval]:
+        """Of all scores."""
+        return bootstrap_intervals(_by_video(found, labels, recipe))
+
+    def baselines(self, labels: Annotations) -> dict[str, dict[str, float]]:
+        """No event at all."""
+        return {"nothing predicted": nothing_predicted(labels.audio, labels.visual).as_dict()}
 
     def headline(self, scores: Mapping[str, float]) -> str:
         """The two that papers choose by."""
         return f"Type@AV {scores['seg_type']:.2f}, Event@AV {scores['seg_event']:.2f}"
+
+
+def _by_video(found: Found, labels: Annotations, recipe: Recipe) -> VideoScores:
+    decided = decide(**found, mask=recipe.evaluate.mask, threshold=recipe.evaluate.threshold)
+    return video_scores(*decided, labels.audio, labels.visual)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.datasets.clip_labels import ClipLabels
 from pipeline.datasets.dataset import Batch
+from pipeline.metrics.bootstrap import Interval
 from pipeline.recipes.recipe import Recipe
 
 Found = Mapping[str, NDArray[np.float32]]
@@ -24,12 +25,12 @@ class Task(Protocol):
     Attributes:
         dataset: the description that is taken where none is named.
         parts: names of a model's outputs that scores are made of, ``[clips, ...]`` each.
-        score_names: names of the scores.
+        headings: of a table of scores, by name of the score.
     """
 
     dataset: str
     parts: tuple[str, ...]
-    score_names: tuple[str, ...]
+    headings: Mapping[str, str]
 
     def load_labels(self, folder: str, *, dataset: str) -> ClipLabels:
         """The labels of all splits.
@@ -52,7 +53,19 @@ class Task(Protocol):
         ...
 
     def scores(self, found: Found, labels: Any, recipe: Recipe) -> dict[str, float]:
-        """Scores in percent; the recipe's ``train.select`` is one of their names."""
+        """Scores in percent; the recipe's ``train.select`` is one of their names.
+
+        Raises:
+            InvalidInput: If a prediction is NaN.
+        """
+        ...
+
+    def intervals(self, found: Found, labels: Any, recipe: Recipe) -> dict[str, Interval]:
+        """95 % intervals of the scores that have one, by bootstrap over videos."""
+        ...
+
+    def baselines(self, labels: Any) -> dict[str, dict[str, float]]:
+        """Scores of what predicts without looking, by its name."""
         ...
 
     def headline(self, scores: Mapping[str, float]) -> str:

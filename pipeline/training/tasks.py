@@ -16,7 +16,7 @@ def task_of(recipe: Recipe) -> Task:
         InvalidInput: If the recipe chooses its best epoch by a score that the task has not.
     """
     task: Task = Localization() if recipe.task == "localization" else Parsing()
-    if recipe.train.select not in task.score_names:
-        choices = ", ".join(task.score_names)
+    if recipe.train.select not in task.headings:
+        choices = ", ".join(task.headings)
         raise InvalidInput(f"{recipe.name}: train.select: expected one of {choices}, got {recipe.train.select!r}")
     return task

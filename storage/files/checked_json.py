@@ -1,4 +1,4 @@
-"""Small JSON files that carry a checksum of themselves."""
+"""Small JSON files with a checksum of their own content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storage.files.root import crc32_of
 
 
 def pack(body: dict[str, Any]) -> bytes:
-    """Plain data as JSON with its checksum."""
+    """Plain data as JSON with a checksum."""
     text = json.dumps(body, sort_keys=True, ensure_ascii=False)
     return json.dumps({"crc32": crc32_of(text.encode()), "record": text}, ensure_ascii=False).encode() + b"\n"
 
@@ -19,7 +19,7 @@ def unpack(data: bytes, *, where: str) -> dict[str, Any]:
     """Inverse of :func:`pack`.
 
     Raises:
-        StoreError: If one byte is not as it was packed.
+        StoreError: If a byte was changed.
     """
     try:
         envelope = json.loads(data)
@@ -30,5 +30,5 @@ def unpack(data: bytes, *, where: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise StoreError(f"{where}: not a ledger record ({problem}). Run: avvp verify") from problem
     if pack(body) != data:
-        raise StoreError(f"{where}: is not as it was written. Run: avvp verify")
+        raise StoreError(f"{where}: was changed after it was written. Run: avvp verify")
     return body

@@ -1,10 +1,13 @@
-"""One writer a shard where there is no ``flock``: leases in the object store, by conditional puts.
+"""Leases in an object store, which keep one writer a shard where there is no ``flock``.
 
-A lease is an object ``<key>.<number>``, put only where no object is; the highest number holds. Its holder beats by
-putting it again every few seconds. Whoever wants it may take the next number once the holder has not beaten for
-:data:`LEASE_SECONDS` on the watcher's own clock, or at once when the holder was a process of this machine and is dead.
-A holder that was paused for so long finds out before it writes (:meth:`Leases.check`), and the ledger record itself is
-put only where none is, so the shard has one record and that one is whole.
+A lease is an object ``<key>.<number>``, put only where no object is. The highest number holds the lease. The holder
+puts its object again every few seconds, as a sign of life. Another process takes the next number when it has seen no
+sign for :data:`LEASE_SECONDS` on its own clock, or at once if the holder was a process of this machine that has ended.
+A holder that was paused for so long finds out before it writes (:meth:`Leases.check`). The ledger record itself is put
+only where none is, so the shard has one record and that one is whole.
+
+No library serves: ``filelock`` and ``fasteners`` lock files of a local disk, and ``s3fs`` and ``obstore`` have the
+conditional put that a lease is made of, but no lease.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ _POLL_SECONDS = 0.2
 
 
 class Leases:
-    """The leases that this process holds or watches in one store.
+    """The leases of one store that this process holds or watches.
 
     Args:
         root: with :meth:`~storage.files.root.Root.put_new`.
@@ -45,7 +48,7 @@ class Leases:
 
     @contextlib.contextmanager
     def held(self, key: str, *, patience_seconds: float) -> Iterator[None]:
-        """Hold a lease.
+        """Hold a lease for the length of a ``with`` block.
 
         Raises:
             ShardLocked: If another process holds it still after ``patience_seconds``.
@@ -64,10 +67,12 @@ class Leases:
                 self._root.remove(lease.path)
 
     def check(self, key: str) -> None:
-        """Raises ShardLocked if the lease was taken over by another process."""
+        """Raises ShardLocked if another process has taken the lease over."""
         lease = self._held.get(key)
         if lease is None or not self._is_ours(lease) or self._numbers(key)[-1:] != [lease.number]:
-            raise ShardLocked(f"{self._root.url}/{key}: was held for too long without a sign of life and lost")
+            raise ShardLocked(
+                f"{self._root.url}/{key}: the lock was lost: it was not renewed for too long. Run the command again"
+            )
 
     def _try(self, key: str) -> bool:
         if key in self._held:
@@ -111,7 +116,7 @@ class Leases:
         return body is not None and _token(body) == lease.token
 
     def _beat(self) -> None:
-        """Renew all leases until there are none."""
+        """Renew the leases until none is held."""
         while True:
             time.sleep(BEAT_SECONDS)
             with self._guard:
@@ -120,14 +125,14 @@ class Leases:
                     self._beater = None
                     return
             for lease in leases:
-                # A beat that fails is as good as none: the next one may come through, else the lease runs out.
+                # A failed renewal is ignored: the next one may succeed, or the lease runs out.
                 with contextlib.suppress(Exception):
                     if self._is_ours(lease) and self._held.get(lease.key) is lease:
                         self._root.put(lease.path, lease.body())
 
 
 class _Held:
-    """One lease that is ours."""
+    """A lease that this process holds."""
 
     def __init__(self, key: str, number: int) -> None:
         self.key = key
@@ -137,7 +142,7 @@ class _Held:
         self._beats = 0
 
     def body(self) -> bytes:
-        """A beat."""
+        """The content of the lease's object, with a new number each time."""
         self._beats += 1
         return json.dumps({"token": self.token, "beat": self._beats, "process": _this_process()}).encode()
 
@@ -154,7 +159,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def _owner_is_dead(body: bytes) -> bool:
-    """Whether the holder was a process of this very machine (and container) that has ended."""
+    """Whether the holder was a process of this machine and container that has ended."""
     try:
         process = json.loads(body)["process"]
         machine, pid, started = process["machine"], int(process["pid"]), process["started"]

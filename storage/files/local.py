@@ -186,9 +186,9 @@ class _LocalSource(ByteSource):
 
 
 def _written_back(file: IO[bytes], parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Parts on their way to a file; the disk begins to write while later ones are made, so the last fsync is short.
+    """Pass parts on to a file, and write early ones to disk while later ones are made, so that the last fsync is short.
 
-    An optimisation only: where the system has no such call, nothing happens.
+    An optimisation only: nothing happens on systems without the call.
     """
     begin = getattr(_LIBC, "sync_file_range", None)
     begun = passed = 0
@@ -201,7 +201,7 @@ def _written_back(file: IO[bytes], parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _make_folders(folder: Path) -> list[Path]:
-    """Make a folder; returns the folders that a new one was made in, which must be synced too."""
+    """Create a folder. Returns the parents of new folders, which must be synced too."""
     missing = []
     while not folder.is_dir():
         missing.append(folder)
@@ -212,7 +212,7 @@ def _make_folders(folder: Path) -> list[Path]:
 
 
 def _open_locked(target: Path) -> int | None:
-    """Open and ``flock`` a lock file. Holders remove it, so check that ours is still the one on the disk."""
+    """Open and ``flock`` a lock file. Holders remove it, so check that ours is still the one on disk."""
     while True:
         descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:

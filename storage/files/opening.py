@@ -1,4 +1,4 @@
-"""Opens a store's folder by path or URL. The only module that knows which kinds there are."""
+"""Opens a store's folder by path or URL, local or remote."""
 
 from __future__ import annotations
 

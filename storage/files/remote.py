@@ -21,7 +21,7 @@ _CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "TokenRetrieval
 
 
 def _explained(method: Callable[P, T]) -> Callable[P, T]:
-    """Turn what a storage service raises into one line for the user."""
+    """Turn exceptions of a storage service into one-line errors."""
 
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -51,7 +51,7 @@ def _in_words(url: str, problem: Exception) -> Exception:
 class RemoteRoot(Root):
     """A folder in an object store, through fsspec.
 
-    Puts are atomic there. Leases (:mod:`storage.files.lease`), which need conditional puts, keep one writer a shard.
+    Puts are atomic there. Leases (:mod:`storage.files.lease`) keep one writer a shard; they need conditional puts.
     """
 
     reading_threads = 16
@@ -121,7 +121,7 @@ class RemoteRoot(Root):
 
     @override
     def version(self, folder: str) -> Hashable:
-        """A listing costs a request: one every few seconds is enough."""
+        """Changes every few seconds: a listing would cost a request each time."""
         return int(time.monotonic() / _LISTING_SECONDS)
 
     @override
@@ -143,7 +143,7 @@ class RemoteRoot(Root):
 
     @override
     def sync(self, key: str) -> None:
-        """Object stores answer a put when it is durable."""
+        """Nothing to do: an object store answers a put when it is durable."""
 
     @override
     def bytes_and_crc32(self, key: str) -> tuple[int, int] | None:
@@ -168,7 +168,7 @@ class RemoteRoot(Root):
 
     @override
     def sweep(self, key: str) -> None:
-        """A killed put leaves nothing."""
+        """Nothing to do: a killed put leaves nothing."""
 
 
 class _RemoteSource(ByteSource):

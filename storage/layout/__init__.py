@@ -1,1 +1,1 @@
-"""What lies where in a store: groups, arrays and their attributes."""
+"""The layout of a store: groups, arrays and their attributes."""

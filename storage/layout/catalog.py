@@ -1,4 +1,4 @@
-"""What a store says it holds: its arrays, their specs and where they come from."""
+"""Reads which arrays a store has, and their specs and provenance."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Catalog:
 
     Args:
         root: the store's folder.
-        info: what the root says.
+        info: the attributes of the root.
 
     Attributes:
         root: the store's folder.
-        url: where it is.
-        info: what the root says.
+        url: path or URL, as given.
+        info: the attributes of the root.
     """
 
     def __init__(self, root: Root, info: StoreInfo) -> None:
@@ -85,7 +85,7 @@ class Catalog:
 
 
 def read_attributes(root: Root, path: str) -> Mapping[str, Any]:
-    """What we wrote into the metadata of a group or array; empty where there is none.
+    """Our attributes of a group or array; empty if it has none.
 
     Raises:
         StoreError: If the metadata is damaged.

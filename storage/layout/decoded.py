@@ -1,10 +1,19 @@
-"""Kept intermediates: frames, waveforms and log-mels that were stored on request."""
+"""The spec of a kept intermediate: frames, a waveform or log-mels that were stored on request."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
+
+_AXES = {
+    "frames": ("frames", "height", "width", "channels"),
+    "frames_size": ("frames", "height_width"),
+    "frames_valid": ("frames",),
+    "logmel": ("segments", "mel_frames", "mel_bands"),
+    "logmel_valid": ("segments",),
+}
+"""Names of the axes behind ``clips``. Arrays of one group share an axis only if it has the same length in each."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,16 @@ class DecodedSpec:
     def ledger_name(self) -> str:
         """Its folder in the ledger."""
         return f"decoded.{self.name}"
+
+    def axes(self, companion: str = "") -> tuple[str | None, ...]:
+        """Names of the axes behind ``clips``, of the array or of one of its companions; ``None`` where there is none.
+
+        The samples of a waveform are named by its rate (``samples_16000``), for waveforms differ in length.
+        """
+        shape = self.companions[companion][0] if companion else self.shape
+        name = f"{self.name}_{companion}" if companion else self.name
+        known = (name.replace("waveform", "samples"),) if name.startswith("waveform") else _AXES.get(name, ())
+        return known if len(known) == len(shape) else (None,) * len(shape)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``zarr.json``."""

@@ -1,4 +1,4 @@
-"""What label groups of a store hold, as plain data: embeddings of class names, and pseudo labels of clips."""
+"""Plain data types of label groups: embeddings of class names and pseudo labels of clips."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class LabelSpec:
 class LabelProvenance:
     """Where label embeddings or pseudo labels come from.
 
-    ``maker``, ``code_version``, ``weights`` and ``facts`` are compared when a group is written again; the rest records
-    the circumstances.
+    ``maker``, ``code_version``, ``weights``, ``facts`` and ``logit_scale`` are compared when a group is written again.
+    The rest is for the record.
 
     Attributes:
         maker: embedder or teacher.
@@ -70,7 +70,7 @@ class LabelProvenance:
     IDENTITY = ("maker", "code_version", "weights", "facts", "logit_scale")
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for two groups to be the same."""
+        """The fields that must be equal for two groups to be the same."""
         return {name: json.loads(json.dumps(getattr(self, name))) for name in self.IDENTITY}
 
     def to_json(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class LabelEmbeddings:
 
 @dataclass(frozen=True, eq=False)
 class PseudoLabels:
-    """What a teacher says of every clip and segment.
+    """A teacher's labels of every clip and segment.
 
     Attributes:
         teacher: its group in the store, ``pseudo_labels/<teacher>``.

@@ -1,4 +1,4 @@
-"""Making, checking and removing the arrays of a store."""
+"""Creates, checks and removes the arrays of a store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.schema import FeatureSpec, Provenance
 
 def ensure_feature(store: Catalog, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool, codec: str) -> None:
     """See :meth:`storage.store.FeatureStore.ensure_feature`."""
-    # Making an array wipes what lies there: the look and the making must be one step for all processes.
+    # Creating an array wipes what lies there, so the check and the creation must be one step for all processes.
     with store.root.lock(f"ledger/{spec.name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
         attributes = store.attributes(f"features/{spec.name}")
         if attributes:
@@ -32,7 +32,7 @@ def ensure_feature(store: Catalog, spec: FeatureSpec, provenance: Provenance, *,
 
 
 def _check_replaceable(store: Catalog, name: str) -> None:
-    """Raises ShardLocked if another process is working on a shard of this array: its rows would be lost."""
+    """Raises ShardLocked if another process is writing a shard of this array, whose rows would be lost."""
     for shard in range(store.shards):
         with store.root.lock(store.ledger(name).lock_key(shard)):
             pass

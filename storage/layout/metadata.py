@@ -1,4 +1,4 @@
-"""What a store says of itself, and in what it differs from what was asked."""
+"""Compares a store's metadata with what the caller expects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What the root of a store says.
+    """The attributes of a store's root.
 
     Attributes:
         schema_version: of the layout.
@@ -35,7 +35,7 @@ class StoreInfo:
 
 
 def read_info(root: Root) -> StoreInfo | None:
-    """What the root of a store says; ``None`` where there is no store.
+    """The attributes of a store's root; ``None`` if there is no store.
 
     Raises:
         StoreError: If it is some other Zarr group, or of another schema version.
@@ -46,7 +46,7 @@ def read_info(root: Root) -> StoreInfo | None:
     try:
         attributes = json.loads(data).get("attributes", {})
         if not attributes:
-            return None  # a bare group: what a killed creation leaves, and what zarr makes by itself
+            return None  # a bare group, as a killed creation leaves it or zarr-python makes it
         info = StoreInfo(**attributes["avvp"])
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise StoreError(f"{root.url}: a Zarr group, but not a feature store of ours ({problem!r})") from problem

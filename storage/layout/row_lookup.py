@@ -1,4 +1,4 @@
-"""Which rows of a store are meant: by number, id, slice or all."""
+"""Turns clip ids, slices and row numbers into rows of a store."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from storage.text import name_key
 
 
 class RowLookup:
-    """Finds rows.
+    """Finds the rows of a store.
 
     Args:
         count: of clips.
-        ids: gives the clip ids in row order; asked only when ids are looked up.
+        ids: gives the clip ids in row order; called only to look ids up.
         url: of the store, for errors.
     """
 
@@ -53,10 +53,10 @@ class RowLookup:
         return rows
 
     def of(self, clip_id: str) -> int:
-        """The row of a clip; an id in another Unicode normal form is the same, unless the store has both.
+        """The row of a clip. An id in another Unicode normal form matches too, unless the store has both.
 
         Raises:
-            InvalidInput: If the store has no such clip; near names are given.
+            InvalidInput: If the store has no such clip. The message names similar ids.
         """
         row = self._row_of_id.get(clip_id)
         if row is None and len(rows := self._rows_of_key.get(name_key(clip_id), [])) == 1:

@@ -1,7 +1,8 @@
-"""Arrays that are split into files along their first axis, read and written without zarr.
+"""Reads and writes arrays that are split into files along their first axis, without zarr-python.
 
-The files are Zarr v3's: anyone's zarr reads them. Our own reader goes straight to the bytes, which is many times
-quicker for the single rows that training asks for (docs/store.md has the figures).
+The files are Zarr v3's: every Zarr library reads them. This reader goes straight to the bytes. Single clips of 10x512
+in random order, as training asks for them: 24,000 clips/s of 600, against 454 by zarr-python 3.1.5 and 1,635 by
+zarr-python with ``zarrs``.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from storage.shards.threads import Threads
 _EMPTY = np.uint64(2**64 - 1)
 _INDEX_ENTRY_BYTES = 16
 _TASK_BYTES = 256 << 10
-"""Small rows are encoded some at a time: handing a row to a thread takes as long as copying this much."""
+"""Small rows are encoded in groups of this size: handing one to a thread takes as long as copying this much."""
 _WHOLE_FILE_SHARE = 4
-"""A quarter of a remote file's rows are dearer one by one than the whole file at once."""
+"""From a quarter of a remote file's rows on, the whole file is fetched: that is faster than single rows."""
 
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """What was put.
+    """A file that was written.
 
     Attributes:
         key: in the store.
@@ -62,7 +63,7 @@ class _Measured:
 
 
 class DirectArray:
-    """One array. Safe to use from several threads.
+    """An array, read and written file by file. Safe to use from several threads.
 
     Args:
         root: of the store.
@@ -74,7 +75,7 @@ class DirectArray:
         rows_per_file: how many rows one file holds.
 
     Raises:
-        StoreError: If there is no such array, or it is laid out in another way than ours.
+        StoreError: If there is no such array, or its layout is not one that stores have.
     """
 
     def __init__(self, root: Root, path: str) -> None:
@@ -87,7 +88,9 @@ class DirectArray:
         try:
             self._read_metadata(json.loads(data))
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            raise StoreError(f"{self.where}/zarr.json: not the metadata of an array of ours ({problem!r})") from problem
+            raise StoreError(
+                f"{self.where}/zarr.json: not the metadata of a store's array ({problem!r}). Run: avvp verify"
+            ) from problem
         self._indexes: dict[int, tuple[Any, NDArray[np.uint64]]] = {}
 
     def _read_metadata(self, metadata: dict[str, Any]) -> None:
@@ -95,16 +98,20 @@ class DirectArray:
         self.dtype = np.dtype(metadata["data_type"])
         grid = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
         if grid[1:] != self.shape[1:] or metadata["chunk_key_encoding"]["name"] != "default":
-            raise StoreError(f"{self.where}: is not split along its first axis only. Read it with zarr")
+            raise StoreError(f"{self.where}: is split along other axes than the first. Read it with zarr-python")
         self.rows_per_file: int = grid[0]
         codecs = metadata["codecs"]
         self.sharded = codecs[0]["name"] == "sharding_indexed"
         if self.sharded:
             inner = codecs[0]["configuration"]
             if inner["chunk_shape"][0] != 1 or inner.get("index_location", "end") != "end":
-                raise StoreError(f"{self.where}: shards are not of single rows with an index at the end. Use zarr")
+                raise StoreError(
+                    f"{self.where}: expected shards of single rows with the index at the end. Read it with zarr-python"
+                )
             codecs = inner["codecs"]
-        self.codec = ChunkCodec(codecs, self.dtype, where=self.where)
+        rows_in_chunk = 1 if self.sharded else self.rows_per_file
+        chunk_bytes = rows_in_chunk * math.prod(self.shape[1:]) * self.dtype.itemsize
+        self.codec = ChunkCodec(codecs, chunk_bytes=chunk_bytes, where=self.where)
         self.fill = np.array(_fill_value(metadata["fill_value"]), dtype=self.dtype)
 
     @property
@@ -113,7 +120,7 @@ class DirectArray:
         return math.ceil(self.shape[0] / self.rows_per_file)
 
     def key(self, number: int) -> str:
-        """Where a file lies, by its number along the first axis."""
+        """The key of a file, by its number along the first axis."""
         return "/".join([self.path, "c", str(number), *["0"] * (len(self.shape) - 1)])
 
     def rows_of(self, number: int) -> range:
@@ -122,7 +129,7 @@ class DirectArray:
         return range(first, min(first + self.rows_per_file, self.shape[0]))
 
     def write(self, number: int, block: NDArray[Any], *, threads: Threads) -> WrittenFile:
-        """Encode and put one whole file.
+        """Encode and write one whole file.
 
         Args:
             number: of the file.
@@ -138,11 +145,11 @@ class DirectArray:
         return self._put(number, self.codec.encode(self._padded(block)))
 
     def write_rows(self, number: int, make: Callable[[int], NDArray[Any]], *, threads: Threads) -> WrittenFile:
-        """Make, encode and put the rows of one shard; later rows are made while earlier ones are written.
+        """Make, encode and write the rows of one shard. Later rows are made while earlier ones are written.
 
         Args:
             number: of the shard.
-            make: gives a row by its place in the shard, once each, in the threads.
+            make: gives the row at a place in the shard. Threads call it, once for each row.
             threads: to make and encode with.
         """
         return self._put(number, self._shard_parts(len(self.rows_of(number)), make, threads))
@@ -153,7 +160,7 @@ class DirectArray:
         return WrittenFile(key, measured.size, measured.crc32)
 
     def _padded(self, block: NDArray[Any]) -> NDArray[Any]:
-        """Chunks at the edge are whole chunks."""
+        """The block, filled up to a whole chunk: chunks at the edge are stored whole."""
         if len(block) == self.rows_per_file:
             return block
         whole = np.full((self.rows_per_file, *self.shape[1:]), self.fill, dtype=self.dtype)
@@ -161,7 +168,7 @@ class DirectArray:
         return whole
 
     def _shard_parts(self, rows: int, make: Callable[[int], NDArray[Any]], threads: Threads) -> Iterator[bytes]:
-        """The chunks, written while the next are made and encoded, and the index of where they are."""
+        """The encoded chunks of a shard, then its index. Chunks are given while later ones are made and encoded."""
         index = np.full((self.rows_per_file, 2), _EMPTY, dtype="<u8")
         together = max(_TASK_BYTES // max(math.prod(self.shape[1:]) * self.dtype.itemsize, 1), 1)
         tasks = [range(first, min(first + together, rows)) for first in range(0, rows, together)]
@@ -195,7 +202,7 @@ class DirectArray:
         threads.map(lambda part: self._read_some(rows, out, part), parts)
 
     def rows(self, first: int, stop: int) -> NDArray[Any]:
-        """Some rows in order, the fill value where no file is: for what is being made."""
+        """Rows in order, with the fill value where there is no file yet."""
         numbers = range(first // self.rows_per_file, -(-stop // self.rows_per_file))
         out = np.full((stop - first, *self.shape[1:]), self.fill, dtype=self.dtype)
         there = [number for number in numbers if self._root.size(self.key(number)) is not None]
@@ -239,7 +246,7 @@ class DirectArray:
             raise StoreError(f"row {row}: {problem}") from problem
 
     def _index(self, number: int, source: ByteSource) -> NDArray[np.uint64]:
-        """Where a shard's chunks are; kept until its file is replaced."""
+        """The index of a shard, cached until the file is replaced."""
         known = self._indexes.get(number)
         if known is not None and known[0] == source.identity:
             return known[1]

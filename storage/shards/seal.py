@@ -1,7 +1,7 @@
-"""Seals: for files that are written once, when an array is made, their sizes, checksums and, where small, their text.
+"""Seals: sizes, checksums and, if small, contents of files that are written once.
 
-``ledger/seal.json`` is the store's own (its root and clip table), ``ledger/<array>/seal.json`` an array's. With them
-``avvp verify`` knows every byte of a store, and can put damaged metadata back.
+``ledger/seal.json`` seals the root and the clip table, ``ledger/<array>/seal.json`` the metadata of an array. With them
+``avvp verify`` checks every byte of a store and restores damaged metadata.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from storage.files.root import Root, crc32_of
 
 SEAL = "seal.json"
 _KEPT_BYTES = 4 << 20
-"""Files up to this size are held in the seal itself: LLP's clip table takes a tenth of it."""
+"""Files up to this size are kept in the seal itself. LLP's clip table takes a tenth of it."""
 
 
 @dataclass(frozen=True)
 class Seal:
-    """What was put once.
+    """The sealed files of a store or an array.
 
     Attributes:
         files: by key: ``bytes``, ``crc32``, and the ``text`` of metadata or the ``base64`` of other small files.
@@ -32,21 +32,23 @@ class Seal:
 
     @classmethod
     def of(cls, root: Root, keys: Iterable[str], texts: Mapping[str, bytes] | None = None) -> Self:
-        """Seal files as they lie there, and files that are about to be put.
+        """Seal existing files, and files that are about to be written.
 
         Args:
             root: of the store.
-            keys: files that are there.
-            texts: metadata files to come, by key.
+            keys: existing files.
+            texts: contents of files that are about to be written, by key.
 
         Raises:
-            StoreError: If a file is not there.
+            StoreError: If a file does not exist.
         """
         contents = dict(texts or {})
         for key in keys:
             data = root.read(key)
             if data is None:
-                raise StoreError(f"{root.url}/{key}: was written and is not there. Was the store removed meanwhile?")
+                raise StoreError(
+                    f"{root.url}/{key}: is missing right after it was written. Was the store removed? Start again"
+                )
             contents[key] = data
         return cls({key: _entry(key, data) for key, data in contents.items()})
 
@@ -67,7 +69,7 @@ class Seal:
 
 
 def content_of(entry: Mapping[str, Any]) -> bytes | None:
-    """What a sealed file held, if the seal holds it."""
+    """The content of a sealed file, or ``None`` if the seal does not keep it."""
     if "text" in entry:
         return str(entry["text"]).encode()
     return base64.b64decode(entry["base64"]) if "base64" in entry else None

@@ -1,4 +1,4 @@
-"""Threads for reading and encoding: made when first used, and again in a process that was forked meanwhile."""
+"""A lazily created thread pool, recreated after a fork."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _AHEAD = 4
 
 
 class Threads:
-    """A thread pool that survives forks.
+    """A thread pool for reading and encoding.
 
     Args:
-        count: of threads; 1 for none beside the caller's.
+        count: of threads. With 1, work runs in the caller's thread.
     """
 
     def __init__(self, count: int) -> None:
@@ -26,14 +26,14 @@ class Threads:
         self._owner = 0
 
     def map(self, work: Callable[[A], B], items: Iterable[A]) -> list[B]:
-        """Results in order; with one item, or one thread, in the caller's own thread."""
+        """Results in order. A single item, or a single thread, runs in the caller's thread."""
         todo = list(items)
         if self.count == 1 or len(todo) <= 1:
             return [work(item) for item in todo]
         return list(self._ready().map(work, todo))
 
     def stream(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-        """Results in order, as they come; only a few are made before they are asked for."""
+        """Results in order, one by one. Only a few are computed ahead of the caller."""
         if self.count == 1:
             yield from map(work, items)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 COLUMNS = ("id", "path", "start_seconds", "end_seconds", "split", "labels")
-"""Of our own CSV and JSONL tables."""
+"""The columns of CSV and JSONL clip tables."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""File names and row names of LLP (Look, Listen, and Parse): ``<11-character id>_<start>_<end>``."""
+"""Names of LLP (Look, Listen, and Parse): its files, classes and rows (``<11-character id>_<start>_<end>``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 YOUTUBE_ID_LENGTH = 11
 
 LLP_SPLIT_FILES = {"AVVP_train.csv": "train", "AVVP_val_pd.csv": "val", "AVVP_test_pd.csv": "test"}
-"""The weak label files in row order, and the split that each one is."""
+"""The weak label files in row order, with the split of each."""
 
 LLP_CLASSES = (
     "Speech", "Car", "Cheering", "Dog", "Cat", "Frying_(food)", "Basketball_bounce", "Fire_alarm", "Chainsaw",
@@ -23,7 +23,7 @@ _SPAN = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)", re.ASCII)
 
 @dataclass(frozen=True)
 class LlpName:
-    """A row name taken apart.
+    """The parts of a row name.
 
     Attributes:
         youtube_id: 11 characters; may contain ``_`` and ``-``.
@@ -37,7 +37,7 @@ class LlpName:
 
 
 def parse_llp_name(name: str) -> LlpName | None:
-    """Take a row name apart by position; ``None`` where it is malformed."""
+    """Split a row name into its parts; ``None`` if it is malformed."""
     match = _SPAN.fullmatch(name[YOUTUBE_ID_LENGTH:])
     if match is None or not re.fullmatch(r"[\w-]{11}", name[:YOUTUBE_ID_LENGTH], re.ASCII):
         return None
@@ -46,5 +46,5 @@ def parse_llp_name(name: str) -> LlpName | None:
 
 
 def split_of_file(filename: str) -> str:
-    """The split that a weak label file is, by its name; empty where it says none."""
+    """The split of a weak label file, by its name; empty for other names."""
     return LLP_SPLIT_FILES.get(filename, "")

@@ -1,4 +1,4 @@
-"""Media files in a folder: which suffixes are media, which files a folder holds, and which file a name means."""
+"""Finds media files: by suffix, in a folder and all below, and by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _suffixes(text: str) -> frozenset[str]:
 
 
 COMMON_SUFFIXES = _suffixes(".mp4 .mkv .webm .mov .avi .m4v .flv .mpg .mpeg .ts .wmv .3gp")
-"""What clips usually come in."""
+"""Suffixes of the usual video files."""
 
 VIDEO_SUFFIXES = _suffixes(
     """
@@ -28,7 +28,7 @@ VIDEO_SUFFIXES = _suffixes(
     .swf .thp .tod .tp .trp .ty .ty+ .usm .vc1 .viv .vivo .vob .vro .vvc .webm .wtv .xvid .y4m
     """
 )
-"""Other video that libav can open."""
+"""Suffixes of other video that libav can open."""
 
 SOUND_AND_GIF_SUFFIXES = _suffixes(
     """
@@ -38,22 +38,22 @@ SOUND_AND_GIF_SUFFIXES = _suffixes(
     .sph .spx .tak .thd .tta .voc .vqf .w64 .wav .weba .wma .wv .xwma
     """
 )
-"""Sound, and pictures that move (GIF, APNG)."""
+"""Suffixes of sound and animated pictures (GIF, APNG)."""
 
 _KINDS = (COMMON_SUFFIXES, VIDEO_SUFFIXES, SOUND_AND_GIF_SUFFIXES)
 MEDIA_SUFFIXES = COMMON_SUFFIXES | VIDEO_SUFFIXES | SOUND_AND_GIF_SUFFIXES
-"""Suffixes of media, lower case. Images are none, nor are texts, subtitles, playlists and numbers without a header."""
+"""All suffixes of media, lower case. Images, texts, subtitles, playlists and raw samples are not media."""
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class MediaFolder:
-    """What a folder holds.
+    """The media files of a folder.
 
     Attributes:
-        files: its media files, in all folders below, sorted; hidden ones are not looked at.
-        notes: what was left out, in sentences.
+        files: media files in the folder and all below, sorted. Hidden files and folders are skipped.
+        notes: what was left out, as sentences.
     """
 
     files: tuple[Path, ...]
@@ -61,7 +61,7 @@ class MediaFolder:
 
 
 def find_media(folder: Path) -> MediaFolder:
-    """Look for media in a folder and all folders below. Links to folders are not followed.
+    """Find media in a folder and all folders below. Links to folders are not followed.
 
     Raises:
         ClipTableError: If the folder itself cannot be read.
@@ -89,13 +89,13 @@ def find_media(folder: Path) -> MediaFolder:
 
 
 def one_file_each(files: Iterable[Path], folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """The id of each file, its path without the suffix; and what is left out.
+    """Choose one file for each id, which is the path without the suffix. Also returns notes on what is left out.
 
-    Where files have one id, the usual video file is taken, else other video, else sound or GIF, and the others are left
-    out: sound that was taken from a video lies beside it.
+    Of several files with one id, a usual video file is taken, else other video, else sound or GIF. The others are left
+    out: sound that was extracted from a video often lies beside it.
 
     Raises:
-        ClipTableError: If two of one kind have one id; they are named.
+        ClipTableError: If two files of one kind have the same id. The message names them.
     """
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in files:
@@ -117,18 +117,18 @@ def one_file_each(files: Iterable[Path], folder: Path) -> tuple[dict[str, Path],
 
 
 def by_stem(files: Iterable[Path]) -> dict[str, Path]:
-    """Files by the key of their stem; of several, usual video files come first."""
+    """Files by their stem. Of several with one stem, a usual video file is taken first."""
     return {name_key(path.stem): path for path in sorted(files, key=lambda path: (_kind(path), path), reverse=True)}
 
 
 class DiskNames:
-    """Finds files whose names the disk has in another Unicode normal form. Each folder is listed once."""
+    """Finds files whose names on disk have another Unicode normal form. Lists each folder once."""
 
     def __init__(self) -> None:
         self._listed: dict[Path, dict[str, str]] = {}
 
     def find(self, path: Path) -> Path:
-        """The path as the disk spells it, or unchanged where there is nothing by that name."""
+        """The path as spelled on disk, or unchanged if there is no such file."""
         if str(path).isascii() or os.path.lexists(path) or path.parent == path:
             return path
         folder = self.find(path.parent)

@@ -1,4 +1,4 @@
-"""Reads clip tables: a folder of media, LLP's CSVs, and CSV or JSONL tables of our own."""
+"""Reads clip tables from folders of media, LLP's CSVs, and CSV or JSONL tables."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from storage.text import lines_of, name_key, visible
 _SHOWN_PROBLEMS = 5
 _SHOWN_LETTERS = 1_000
 _NumberedRows = Iterator[tuple[int, dict[str, Any] | str]]
-"""Line numbers, and the row that begins there or what is wrong with it."""
+"""Line numbers with the row that begins there, or with what is wrong with it."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a source holds.
+    """The clips of a source.
 
     Attributes:
         clips: in row order.
         dataset: a name for people.
-        notes: what was left out, in sentences.
+        notes: what was left out, as sentences.
     """
 
     clips: Sequence[Clip]
@@ -40,7 +40,7 @@ class Found:
 
 
 def read_folder(folder: Path) -> Found:
-    """Every media file in a folder and below is a clip; its id is its path without the suffix."""
+    """Read a folder: every media file in it or below is a clip, and its id is its path without the suffix."""
     media = find_media(folder)
     chosen, beside = one_file_each(media.files, folder)
     clips = [Clip(id=name, path=os.path.abspath(chosen[name])) for name in sorted(chosen, key=lambda id_: chosen[id_])]
@@ -48,7 +48,7 @@ def read_folder(folder: Path) -> Found:
 
 
 def read_table(path: Path, media: Path) -> Found:
-    """A file of any of the formats, told apart by suffix and first line."""
+    """Read a table in any of the formats, which suffix and first line tell apart."""
     if path.suffix.lower() == ".jsonl":
         return _from_rows(path, media, _jsonl_rows)
     header = lines_of(_text(path))[:1]
@@ -58,7 +58,7 @@ def read_table(path: Path, media: Path) -> Found:
 
 
 def read_llp(paths: Sequence[Path], media: Path) -> Found:
-    """LLP's weak label files, one after the other."""
+    """Read LLP's weak label files, one after the other."""
     files = by_stem(find_media(media).files)
     clips: list[Clip] = []
     seen: dict[str, str] = {}
@@ -94,7 +94,7 @@ def _llp_clips(path: Path, media: Path, files: dict[str, Path], seen: dict[str, 
 
 
 def _text(path: Path) -> str:
-    """The file's text; line ends stay as they are, for a CSV field may hold them."""
+    """The file's text, with its line ends as they are: a CSV field may contain them."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as problem:

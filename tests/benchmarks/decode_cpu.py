@@ -19,7 +19,7 @@ import numpy as np
 from extractors import registry
 from extractors.views import AudioView, FrameView
 from pipeline.decode.clip import decode_clip
-from pipeline.decode.clip_buffer import DecodeRequest, slab_layout
+from pipeline.decode.clip_buffer import DecodeRequest, buffer_layout
 from pipeline.decode.decord_module import decord_module
 from pipeline.decode.ffmpeg_binary import ffmpeg_path
 from pipeline.decode.fingerprint import span_fingerprint
@@ -41,18 +41,18 @@ def request_of(path: str) -> DecodeRequest:
     return DecodeRequest("clip", path, sampling="published", frame_views=frames, audio_views=SOUNDS)
 
 
-def ours(request: DecodeRequest, slab: np.ndarray) -> None:
-    report = decode_clip(request, slab)
+def ours(request: DecodeRequest, buffer: np.ndarray) -> None:
+    report = decode_clip(request, buffer)
     if not report.status.has_features:
         raise SystemExit(report.reason)
 
 
-def other(request: DecodeRequest, slab: np.ndarray) -> None:
+def other(request: DecodeRequest, buffer: np.ndarray) -> None:
     """decord for the pictures, ffmpeg for the sound."""
     span_fingerprint(request.path, start_seconds=0, end_seconds=None)
     timeline = read_timeline(request.path)
     span = place(request, timeline.duration_seconds)
-    views = picture_views(request, slab, slab_layout(request.shape), timeline.video, span)
+    views = picture_views(request, buffer, buffer_layout(request.shape), timeline.video, span)
     reader = decord_module().VideoReader(request.path, num_threads=1)
     wanted = views.wanted
     for start in range(0, len(wanted), 32):
@@ -74,9 +74,9 @@ def cpu_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def spent(work, request: DecodeRequest, slab: np.ndarray) -> float:
+def spent(work, request: DecodeRequest, buffer: np.ndarray) -> float:
     before = cpu_seconds()
-    work(request, slab)
+    work(request, buffer)
     return cpu_seconds() - before
 
 
@@ -91,10 +91,10 @@ def main() -> None:
                 scaled = ["-vf", f"scale=-2:{height}", "-c:v", "libx264", "-crf", "23", "-c:a", "copy", path]
                 subprocess.run([ffmpeg_path(), "-nostdin", "-v", "error", "-y", "-i", clip, *scaled], check=True)
                 request = request_of(path)
-                slab = np.zeros(request.shape.nbytes, np.uint8)
+                buffer = np.zeros(request.shape.nbytes, np.uint8)
                 for work in (ours, other) * WARM_UP:
-                    work(request, slab)
-                rounds = [(spent(ours, request, slab), spent(other, request, slab)) for _ in range(ROUNDS)]
+                    work(request, buffer)
+                rounds = [(spent(ours, request, buffer), spent(other, request, buffer)) for _ in range(ROUNDS)]
                 for name, seconds in zip(sums, zip(*rounds, strict=True), strict=True):
                     sums[name] += statistics.median(seconds) / len(asked["clips"])
             found[str(height)] = sums

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from extractors import batch_runner as runner
 from pipeline.extraction.extract import extract
@@ -17,9 +16,6 @@ from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import Reporter
 from storage.clips import Clip, ClipTable
 from storage.store import FeatureStore
-
-FLOPS_A_FRAME = 2 * 11.514e9
-"""ResNet-152 at 224x224, one multiply-add counted as two."""
 
 
 class Watch(Reporter):
@@ -48,25 +44,15 @@ class ModelClock:
         runner.BatchRunner.submit = submit
 
 
-def matrix_rate() -> float:
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    best = min(_timed(lambda: a @ b) for _ in range(20))
-    return 2 * 2048**3 / best
-
-
-def _timed(work) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
 def main() -> None:
     request = json.loads(sys.argv[1])
     clips = [
         Clip(f"{Path(path).stem} {copy}", path) for copy in range(request.get("copies", 1)) for path in request["clips"]
     ]
     clock, watch = ModelClock(), Watch()
-    weights = {"": "random:0", "efficientnet_lite0": "pretrained"}
+    weights = ["random:0"]
+    if "efficientnet_lite0" in request["backbones"]:
+        weights.append("efficientnet_lite0=pretrained")
     out = {"clips": len(clips)}
     with tempfile.TemporaryDirectory() as folder:
         url = f"{folder}/bench.zarr"
@@ -84,9 +70,6 @@ def main() -> None:
             rows = {Path(path).stem: row for row, path in enumerate(request["clips"])}
             np.savez(request["save"], **{f"{name}/{stem}": store.read(name, [row])[0] for name in store.features
                                          for stem, row in rows.items()})  # fmt: skip
-    if request.get("peak"):
-        out["peak_flops"] = matrix_rate()
-        out["flops"] = out["clips"] * 80 * FLOPS_A_FRAME / clock.seconds
     import resource
 
     out["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
@@ -19,6 +20,7 @@ from prefect import flow
 from extractors.registry import BACKBONES
 from flows import shards
 from flows.parameters import ExtractRequest, Placement
+from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.shards import ShardFiller, prepare_shards
 
 SHARD_SIZE = 64
@@ -27,11 +29,11 @@ BACKBONES |= {"toy_visual": "toy_backbones:ToyVisual", "toy_audio": "toy_backbon
 
 @flow(name="overhead")
 def overhead(request: ExtractRequest) -> dict:
-    work = prepare_shards(request.table(), request.store, request.options())
+    work = prepare_shards(request.table(), request.store, request.options)
     started = time.monotonic()
     results = shards.run_shards(request, work, Placement(), log=logging.getLogger("prefect"))
     wall = time.monotonic() - started
-    bare = request.model_copy(update={"store": request.store + ".bare.zarr"})
+    bare = replace(request, store=request.store + ".bare.zarr")
     work = prepare_shards(bare.table(), bare.store, bare.options())
     filler = ShardFiller(bare.table(), bare.store, bare.options())
     plain = sum(filler.fill(shard).seconds for shard in work.shards)
@@ -56,9 +58,12 @@ def main(folder: str, count: str = "6") -> None:
         for number in range(int(count) * SHARD_SIZE):
             shutil.copy(sources[number % len(sources)], clips / f"{number:04}.mp4")
         request = ExtractRequest(
-            clips=str(clips), store=str(Path(scratch) / "s.zarr"), backbones=("toy_visual", "toy_audio"),
-            weights=("random:1",), clip_seconds=2, shard_size=SHARD_SIZE, workers=1,
-        )  # fmt: skip
+            str(Path(scratch) / "s.zarr"),
+            ExtractOptions(
+                ("toy_visual", "toy_audio"), ("random:1",), clip_seconds=2, shard_size=SHARD_SIZE, workers=1
+            ),
+            clips=str(clips),
+        )
         print(json.dumps(overhead(request), indent=2))
 
 

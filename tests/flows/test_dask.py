@@ -79,7 +79,7 @@ def test_a_killed_dask_worker_costs_nothing(up, cluster, six_clips, toys, tmp_pa
     plain = tmp_path / "plain.zarr"
     extract(
         ClipTable.load(six_clips), str(plain),
-        ExtractOptions(("toy_visual", "toy_audio"), {"": "random:3"}, clip_seconds=2, shard_size=1, workers=1),
+        ExtractOptions(("toy_visual", "toy_audio"), ("random:3",), clip_seconds=2, shard_size=1, workers=1),
     )  # fmt: skip
     assert content(store) == content(plain)
     assert not verify(str(store), deep=True).problems

@@ -1,12 +1,16 @@
 """Parameters: what the form shows, what is refused, and when."""
 
+import inspect
+from dataclasses import replace
+
 import pytest
 from prefect.exceptions import ParameterTypeError
-from pydantic import ValidationError
 
+from flows.asked import asks_for, chosen, fields_of
 from flows.deployments import FLOWS
 from flows.parameters import ExtractRequest, Placement
 from flows.runners import holding, make_runner
+from pipeline.extraction.options import ExtractOptions
 from storage.errors import InvalidInput, StoreError
 
 
@@ -54,25 +58,55 @@ def test_values_out_of_range_are_named(name, value):
         extract.validate_parameters({"clips": "c", "store": "s", "backbones": ["vggish"], name: value})
 
 
-def test_a_request_is_what_the_pipeline_wants(tmp_path):
-    request = ExtractRequest(store="s", backbones=("a", "b"), clips="c", weights=("pretrained", "b=random:2"),
-                             clip_seconds=4, memory="2GB", device="cuda:0,cuda:1")  # fmt: skip
-    options = request.options()
-    assert options.weights == {"": "pretrained", "b": "random:2"}
-    assert (options.memory_bytes, options.clip_seconds, request.devices) == (2_000_000_000, 4, 2)
-    assert hash(request) == hash(request.model_copy())
+def test_a_request_can_be_a_key():
+    request = ExtractRequest("s", ExtractOptions(["a", "b"], ["pretrained", "b=random:2"], device="cuda:0,cuda:1"))
+    assert hash(request) == hash(replace(request))
+    assert request == replace(request)
 
 
 def test_a_request_without_clips_takes_those_of_the_store(tmp_path):
     with pytest.raises(StoreError, match="no feature store here"):
-        ExtractRequest(store=str(tmp_path / "s.zarr"), backbones=("a",)).table()
+        ExtractRequest(str(tmp_path / "s.zarr"), ExtractOptions(("a",))).table()
     with pytest.raises(InvalidInput, match="media is given without clips"):
-        ExtractRequest(store="s", backbones=("a",), media="m").table()
+        ExtractRequest("s", ExtractOptions(("a",)), media="m").table()
 
 
-def test_unknown_fields_are_refused():
-    with pytest.raises(ValidationError, match="bckbones"):
-        ExtractRequest(store="s", backbones=(), bckbones=("a",))
+def test_asked_fields_become_parameters_with_their_texts_and_defaults():
+    seen = {}
+
+    @asks_for(*fields_of(ExtractOptions, only=("device", "keep")), *fields_of(Placement, only=("limit",)))
+    def body(store, media=None, **asked):
+        """One line.
+
+        Args:
+            store: a store.
+        """
+        seen.update(asked, store=store, media=media)
+
+    parameters = inspect.signature(body).parameters
+    assert list(parameters) == ["store", "media", "device", "keep", "limit"]
+    assert parameters["keep"].default == []
+    assert "device: auto, cpu, cuda:N" in inspect.getdoc(body)
+    body("s", device="cpu", limit="gpu")
+    assert seen == {"store": "s", "media": None, "device": "cpu", "limit": "gpu"}
+    assert chosen(Placement, seen).limit == "gpu"
+    assert chosen(ExtractOptions, seen, backbones=("vggish",)).device == "cpu"
+    with pytest.raises(TypeError, match="unexpected keyword argument 'devices'"):
+        body("s", devices="cpu")
+
+
+def test_the_form_is_made_from_the_options():
+    """Names and order are what scripts and people's habits rely on."""
+    properties = FLOWS[0].load().parameters.properties
+    assert list(properties) == [
+        "clips", "store", "backbones", "media", "weights", "sampling", "precision", "device", "engine", "keep",
+        "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder", "memory", "compile_networks",
+        "retry_failed", "rebuild", "runner", "address", "processes", "resources", "limit",
+    ]  # fmt: skip
+    for item in fields_of(ExtractOptions, without=("backbones", "shards")):
+        default = list(item.default) if isinstance(item.default, tuple) else item.default
+        assert properties[item.name].get("default") == default
+        assert properties[item.name]["description"] == item.text
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from flows.retries import back_off, may_pass
 from flows.run_module import ModuleFailed, run_module
 from flows.train import train
 from flows.up import find_place, free_port, write_environment
+from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.requirements import needs_of
 from pipeline.extraction.shards import prepare_shards
 from pipeline.recipes.recipe import FeaturesRecipe
@@ -37,16 +38,17 @@ def offline(monkeypatch):
 def test_a_task_does_one_shard_and_a_second_call_finds_nothing_to_do(offline, toys, six_clips, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     request = ExtractRequest(
-        clips=str(six_clips), store=str(tmp_path / "s.zarr"), backbones=("toy_visual", "toy_audio"),
-        weights=("random:1",), clip_seconds=2, shard_size=3, workers=1,
-    )  # fmt: skip
-    prepare_shards(request.table(), request.store, request.options())
+        str(tmp_path / "s.zarr"),
+        ExtractOptions(("toy_visual", "toy_audio"), ("random:1",), clip_seconds=2, shard_size=3, workers=1),
+        clips=str(six_clips),
+    )
+    prepare_shards(request.table(), request.store, request.options)
     report = shards.fill_shard.fn(request, 1, "run")
     assert (report.shard, report.read, report.failed) == (1, 3, 1)
     assert "1 clip without features: unreadable" in caplog.text
     assert shards.fill_shard.fn(request, 1, "run").read == 0
     assert caplog.text.count("loading toy_visual") == 1
-    assert prepare_shards(request.table(), request.store, request.options()).shards == (0,)
+    assert prepare_shards(request.table(), request.store, request.options).shards == (0,)
 
 
 def test_a_broken_device_fails_the_task_with_its_reason_and_commits_nothing(
@@ -54,16 +56,17 @@ def test_a_broken_device_fails_the_task_with_its_reason_and_commits_nothing(
 ):
     monkeypatch.setenv("TOY_STICKY_AT", "2")
     request = ExtractRequest(
-        clips=str(six_clips), store=str(tmp_path / "s.zarr"), backbones=("toy_sticky",), weights=("random:1",),
-        clip_seconds=2, shard_size=3, workers=1,
-    )  # fmt: skip
-    prepare_shards(request.table(), request.store, request.options())
+        str(tmp_path / "s.zarr"),
+        ExtractOptions(("toy_sticky",), ("random:1",), clip_seconds=2, shard_size=3, workers=1),
+        clips=str(six_clips),
+    )
+    prepare_shards(request.table(), request.store, request.options)
     with pytest.raises(BackboneBroken, match="CUDA error: an illegal memory access") as raised:
         shards.fill_shard.fn(request, 0, "run")
     assert not may_pass(raised.value)
     shards._made_filler.cache_clear()
     monkeypatch.delenv("TOY_STICKY_AT")
-    assert prepare_shards(request.table(), request.store, request.options()).shards == (0, 1)
+    assert prepare_shards(request.table(), request.store, request.options).shards == (0, 1)
     assert shards.fill_shard.fn(request, 0, "run").failed == 0
 
 

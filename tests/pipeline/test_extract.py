@@ -131,8 +131,8 @@ def test_an_internal_error_is_one_clips_and_can_be_tried_again(avvp, six_clips, 
         (tmp_path / "x_breaks_blue.py").write_text(
             "from pipeline.extraction import worker_process as worker\n"
             "real = worker.decode_clip\n"
-            "def decode_clip(request, slab):\n"
-            "    return () [1] if 'blue' in request.path else real(request, slab)\n"
+            "def decode_clip(request, buffer):\n"
+            "    return () [1] if 'blue' in request.path else real(request, buffer)\n"
             "worker.decode_clip = decode_clip\n"
         )
         broken.setattr(worker_process, "_BEGIN", patched)
@@ -233,9 +233,7 @@ def test_a_whole_video_is_cut(avvp, ffmpeg, make_clip, tmp_path):
 
 
 def test_several_devices_are_several_workers_on_one_store(six_clips, filled, tmp_path):
-    vggish = ExtractOptions(
-        ("vggish",), {"": "random:0"}, device="cpu,cpu", clip_seconds=2, shard_size=1, memory_bytes=100_000_000
-    )
+    vggish = ExtractOptions(("vggish",), ("random:0",), device="cpu,cpu", clip_seconds=2, shard_size=1, memory="100MB")
     table = ClipTable.load(six_clips)
     report = extract_features(table, str(tmp_path / "two.zarr"), vggish)
     assert (report.shards, report.read, report.failed) == (set(range(6)), 6, {})

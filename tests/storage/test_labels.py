@@ -159,7 +159,7 @@ def test_a_writer_cut_off_leaves_nothing_that_reads_as_done(store, embeddings, m
         store.read_embeddings("glove")
     monkeypatch.undo()
     assert store.write_embeddings(embeddings)
-    assert not (LocalRoot(store.url).path / "labels/glove.lock").exists()
+    assert not (LocalRoot(store.url).path / "ledger/labels.glove.lock").exists()
 
 
 def test_a_store_in_memory(embeddings):

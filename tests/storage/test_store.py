@@ -272,6 +272,15 @@ def test_leftovers_of_killed_writes_are_swept_and_those_of_other_shards_are_not(
     assert all(path.exists() for path in theirs)
 
 
+@pytest.mark.parametrize("damage", [("separator", "separatob"), ('"configuration"', '"confiburation"')])
+def test_damaged_metadata_is_a_line_and_no_traceback(tmp_path, table, damage):
+    store = FeatureStore.create(tmp_path / "s.zarr", table, shard_size=2)
+    file = tmp_path / "s.zarr/clips/id/zarr.json"
+    file.write_text(file.read_text().replace(*damage))
+    with pytest.raises(StoreError, match="no array 'clips/id'"):
+        store.array("clips/id")
+
+
 def test_leftovers_of_a_killed_creation_are_swept(tmp_path, table):
     left = ["zarr.json", "ledger/seal.json", "features/zarr.json", "decoded/zarr.json"]
     later = ["features/net/zarr.json", "ledger/net/seal.json", "ledger/decoded.frames/seal.json"]

@@ -20,6 +20,7 @@ from pipeline.models.official.mmcse import mmcse_layout
 from pipeline.models.official.systems import parser_layout
 from pipeline.models.parser import Parser
 from storage.errors import WeightsError
+from storage.foreign_files import reading
 
 _LABEL_DIMS = (300, 768)
 """Of GloVe and of BERT, the label embeddings that LEAP was published with; the first is the default."""
@@ -68,10 +69,10 @@ def official_layout(config: ParsingConfig, *, han_layers: int = 1) -> Layout:
 
 
 def _tensors(state_dict: Mapping[str, Any], where: str) -> dict[str, Tensor]:
-    try:
+    with reading(where, "expected tensors by name", error=WeightsError):
         tensors = {name: torch.as_tensor(value) for name, value in state_dict.items()}
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{where}: expected tensors by name, got something else: {error}") from None
+    if strange := [name for name in tensors if not isinstance(name, str)]:
+        raise WeightsError(f"{where}: expected tensors by name, got the name {strange[0]!r}")
     if tensors and all(name.startswith("module.") for name in tensors):
         return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return tensors

@@ -1,3 +1,6 @@
+import re
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -144,6 +147,20 @@ def test_pretrained_pca_comes_from_its_own_file(official_file, pca_file, pca_arr
     expected = (raw - pca_arrays["pca_means"]) @ pca_arrays["pca_eigen_vectors"].T
     (row,) = extractor.extract([clip])
     np.testing.assert_allclose(row["vggish_pca"].values, expected, atol=3e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("package", [b"numpy.core", b"numpy._core"])
+def test_pca_files_of_numpy_1_and_2_are_read(pca_file, pca_arrays, tmp_path, package):
+    """The name of the function that makes an array differs."""
+    other = tmp_path / "other.pth"
+    with zipfile.ZipFile(pca_file) as before, zipfile.ZipFile(other, "w") as after:
+        for entry in before.infolist():
+            content = before.read(entry)
+            if entry.filename.endswith("data.pkl"):
+                assert b".multiarray\n_reconstruct" in content
+                content = re.sub(rb"numpy\._?core\.multiarray", package + b".multiarray", content)
+            after.writestr(entry, content)
+    np.testing.assert_allclose(read_pca(other)["pca_means"].detach().flatten(), pca_arrays["pca_means"], rtol=1e-6)
 
 
 def test_pca_file_is_read_and_others_are_refused(pca_file, pca_arrays, tmp_path):

@@ -58,15 +58,25 @@ def test_bfloat16_is_refused_where_it_kills(monkeypatch, code):
     runtime._cpu_survives_bfloat16.cache_clear()
 
 
-def test_float32_is_float32():
-    runtime.use_exact_float32()
-    assert torch.get_float32_matmul_precision() == "highest"
-    assert not torch.backends.cuda.matmul.allow_tf32
-    assert not torch.backends.cudnn.allow_tf32
-    a, b = torch.rand(64, 256), torch.rand(256, 64)
-    assert (a @ b - (a.double() @ b.double())).abs().max() < 1e-4  # bfloat16 would be off by 0.1
-    conv, x = nn.Conv2d(64, 8, 3).requires_grad_(False), torch.rand(1, 64, 8, 8)
-    assert (conv(x) - copy.deepcopy(conv).double()(x.double())).abs().max() < 1e-5
+def flags():
+    cudnn = torch.backends.cudnn
+    return torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
+
+
+def test_float32_is_float32_and_only_during_inference():
+    before = flags()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with runtime.inference():
+            assert flags() == ("highest", False, True, False)
+            assert not torch.backends.cuda.matmul.allow_tf32
+            a, b = torch.rand(64, 256), torch.rand(256, 64)
+            assert (a @ b - (a.double() @ b.double())).abs().max() < 1e-4  # bfloat16 would be off by 0.1
+            conv, x = nn.Conv2d(64, 8, 3).requires_grad_(False), torch.rand(1, 64, 8, 8)
+            assert (conv(x) - copy.deepcopy(conv).double()(x.double())).abs().max() < 1e-5
+        assert flags() == ("medium", *before[1:])
+    finally:
+        torch.set_float32_matmul_precision(before[0])
 
 
 def shaken(network):

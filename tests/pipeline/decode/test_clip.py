@@ -9,7 +9,7 @@ import pytest
 
 from extractors.views import AudioView, FrameView
 from pipeline.decode.clip import decode_clip
-from pipeline.decode.clip_buffer import DecodeRequest, open_slab, slab_layout
+from pipeline.decode.clip_buffer import DecodeRequest, buffer_layout, open_buffer
 from pipeline.decode.frames import CanvasView
 from storage.schema import Status
 
@@ -21,8 +21,8 @@ H264 = ("-c:v", "libx264", "-qp", "4", "-pix_fmt", "yuv420p")
 def decode(path, **options):
     options = {"clip_seconds": 4, "frame_views": (CROP, SQUASH), "audio_views": (SOUND,), **options}
     request = DecodeRequest("clip", str(path), **options)
-    slab = np.full(request.shape.nbytes, 0xAB, dtype=np.uint8)
-    return open_slab(request, slab, decode_clip(request, slab))
+    buffer = np.full(request.shape.nbytes, 0xAB, dtype=np.uint8)
+    return open_buffer(request, buffer, decode_clip(request, buffer))
 
 
 def test_a_good_clip(clip):
@@ -206,13 +206,13 @@ def test_out_of_memory_is_a_status(clip, monkeypatch):
 
 def test_layout_is_fixed_and_arrays_do_not_overlap():
     request = DecodeRequest("x", "x", frame_views=(CROP, SQUASH), audio_views=(SOUND,), keep=CanvasView(2))
-    layout = slab_layout(request.shape)
-    slab = np.zeros(layout.nbytes, np.uint8)
+    layout = buffer_layout(request.shape)
+    buffer = np.zeros(layout.nbytes, np.uint8)
     for number, entry in enumerate(layout.fields):
-        layout.array(slab, entry.view, entry.name)[...] = number % 2
+        layout.array(buffer, entry.view, entry.name)[...] = number % 2
     ends = [entry.offset for entry in layout.fields[1:]] + [layout.nbytes]
     for entry, end in zip(layout.fields, ends, strict=True):
-        assert entry.offset + layout.array(slab, entry.view, entry.name).nbytes <= end
+        assert entry.offset + layout.array(buffer, entry.view, entry.name).nbytes <= end
 
 
 def test_release_drops_the_arrays(clip):

@@ -7,7 +7,7 @@ import pytest
 
 from extractors.views import AudioView
 from pipeline.decode.clip import decode_clip
-from pipeline.decode.clip_buffer import DecodeRequest, open_slab
+from pipeline.decode.clip_buffer import DecodeRequest, open_buffer
 from pipeline.decode.clock import Clock
 from pipeline.decode.frames import CanvasView
 
@@ -70,8 +70,8 @@ def test_joined_transport_streams_play_on(halves, frame_numbers, dumped_numbers,
     keep = CanvasView(8, short_side=16, size=96)
     for sampling in ("uniform", "published"):
         request = DecodeRequest("x", str(path), sampling=sampling, audio_views=(SOUND,), keep=keep)
-        slab = np.zeros(request.shape.nbytes, np.uint8)
-        decoded = open_slab(request, slab, decode_clip(request, slab))
+        buffer = np.zeros(request.shape.nbytes, np.uint8)
+        decoded = open_buffer(request, buffer, decode_clip(request, buffer))
         shown = frame_numbers(decoded.kept.pixels[:, :16, :96])
         if sampling == "published":
             dump = dumped_numbers(str(path), "-r", "8")

@@ -5,7 +5,7 @@ import pytest
 
 from extractors.views import FrameView
 from pipeline.decode.clip import decode_clip
-from pipeline.decode.clip_buffer import DecodeRequest, open_slab
+from pipeline.decode.clip_buffer import DecodeRequest, open_buffer
 from storage.schema import Status
 
 VIEW = FrameView(8, 32, "squash")
@@ -14,8 +14,8 @@ OPEN = ("-c:v", "mpeg4", "-q:v", "4", "-bf", "2", "-g", "25")
 
 def decode(path, **options):
     request = DecodeRequest("clip", str(path), clip_seconds=2, frame_views=(VIEW,), **options)
-    slab = np.zeros(request.shape.nbytes, np.uint8)
-    return open_slab(request, slab, decode_clip(request, slab))
+    buffer = np.zeros(request.shape.nbytes, np.uint8)
+    return open_buffer(request, buffer, decode_clip(request, buffer))
 
 
 @pytest.mark.parametrize("decoder", ["auto", "decord"])

@@ -13,7 +13,7 @@ import zoo
 
 from extractors.views import AudioView
 from pipeline.decode.clip import decode_clip
-from pipeline.decode.clip_buffer import DecodeRequest, open_slab
+from pipeline.decode.clip_buffer import DecodeRequest, open_buffer
 from pipeline.decode.ffmpeg_binary import ffmpeg_path
 from pipeline.decode.frames import CanvasView
 from pipeline.extraction.workers import DecodePool
@@ -32,8 +32,8 @@ def folder(tmp_path_factory):
 
 def decode(path, **options):
     request = DecodeRequest("clip", str(path), audio_views=(SOUND,), keep=KEEP, **options)
-    slab = np.zeros(request.shape.nbytes, np.uint8)
-    return open_slab(request, slab, decode_clip(request, slab))
+    buffer = np.zeros(request.shape.nbytes, np.uint8)
+    return open_buffer(request, buffer, decode_clip(request, buffer))
 
 
 def pictures_of(decoded):

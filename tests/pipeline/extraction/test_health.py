@@ -117,7 +117,7 @@ def table(six_clips):
 
 def options(backbone, shard_size, **changes):
     return ExtractOptions(
-        (backbone, "toy_audio"), {"": "random:1"}, clip_seconds=2, shard_size=shard_size, workers=2, **changes
+        (backbone, "toy_audio"), ("random:1",), clip_seconds=2, shard_size=shard_size, workers=2, **changes
     )
 
 

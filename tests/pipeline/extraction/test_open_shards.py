@@ -59,7 +59,7 @@ class Shuffled(MediaSource):
 
 def run(table, url, shard_size, **options):
     log = Log()
-    chosen = ExtractOptions(BACKBONES, {"": "random:1"}, clip_seconds=2, shard_size=shard_size, workers=3, **options)
+    chosen = ExtractOptions(BACKBONES, ("random:1",), clip_seconds=2, shard_size=shard_size, workers=3, **options)
     extract(table, str(url), chosen, reporter=log)
     return log, FeatureStore.open(str(url))
 
@@ -100,7 +100,7 @@ class Stops(Log):
 def test_a_stopped_worker_holds_up_nobody_and_costs_no_clip(toys, table, tmp_path):
     _, plain = run(table, tmp_path / "plain.zarr", 4)
     log = Stops()
-    options = ExtractOptions(BACKBONES, {"": "random:1"}, clip_seconds=2, shard_size=4, workers=2, deadline_seconds=8.0)
+    options = ExtractOptions(BACKBONES, ("random:1",), clip_seconds=2, shard_size=4, workers=2, deadline_seconds=8.0)
     report = extract(table, str(tmp_path / "s.zarr"), options, reporter=log)
     assert log.read_meanwhile > 0
     assert not log.stopped.is_running()

@@ -182,10 +182,10 @@ def test_a_second_round_counts_on(clock):
     told.running()
     for row in range(4):
         told.clip_done(row, entries())
-    assert told._pace.done == 4
+    assert told.pace.done == 4
     told.planned(plan(2), shards=2)  # backbones that read kept frames come in a second round, with the same rows
     told.clip_done(0, entries())
-    assert (told._pace.done, told._pace.total) == (5, 6)
+    assert (told.pace.done, told.pace.total) == (5, 6)
 
 
 def test_compiling_is_told(clock):

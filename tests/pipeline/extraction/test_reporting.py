@@ -30,7 +30,7 @@ class Events(Reporter):
 )
 def test_every_clip_is_read_and_then_done_once(toys, six_clips, tmp_path, what):
     clips = [*ClipTable.load(six_clips), Clip("gone", str(tmp_path / "gone.mp4"))]
-    chosen = ExtractOptions(**{"weights": {"": "random:1"}, "clip_seconds": 2, "shard_size": 4, "workers": 1} | what)
+    chosen = ExtractOptions(**{"weights": ("random:1",), "clip_seconds": 2, "shard_size": 4, "workers": 1} | what)
     events = Events()
     extract(ClipTable(clips), str(tmp_path / "s.zarr"), chosen, reporter=events)
     for row in range(len(clips)):

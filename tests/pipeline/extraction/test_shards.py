@@ -15,8 +15,7 @@ BACKBONES = ("toy_visual", "toy_audio")
 
 def options(**changes):
     return ExtractOptions(
-        **{"backbones": BACKBONES, "weights": {"": "random:1"}, "clip_seconds": 2, "shard_size": 2, "workers": 1}
-        | changes
+        **{"backbones": BACKBONES, "weights": ("random:1",), "clip_seconds": 2, "shard_size": 2, "workers": 1} | changes
     )
 
 

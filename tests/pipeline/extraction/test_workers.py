@@ -65,7 +65,7 @@ def test_completeness_memory_and_statuses(paths, tmp_path):
             asked.append(number)
             yield request(paths[number % 4] if number != 5 else tmp_path / "absent.mp4", number)
 
-    with DecodePool(SHAPE, workers=2, slabs=4) as pool:
+    with DecodePool(SHAPE, workers=2, buffers=4) as pool:
         assert pool.nbytes < 5 * SHAPE.nbytes + 10_000
         seen, digests = [], {}
         for decoded in pool.decode(requests()):
@@ -126,7 +126,7 @@ sys.path[:] = sys.argv[3:]
 from pipeline.extraction import worker_process
 from pipeline.extraction.error_log import error_log_path
 decode_clip = worker_process.decode_clip
-def odd(request, slab):
+def odd(request, buffer):
     if request.clip_id == "hangs":
         time.sleep(60)
     if request.clip_id == "crashes":
@@ -140,7 +140,7 @@ def odd(request, slab):
     if request.clip_id == "memory":
         raise MemoryError
     print("noise")
-    return decode_clip(request, slab)
+    return decode_clip(request, buffer)
 worker_process.decode_clip = odd
 worker_process.main()
 """
@@ -217,8 +217,8 @@ def test_what_is_said_of_workers_that_were_killed():
     )
 
 
-def test_leaving_early_gives_every_slab_back(paths):
-    with DecodePool(SHAPE, workers=2, slabs=3) as pool:
+def test_leaving_early_gives_every_buffer_back(paths):
+    with DecodePool(SHAPE, workers=2, buffers=3) as pool:
         for _ in range(2):
             for decoded in pool.decode(request(path) for path in paths * 3):
                 decoded.release()
@@ -231,7 +231,7 @@ def test_leaving_early_gives_every_slab_back(paths):
 
 
 def test_a_slow_clip_holds_up_nobody(odd_workers, paths):
-    with DecodePool(SHAPE, workers=2, slabs=5, deadline_seconds=3.0) as pool:
+    with DecodePool(SHAPE, workers=2, buffers=5, deadline_seconds=3.0) as pool:
         pool._grow()
         names = ["hangs", *(f"clip{n}" for n in range(9))]
         reports = reports_of(pool, paths * 3, *names)
@@ -241,7 +241,7 @@ def test_a_slow_clip_holds_up_nobody(odd_workers, paths):
 
 
 def test_no_request_for_now_means_to_give_what_is_under_way(paths):
-    with DecodePool(SHAPE, workers=1, slabs=5) as pool:
+    with DecodePool(SHAPE, workers=1, buffers=5) as pool:
         seen = []
 
         def requests():
@@ -260,7 +260,7 @@ def test_no_request_for_now_means_to_give_what_is_under_way(paths):
 
 def test_more_workers_start_only_for_a_caller_that_waits(paths, monkeypatch):
     jobs = []
-    with DecodePool(SHAPE, workers=3, slabs=9) as pool:
+    with DecodePool(SHAPE, workers=3, buffers=9) as pool:
         submit = pool._submit
         monkeypatch.setattr(pool, "_submit", lambda *given: jobs.append(submit(*given)) or jobs[-1])
         for decoded in pool.decode(request(path) for path in paths * 3):

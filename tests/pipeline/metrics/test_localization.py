@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from pipeline.metrics.bootstrap import mean_intervals
-from pipeline.metrics.localization import class_accuracy, localization_scores, segment_classes, video_accuracy
+from pipeline.metrics.localization import (
+    baselines,
+    class_accuracy,
+    localization_scores,
+    segment_classes,
+    video_accuracy,
+)
 from storage.errors import InvalidInput
 
 BACKGROUND = 3
@@ -52,3 +58,10 @@ def test_a_gate_overrules_the_scores_from_its_threshold_down():
 def test_malformed(found):
     with pytest.raises(InvalidInput, match=r"expected \[videos, segments\] twice"):
         localization_scores(found, TRUTH if len(found) else found, background=BACKGROUND)
+
+
+def test_baselines_by_hand():
+    truth = np.array([[0, 2, 2, 0], [1, 1, 1, 1]])
+    found = baselines(truth, np.array([0, 1]), background=2)
+    assert found["background everywhere"].as_dict() == {"accuracy": 25.0, "foreground": 0.0, "background": 100.0}
+    assert found["the right event everywhere"].as_dict() == {"accuracy": 75.0, "foreground": 100.0, "background": 0.0}

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from pipeline.recipes.recipe import differences, load_recipe, shipped_recipes
+from pipeline.recipes.recipe import differences, load_recipe
+from pipeline.recipes.shipped_recipes import shipped_recipes
 from storage.errors import InvalidInput
 
 EXPECTED = {
@@ -33,19 +34,32 @@ def test_changes_and_the_way_back(tmp_path):
     ("name", "changes", "words"),
     [
         ("leap-mmpyrr", (), "Did you mean leap-mmpyr"),
-        ("han", ("train.epoch=3",), "unknown key 'epoch'. Did you mean epochs"),
+        ("han", ("train.epoch=3",), "han: train: unknown key 'epoch'. Did you mean epochs"),
         ("han", ("trian.epochs=3",), "unknown key 'trian'. Did you mean train"),
-        ("han", ("train.epochs=many",), "expected int, got 'many'"),
-        ("han", ("train.epochs=-1",), "not negative"),
+        ("han", ("train.epochs=many",), "train: epochs: expected a whole number, 0 or more, got 'many'"),
+        ("han", ("train.epochs=-1",), "train: epochs: expected a whole number, 0 or more, got -1"),
         ("han", ("loss.union=soft",), "expected one of model, noisy_or, max, hard"),
         ("han", ("epochs",), "expected key=value"),
-        ("han", ("train.betas=3",), "expected a list"),
-        ("han", ("train.betas=[0.9]",), "betas: expected two numbers below 1"),
-        ("han", ("train.betas=[0.9, 1.0]",), "betas: expected two numbers below 1"),
-        ("han", ("train.batch_size=0",), "batch_size: expected 1 or more, got 0"),
-        ("han", ("train.step_epochs=0",), "step_epochs: expected 1 or more, got 0"),
-        ("han", ("train.seed=4294967296",), "seed: expected a number below 2**32"),
-        ("han", ("train=3",), "expected a table"),
+        ("han", ("train.betas=3",), "betas: expected a list of two numbers, from 0 to below 1, got 3"),
+        ("han", ("train.betas=[0.9]",), "betas: expected a list of two numbers, from 0 to below 1, got"),
+        ("han", ("train.betas=[0.9, 1.0]",), "betas: expected a list of two numbers, from 0 to below 1, got"),
+        ("han", ("train.batch_size=0",), "batch_size: expected a whole number, 1 or more, got 0"),
+        ("han", ("train.step_epochs=0",), "step_epochs: expected a whole number, 1 or more, got 0"),
+        ("han", ("train.seed=4294967296",), "seed: expected a whole number from 0 to below 2**32"),
+        ("han", ("train=3",), "han: train: expected a table, got 3"),
+        ("han", ("loss.union=hrad",), "got 'hrad'. Did you mean hard?"),
+        ("han", ("train.epochs=true",), "train: epochs: expected a whole number, 0 or more, got True"),
+        ("han", ("train.epochs=5.0",), "train: epochs: expected a whole number, 0 or more, got 5.0"),
+        ("han", ("train.learning_rate=true",), "train: learning_rate: expected a number, 0 or more, got True"),
+        ("han", ("train.learning_rate=nan",), "train: learning_rate: expected a number, 0 or more, got nan"),
+        ("han", ("train.learning_rate=inf",), "train: learning_rate: expected a number, 0 or more, got inf"),
+        ("han", ("train.learning_rate=x",), "train: learning_rate: expected a number, 0 or more, got 'x'"),
+        ("han", ("train.milestones=[0]",), "train: milestones: expected a list of whole numbers, 1 or more, got 0"),
+        ("han", ("loss.audio_smoothing=1.5",), "loss: audio_smoothing: expected a number from 0 to 1, got 1.5"),
+        ("han", ("evaluate.threshold=-1",), "evaluate: threshold: expected a number from 0 to 1, got -1"),
+        ("han", ("features.audio=3",), "features: audio: expected a text, got 3"),
+        ("han", ("model=3",), "model: expected a table, got 3"),
+        ("han", ("name=3",), "name: expected a text, got 3"),
         ("avel-ave", ("loss.avss=1.0",), "[loss] is for parsing"),
         ("han", ("localization.video=1.0",), "[localization] is not read by a parsing recipe"),
     ],
@@ -59,3 +73,24 @@ def test_a_file_that_is_none(tmp_path):
     (tmp_path / "x.toml").write_text("[train\n")
     with pytest.raises(InvalidInput, match="not TOML"):
         load_recipe(tmp_path / "x.toml")
+
+
+def test_whole_numbers_stand_for_fractions():
+    recipe = load_recipe("han", ["train.learning_rate=1", "train.betas=[0, 0.5]"])
+    assert repr(recipe.train.learning_rate) == "1.0"
+    assert repr(recipe.train.betas) == "(0.0, 0.5)"
+
+
+def test_a_file_of_an_earlier_version(tmp_path):
+    (tmp_path / "recipe.toml").write_text(
+        'name = "mine"\ndescription = ""\ntask = "parsing"\n\n[model]\nsystem = "han"\n\n[train]\n'
+        "epochs = 3\nbetas = [0.9, 0.999]\nmilestones = []\nlearning_rate = 0.0003\n"
+    )
+    recipe = load_recipe(tmp_path / "recipe.toml")
+    assert (recipe.name, recipe.train.milestones, recipe.train.learning_rate) == ("mine", (), 0.0003)
+
+
+def test_text_of_any_kind_comes_back(tmp_path):
+    recipe = load_recipe("han", ['description="quotes \\" and\\nlines"', 'model."odd key".x=1'])
+    (tmp_path / "mine.toml").write_text(recipe.to_toml())
+    assert load_recipe(tmp_path / "mine.toml").to_json() == recipe.to_json()

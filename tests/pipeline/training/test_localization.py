@@ -12,7 +12,8 @@ from pipeline.datasets.ave import load_events
 from pipeline.evaluate import run_evaluation
 from pipeline.models.config_tables import model_config
 from pipeline.models.localizers.localization import Localized
-from pipeline.recipes.recipe import LocalizationRecipe, load_recipe, shipped_recipes
+from pipeline.recipes.recipe import LocalizationRecipe, load_recipe
+from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.synthetic.events import EventDifficulty, write_event_features
 from pipeline.train import run_training
 from pipeline.training.localization import weak_loss

@@ -9,7 +9,8 @@ import torch
 from pipeline.models.config_tables import model_config
 from pipeline.models.factory import build_model
 from pipeline.models.predictions import Encoded
-from pipeline.recipes.recipe import LossRecipe, load_recipe, shipped_recipes
+from pipeline.recipes.recipe import LossRecipe, load_recipe
+from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.training.losses import Targets, avss_paper, avss_published, bce, compute_loss, smoothed
 from pipeline.training.optim import learning_rate
 from storage.errors import InvalidInput

@@ -178,10 +178,10 @@ def test_killed_before_the_recipe_was_written_it_begins(made, tmp_path):
     ("file", "content", "words"),
     [
         ("provenance.json", "{", "provenance.json: cannot be read"),
-        ("provenance.json", "[]", "provenance.json: expected store, clip_table and arrays"),
+        ("provenance.json", "[]", "provenance.json: expected store, clip_table, and arrays"),
         ("provenance.json", None, "provenance.json: cannot be read"),
-        ("last/optimizer.pt", "", "training cannot go on from here"),
-        ("last/optimizer.pt", "no pickle", "training cannot go on from here"),
+        ("last/optimizer.pt", "", "Training cannot go on from here"),
+        ("last/optimizer.pt", "no pickle", "Training cannot go on from here"),
     ],
 )
 def test_a_damaged_run_is_one_line(made, finished, tmp_path, file, content, words):
@@ -217,3 +217,9 @@ def test_the_trainer_loads_neither_prefect_nor_an_extractor():
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_command_line_starts_without_torch_and_pydantic():
+    code = "import sys, pipeline.cli.main, pipeline.train; print(sorted({'torch', 'pydantic'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"

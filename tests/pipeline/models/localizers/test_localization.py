@@ -169,6 +169,6 @@ def test_what_does_not_fit_is_said():
         small("avel-ave", positions=5)
     with pytest.raises(InvalidInput, match="pooling top needs the gates of cmbs; ave has none"):
         small("avel-ave", pooling="top")
-    with pytest.raises(InvalidInput, match="pooling: 'mean' is unknown"):
+    with pytest.raises(InvalidInput, match="pooling: expected one of max, gated_mean, top, got 'mean'"):
         small("avel-ave", pooling="mean")
     assert asdict(LOCALIZERS["leap-avel-psp"].decoder)["feed_forward"] == 256

@@ -168,7 +168,7 @@ def test_a_file_that_comes_whole_is_cut_as_exactly(video, tmp_path):
 def start_process(csv, out, server, log):
     command = [sys.executable, "-m", "pipeline.cli.main", "download", csv, "--out", out, "--url-template", server.url,
                "--rate", "none", "--workers", "2"]  # fmt: skip
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     # A shell's background jobs ignore SIGINT, and so would what they start.
     return subprocess.Popen(
         [*map(str, command)], cwd=root, stdout=log, stderr=log, start_new_session=True,

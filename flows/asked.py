@@ -1,0 +1,73 @@
+"""Parameters of flows that are made from the fields of a dataclass, so that each stands once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING
+from inspect import Parameter
+from typing import Any, TypeVar
+
+from pipeline.extraction.option_fields import OptionField, option_fields
+
+Made = TypeVar("Made")
+Body = TypeVar("Body", bound=Callable[..., Any])
+
+
+def fields_of(
+    kind: type, *, only: Collection[str] | None = None, without: Collection[str] = ()
+) -> tuple[OptionField, ...]:
+    """Fields of a dataclass that explain themselves, see :mod:`pipeline.extraction.option_fields`.
+
+    Args:
+        kind: the dataclass.
+        only: names of fields; ``None`` for all.
+        without: names of fields that are left out.
+    """
+    return tuple(
+        item for item in option_fields(kind) if item.name not in without and (only is None or item.name in only)
+    )
+
+
+def asks_for(*fields: OptionField) -> Callable[[Body], Body]:
+    """Add parameters to a function that takes ``**asked``: to its signature, and to the end of its docstring.
+
+    Args:
+        fields: see :func:`fields_of`.
+    """
+
+    def decorate(body: Body) -> Body:
+        own = inspect.signature(body, eval_str=True)
+        every = [each for each in own.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        every = sorted([*every, *map(_parameter, fields)], key=lambda each: each.default is not Parameter.empty)
+        signature = own.replace(parameters=every)
+
+        @functools.wraps(body)
+        def asking(*args: Any, **kwargs: Any) -> Any:
+            return body(**signature.bind(*args, **kwargs).arguments)
+
+        asking.__signature__ = signature  # type: ignore[attr-defined]
+        texts = "".join(f"        {item.name}: {item.text}\n" for item in fields)
+        asking.__doc__ = f"{(body.__doc__ or '').rstrip()}\n{texts}"
+        return asking  # type: ignore[return-value]
+
+    return decorate
+
+
+def chosen(kind: type[Made], asked: Mapping[str, Any], **own: Any) -> Made:
+    """The dataclass that a flow was asked for.
+
+    Args:
+        kind: the dataclass.
+        asked: parameters of the flow; those of other dataclasses are left alone.
+        own: fields that the flow sets itself.
+    """
+    names = {item.name for item in option_fields(kind)} - own.keys()
+    return kind(**{name: value for name, value in asked.items() if name in names}, **own)
+
+
+def _parameter(item: OptionField) -> Parameter:
+    default = list(item.default) if isinstance(item.default, tuple) else item.default
+    default = Parameter.empty if default is MISSING else default
+    return Parameter(item.name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=item.annotation)

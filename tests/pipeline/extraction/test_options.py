@@ -1,0 +1,67 @@
+"""Options of an extraction: what is refused, and that they stand once."""
+
+import pickle
+from dataclasses import MISSING, replace
+from typing import get_type_hints
+
+import click
+import pytest
+
+from pipeline.cli.extract_options import FLAGS, HELP
+from pipeline.cli.main import avvp
+from pipeline.extraction.option_fields import option_fields
+from pipeline.extraction.options import ExtractKeywords, ExtractOptions, parse_bytes
+from storage.errors import InvalidInput
+
+
+def test_lists_become_tuples_and_copies_are_equal():
+    options = ExtractOptions(["vggish"], ["pretrained", "vggish=random:2"], keep=["frames"], memory="2GB")
+    assert options.weights_by_backbone == {"": "pretrained", "vggish": "random:2"}
+    assert (options.keep, options.memory_bytes) == (("frames",), 2_000_000_000)
+    assert hash(replace(options)) == hash(options)
+    assert pickle.loads(pickle.dumps(options)) == options
+    assert replace(options, device="cuda:0,cuda:1").devices == ("cuda:0", "cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sampling": "sometimes"}, "sampling 'sometimes': expected one of uniform, published"),
+        ({"precision": 32}, "precision 32: expected one of float32"),
+        ({"keep": ("everything",)}, "expected some of frames, waveform, logmel"),
+        ({"keep": "frames"}, r"keep 'frames': expected a list, such as \['frames'\]"),
+        ({"clip_seconds": 0}, "clip seconds 0: expected a whole number of 1 or more"),
+        ({"clip_seconds": 2.5}, "clip seconds 2.5: expected a whole number"),
+        ({"clip_seconds": None}, "clip seconds None: expected a whole number"),
+        ({"deadline_seconds": 0.0}, "deadline seconds 0.0: expected a number above 0"),
+        ({"rebuild": 1}, "rebuild 1: expected True or False"),
+        ({"device": ""}, "device '': expected a text"),
+        ({"memory": "much"}, "expected a number of bytes such as 2GB"),
+        ({"weights": ("clap=random:0",)}, "'clap' is not among the backbones asked for: vggish"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(change, message):
+    with pytest.raises(InvalidInput, match=message):
+        ExtractOptions(("vggish",), **change)
+
+
+def test_bytes():
+    assert [parse_bytes(text) for text in ("2GB", "512 MB", "1e9")] == [2_000_000_000, 512_000_000, 1_000_000_000]
+    with pytest.raises(InvalidInput, match="did you mean 2GB"):
+        parse_bytes("2")
+
+
+def test_every_field_explains_itself_and_is_an_option_of_the_command_line():
+    command = avvp.commands["extract"]
+    options = {option.name: option for option in command.params if isinstance(option, click.Option)}
+    for item in option_fields(ExtractOptions):
+        assert item.text.endswith("."), item.name
+        if item.name != "shards":
+            assert options[item.name].help == HELP.get(item.name, item.text)
+            assert options[item.name].opts == [FLAGS.get(item.name, "--" + item.name.replace("_", "-"))]
+    assert set(FLAGS) | set(HELP) <= set(options)
+
+
+def test_the_keywords_for_python_are_the_fields_with_a_default():
+    fields = {item.name: item for item in option_fields(ExtractOptions) if item.default is not MISSING}
+    assert set(get_type_hints(ExtractKeywords)) == set(fields) - {"weights", "shards"}
