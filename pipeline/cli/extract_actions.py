@@ -51,14 +51,22 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
                 "--retry-failed to redo"
             )
         return _FAILED_EXIT if failed_before else 0
+    found = overview(FeatureStore.open(store_url))
+    earlier = max(found.failed_clips - len(report.failed), 0)
+    failed = (
+        f"{len(report.failed)} failed now, {earlier} in earlier runs" if earlier else f"{len(report.failed)} failed"
+    )
     console.print(
         f"{visible(store_url)}: {count(len(report.shards), 'shard')}, {count(report.read, 'clip')} read "
-        f"in {report.seconds:.1f} s; "
-        f"{len(report.failed)} failed, {len(report.partial)} with one modality only"
+        f"in {report.seconds:.1f} s; {failed}, {len(report.partial)} with one modality only"
     )
+    if report.cut:
+        console.print(f"{count(len(report.cut), 'clip')}: only the first {found.clip_seconds} s used")
     for (status, reason), number in report.reasons.most_common(_SHOWN_FAILURES):
         console.print(f"  {number} {status}: {visible(reason)}")
-    return _FAILED_EXIT if report.failed or _failed_before(store_url) else 0
+    if earlier:
+        console.print(f"What failed in earlier runs: avvp status {visible(store_url)}; --retry-failed redoes it")
+    return _FAILED_EXIT if report.failed or earlier else 0
 
 
 def _failed_before(store_url: str) -> int:

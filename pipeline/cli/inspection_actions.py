@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.inspection.status import ArrayOverview, StoreOverview, overview
-from pipeline.terminal.console import say_json, show_json, wide_console
+from pipeline.terminal.console import count, say_json, show_json, wide_console
+from storage.labels import LabelStore
 from storage.store import FeatureStore
 from storage.text import visible
 
@@ -24,11 +27,13 @@ def print_status(store_url: str, *, as_json: bool) -> None:
         return
     console = wide_console()
     console.print(
-        f"{visible(found.store)}: {visible(found.dataset or 'unnamed')}, {found.clips} clips of {found.clip_seconds} s "
-        f"in {found.shards} shards",
+        f"{visible(found.store)}: {visible(found.dataset or 'unnamed')}, {count(found.clips, 'clip')} of "
+        f"{found.clip_seconds} s in {count(found.shards, 'shard')}",
         soft_wrap=True,
     )
     console.print(_status_table(found))
+    if found.cut_clips:
+        console.print(f"{count(found.cut_clips, 'clip')}: only the first {found.clip_seconds} s used")
     for array in [*found.arrays.values(), *found.decoded.values()]:
         _print_failures(console, array, store)
 
@@ -130,6 +135,9 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
         kept = store.decoded_spec(name.removeprefix("decoded/"))
         show_json(console, kept.to_json())
         return
+    if name.startswith(("labels/", "pseudo_labels/")):
+        _print_labels(console, store, name)
+        return
     name = name.removeprefix("features/").removesuffix("/values")
     spec, origin = store.spec(name), store.provenance(name)
     console.print(f"{visible(name)}: {visible(spec.description)}", style="bold")
@@ -147,6 +155,32 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
     peak = max(int(found.norm_counts.max()), 1)
     for low, high, steps in zip(found.norm_edges[:-1], found.norm_edges[1:], found.norm_counts, strict=True):
         console.print(f"  {low:10.3f} to {high:10.3f} {int(steps):8d} {'█' * round(40 * int(steps) / peak)}")
+
+
+def _print_labels(console: Console, store: FeatureStore, name: str) -> None:
+    """Label embeddings or pseudo labels: where they come from, and their numbers by class."""
+    labels = LabelStore.open(store.url)
+    group, _, rest = name.partition("/")
+    rest = rest.partition("/")[0]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class", overflow="fold")
+    if group == "labels":
+        found = labels.read_embeddings(rest)
+        facts: dict[str, object] = {"spec": found.spec.to_json(), "provenance": asdict(found.provenance)}
+        table.add_column("norm", justify="right")
+        table.add_column("prompts", overflow="fold")
+        for label, prompts, vector in zip(found.classes, found.prompts, found.vectors, strict=True):
+            table.add_row(visible(label), f"{np.linalg.norm(vector):.3f}", visible("; ".join(prompts)))
+    else:
+        made = labels.read_pseudo_labels(rest)
+        facts = {"clips": int(made.known.sum()), "segments": made.audio.shape[1], "provenance": asdict(made.provenance)}
+        for heading in ("segments heard", "segments seen"):
+            table.add_column(heading, justify="right")
+        for label, heard, seen in zip(made.classes, made.audio.sum((0, 1)), made.visual.sum((0, 1)), strict=True):
+            table.add_row(visible(label), f"{heard:,}", f"{seen:,}")
+    console.print(f"{group}/{visible(rest)}", style="bold")
+    show_json(console, facts)
+    console.print(table)
 
 
 def _print_clip(console: Console, store: FeatureStore, clip_id: str, array: str | None) -> None:
