@@ -22,7 +22,7 @@ from storage.files.root import Root
 from storage.layout.arrays import codecs, group_bytes
 from storage.layout.catalog import read_attributes
 from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
-from storage.layout.metadata import StoreInfo, read_info
+from storage.layout.metadata import StoreInfo, no_store, read_info
 from storage.shards.seal import Seal
 
 EMBEDDINGS, PSEUDO_LABELS = "labels", "pseudo_labels"
@@ -56,7 +56,7 @@ class LabelStore:
         root = open_root(url)
         info = read_info(root)
         if info is None:
-            raise StoreError(f"{root.url}: no feature store here. Make one: avvp extract --clips … --store {root.url}")
+            raise no_store(root)
         return cls(root, info)
 
     @property

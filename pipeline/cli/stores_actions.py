@@ -54,9 +54,11 @@ def _print_verified(report: VerifyReport) -> None:
         more = "" if report.deep else "; --deep reads every byte"
         console.print(f"{visible(report.store)}: nothing is wrong ({how}{more})")
         return
+    console.print(f"{visible(report.store)}: {count(len(report.problems), 'problem')} ({how})")
+    deep = " --deep" if report.deep else ""
     console.print(
-        f"{visible(report.store)}: {count(len(report.problems), 'problem')} ({how}). "
-        "avvp verify --repair puts metadata back and marks damaged rows"
+        f"Next: avvp verify {visible(report.store)}{deep} --repair puts metadata back and marks damaged rows; then the "
+        "same avvp extract or avvp import again redoes these rows"
     )
 
 
@@ -117,7 +119,8 @@ def _print_imported(store_url: str, report: ImportReport) -> None:
         for (status, reason), number in reasons.most_common(_SHOWN_REASONS):
             example = next(clip for clip, said, why in failed if said == status)
             console.print(f"  {number} {status}: {visible(reason)}  e.g. {visible(example)}")
-    console.print(f"{visible(store_url)}: avvp status tells what failed and why")
+    if any(report.failed.values()):
+        console.print(f"What failed and why: avvp status {visible(store_url)}")
 
 
 def run_export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
