@@ -1,4 +1,4 @@
-"""What ``avvp annotations check`` finds and prints."""
+"""Implementation of ``avvp annotations check``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``avvp extract`` and ``avvp backbones`` do and print."""
+"""Implementation of ``avvp extract`` and ``avvp backbones``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``avvp status`` and ``avvp inspect`` print."""
+"""Implementation of ``avvp status`` and ``avvp inspect``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands on whole stores do and print."""
+"""Implementation of the commands on whole stores."""
 
 from __future__ import annotations
 

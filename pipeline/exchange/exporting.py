@@ -1,4 +1,4 @@
-"""Export of a store's features as ``.npy`` folders of a published layout."""
+"""Exports a store's features as ``.npy`` folders of a published layout."""
 
 from __future__ import annotations
 

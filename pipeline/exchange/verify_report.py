@@ -1,4 +1,4 @@
-"""What a look at a store found."""
+"""Findings of a verification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store holds and what failed, as plain data: for ``avvp status``, for JSON and for dashboards."""
+"""Status of a store as plain data: arrays, progress, failures by reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up clips in the shape of LLP: real H.264 and AAC files, with labels known to the second.
+"""Synthetic clips in the shape of LLP: real H.264 and AAC files, with labels known to the second.
 
 Each class has a look (a coloured texture on a moving shape) and a sound (a pitch, a timbre and a rhythm). In a
 clip one to three classes occur; each is seen and heard over spans that often differ, overlap with others, or
