@@ -89,7 +89,7 @@ def run_import(
 ) -> int:  # fmt: skip
     """``avvp import``. Returns the exit code."""
     from pipeline.exchange.importing import IMPORT_SHARD_SIZE, import_features
-    from pipeline.exchange.interchange import LAYOUTS, parse_layout, table_of_folder
+    from pipeline.exchange.npy_layouts import LAYOUTS, parse_layout, table_of_folder
     from pipeline.malloc import keep_freed_memory
 
     keep_freed_memory()
@@ -126,7 +126,7 @@ def _print_imported(store_url: str, report: ImportReport) -> None:
 def run_export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
     """``avvp export``."""
     from pipeline.exchange.exporting import export_features
-    from pipeline.exchange.interchange import parse_layout
+    from pipeline.exchange.npy_layouts import parse_layout
 
     store = FeatureStore.open(store_url)
     chosen = cast("Literal['skip', 'zero', 'nan']", padding)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.exchange.interchange import LayoutPart, stems_of
+from pipeline.exchange.npy_layouts import LayoutPart, stems_of
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
