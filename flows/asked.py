@@ -1,4 +1,4 @@
-"""Parameters of flows that are made from the fields of a dataclass, so that each stands once."""
+"""Makes flow parameters from the fields of a dataclass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``build-labels``: the class names of a dataset as vectors in a store."""
+"""``build-labels``: stores embeddings of a dataset's class names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Prefect dashboard shows of a run: a bar that moves, tables, links, pictures, log lines."""
+"""Prefect artifacts of a run: progress bar, tables, links, pictures, log lines."""
 
 from __future__ import annotations
 

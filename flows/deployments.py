@@ -1,4 +1,4 @@
-"""What ``avvp up`` deploys: every flow, on a pool of processes; ``prefect.yaml`` says the same, and the Docker ones."""
+"""The deployments of ``avvp up``: every flow on a process pool, as in ``prefect.yaml``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``llp``: from clips to scores: extract, labels, pseudo labels, train, evaluate, as far as a recipe needs them."""
+"""``llp``: extraction, labels, pseudo labels, training and evaluation, as far as a recipe needs them."""
 
 from __future__ import annotations
 

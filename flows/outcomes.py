@@ -1,4 +1,4 @@
-"""How a flow run ends: states that say how many clips failed, and a user's mistake as one line."""
+"""Final states of flow runs: how many clips failed, or a user's mistake in one line."""
 
 from __future__ import annotations
 

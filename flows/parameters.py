@@ -1,4 +1,4 @@
-"""What flows are asked for: types that the Prefect form shows, and the one request that every shard's task gets."""
+"""Parameter types of flows, as the Prefect form shows them, and the request of a shard's task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that do not outlive whoever made them."""
+"""Ends a child process when its parent dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures for the dashboard: SVG inside a ``data:`` address, so that no file has to be served."""
+"""Pictures for the dashboard: SVG in a ``data:`` URL, so that no file is served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pseudo-labels``: what is heard and seen in each segment, by a teacher."""
+"""``pseudo-labels``: segment labels by a teacher."""
 
 from __future__ import annotations
 

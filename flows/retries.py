@@ -1,4 +1,4 @@
-"""Which errors of a task may pass by themselves: those are tried again, all others are not."""
+"""Chooses the errors after which a task is retried: those that may pass by themselves."""
 
 from __future__ import annotations
 

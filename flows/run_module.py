@@ -1,4 +1,4 @@
-"""``python -m …`` as a child process whose lines go to the run's log, and which never outlives it."""
+"""Runs ``python -m …`` as a child process, with its output in the run's log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One shard as a Prefect task, and all shards of an extraction on a task runner."""
+"""Prefect tasks of an extraction, one a shard, on a task runner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Child processes that are stopped with all their descendants."""
+"""Stops child processes with all their descendants."""
 
 from __future__ import annotations
 

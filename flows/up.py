@@ -1,4 +1,4 @@
-"""``python -m flows.up``: Prefect on one machine: a server, a pool, every deployment, a worker; gone when it ends.
+"""``python -m flows.up``: starts Prefect on one machine: server, pool, deployments, worker.
 
 All that Prefect writes lies in one folder of the project. ``avvp up`` runs this.
 """

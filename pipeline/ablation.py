@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.foreign_arrays import read_json
 from pipeline.metrics.parsing import HEADINGS
 from pipeline.terminal.console import wide_console
+from pipeline.terminal.score_tables import show_tables
 from storage.errors import InvalidInput
 
 SHOWN = ("seg_a", "seg_v", "seg_av", "seg_type", "seg_event", "ev_type", "ev_event", "average")
@@ -110,7 +111,7 @@ def run_ablation(
     table = sweep_table(rows)
     (out / f"{name}.md").write_text(table)
     console.print(f"{SWEEPS[name].description}; test, mean ± standard deviation over {seeds} seeds\n")
-    console.print(table)
+    show_tables(console, table)
 
 
 def run_sweep(

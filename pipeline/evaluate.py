@@ -107,14 +107,16 @@ def _print_parsing(
     from pipeline.metrics.bootstrap import bootstrap_intervals
     from pipeline.reports.evaluation import markdown
     from pipeline.reports.score_tables import absent_line, write_scores
+    from pipeline.terminal.score_tables import show_tables
 
     videos = decided.scores()
     title, scores = f"{Path(source).name}, {split}, {len(videos)} videos", videos.mean()
     console.print(absent_line(of_videos, len(videos), split), end="")
     spread = {title: bootstrap_intervals(videos)} if intervals else None
-    console.print(markdown({title: scores, "nothing predicted": decided.chance()}, spread))
+    show_tables(console, markdown({title: scores, "nothing predicted": decided.chance()}, spread))
     if overlap:
-        console.print(markdown({f"{name}, {count} videos": part for name, (count, part) in decided.subsets().items()}))
+        subsets = {f"{name}, {count} videos": part for name, (count, part) in decided.subsets().items()}
+        show_tables(console, markdown(subsets))
     if classes:
         console.print(_class_lines(decided))
     if picture:

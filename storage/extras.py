@@ -1,4 +1,4 @@
-"""Which extra of this distribution brings a package that is imported only when it is needed."""
+"""Maps lazily imported packages to the extras that install them."""
 
 from __future__ import annotations
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
 from storage.files.opening import open_root
 from storage.files.root import Root
-from storage.layout.arrays import codecs, group_bytes
+from storage.layout.arrays import group_bytes
 from storage.layout.catalog import read_attributes
 from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
-from storage.layout.metadata import StoreInfo, read_info
+from storage.layout.metadata import StoreInfo, no_store, read_info
+from storage.shards.codec import codecs
 from storage.shards.seal import Seal
 
 EMBEDDINGS, PSEUDO_LABELS = "labels", "pseudo_labels"
@@ -56,7 +57,7 @@ class LabelStore:
         root = open_root(url)
         info = read_info(root)
         if info is None:
-            raise StoreError(f"{root.url}: no feature store here. Make one: avvp extract --clips … --store {root.url}")
+            raise no_store(root)
         return cls(root, info)
 
     @property

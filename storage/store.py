@@ -33,7 +33,7 @@ from storage.layout.arrays import (
 )
 from storage.layout.catalog import Catalog
 from storage.layout.decoded import DecodedSpec
-from storage.layout.metadata import StoreInfo, read_info, table_difference
+from storage.layout.metadata import StoreInfo, no_store, read_info, table_difference
 from storage.layout.row_lookup import RowLookup
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance, Status
 from storage.shards.direct import DirectArray
@@ -76,7 +76,7 @@ class FeatureStore(Catalog):
         root = open_root(url)
         info = read_info(root)
         if info is None:
-            raise StoreError(f"{root.url}: no feature store here. Make one: avvp extract --clips … --store {root.url}")
+            raise no_store(root)
         return cls(root, info, read_only=read_only)
 
     @classmethod

@@ -1,1 +1,1 @@
-"""The command ``avvp``: a module a command group, and what each command does in ``*_actions``."""
+"""The command ``avvp``: one module per command group, with its implementation in ``*_actions``."""

@@ -1,4 +1,4 @@
-"""What ``avvp annotations check`` finds and prints."""
+"""Implementation of ``avvp annotations check``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.datasets.clip_labels import ClipLabels
 from pipeline.datasets.dataset_description import load_description
 from pipeline.datasets.llp import Annotations, load_annotations
-from pipeline.terminal.console import say_json, wide_console
+from pipeline.terminal.console import count, say_json, wide_console
 from storage.errors import InvalidInput
 from storage.text import visible
 
+_SHOWN = 3
 
-def check_annotations(folder: str, *, dataset: str, strict: bool, as_json: bool) -> None:
-    """``avvp annotations check``: statistics by split and every defect with its file and lines.
+
+def check_annotations(folder: str, *, dataset: str, strict: bool, show_all: bool, as_json: bool) -> None:
+    """``avvp annotations check``: statistics by split, defects by kind, and examples with file and lines.
 
     Raises:
         InvalidInput: If the files cannot be used, or ``strict`` and they have defects.
@@ -35,13 +37,21 @@ def check_annotations(folder: str, *, dataset: str, strict: bool, as_json: bool)
     _print_statistics(console, found, found.statistics())
     for revision in found.revisions:
         console.print(f"These files are the release from {visible(revision)}")
-    if not found.defects:
-        console.print("no defects")
-    for kind, count in count_kinds(found.defects).items():
-        console.print(f"\n{count} {kind}: {KINDS[kind]}", style="bold")
-        for defect in found.defects:
-            if defect.kind == kind:
-                console.print(f"  {visible(str(defect))}{visible(_hint(found, defect.clip, kind))}")
+    _print_defects(console, found, shown=None if show_all else _SHOWN)
+
+
+def _print_defects(console: Console, found: Annotations, *, shown: int | None) -> None:
+    """Counts of all kinds, then examples of each."""
+    kinds = count_kinds(found.defects)
+    console.print(f"{count(len(found.defects), 'defect')}" if found.defects else "no defects", style="bold")
+    for kind, number in kinds.items():
+        console.print(f"  {number} {kind}: {KINDS[kind]}")
+    for kind, number in kinds.items():
+        console.print(f"\n{kind}", style="bold")
+        for defect in [defect for defect in found.defects if defect.kind == kind][:shown]:
+            console.print(f"  {visible(str(defect))}{visible(_hint(found, defect.clip, kind))}")
+        if shown is not None and number > shown:
+            console.print(f"  and {number - shown} more: --all")
 
 
 def _check_events(found: EventLabels, *, strict: bool, as_json: bool) -> None:

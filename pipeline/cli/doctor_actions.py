@@ -1,4 +1,4 @@
-"""What ``avvp doctor`` prints."""
+"""Implementation of ``avvp doctor``."""
 
 from __future__ import annotations
 

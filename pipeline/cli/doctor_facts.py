@@ -1,4 +1,4 @@
-"""Facts about this machine for ``avvp doctor``: each is looked up, none is changed and nothing is downloaded."""
+"""Collects facts about this machine for ``avvp doctor``; changes and downloads nothing."""
 
 from __future__ import annotations
 

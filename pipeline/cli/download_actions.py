@@ -1,4 +1,4 @@
-"""What ``avvp download`` does and prints."""
+"""Implementation of ``avvp download``."""
 
 from __future__ import annotations
 

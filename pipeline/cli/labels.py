@@ -1,4 +1,4 @@
-"""The label commands of ``avvp``: annotations, label embeddings, pseudo labels. Nothing heavy is imported here."""
+"""The commands ``avvp labels`` and ``avvp pseudo-labels``. Nothing heavy is imported before they run."""
 
 from __future__ import annotations
 
@@ -6,33 +6,10 @@ from typing import Any
 
 import click
 
-DATASET_OPTION = click.option(
-    "--classes",
-    "--dataset",
-    "dataset",
-    default="llp",
-    show_default=True,
-    help="Dataset description: llp, or a TOML file of your own.",
-)
+from pipeline.cli.annotations import DATASET_OPTION
+
 STORE_OPTION = click.option("--store", "store_url", required=True, help="An existing store.")
 DEVICE_OPTION = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:N.")
-
-
-@click.group(name="annotations")
-def annotations_group() -> None:
-    """Label files of a dataset."""
-
-
-@annotations_group.command()
-@click.argument("folder", metavar="DIR")
-@DATASET_OPTION
-@click.option("--strict", is_flag=True, help="Refuse label files with defects (exit code 2).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(folder: str, *, dataset: str, strict: bool, as_json: bool) -> None:
-    """Statistics of the label files in DIR, and every defect with its file and line numbers."""
-    from pipeline.cli.annotations_actions import check_annotations
-
-    check_annotations(folder, dataset=dataset, strict=strict, as_json=as_json)
 
 
 @click.command()
@@ -120,4 +97,4 @@ def search_pseudo_label_thresholds(**options: Any) -> None:
     run_search(**options)
 
 
-COMMANDS: tuple[click.Command, ...] = (annotations_group, labels, pseudo_labels)
+COMMANDS: tuple[click.Command, ...] = (labels, pseudo_labels)

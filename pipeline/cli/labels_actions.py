@@ -1,4 +1,4 @@
-"""What ``avvp labels`` and ``avvp pseudo-labels`` do, and what they print."""
+"""Implementation of ``avvp labels`` and ``avvp pseudo-labels``."""
 
 from __future__ import annotations
 

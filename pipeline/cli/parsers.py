@@ -56,7 +56,7 @@ def model() -> None:
 @click.option("--set", "changes", multiple=True, help="key=value.")
 def info(recipe: str, *, changes: tuple[str, ...]) -> None:
     """Parameters, ours and the published count with dead weights, and multiply-adds a clip."""
-    from pipeline.cli.models_actions import print_model_info
+    from pipeline.cli.parsers_actions import print_model_info
 
     print_model_info(recipe, changes)
 
@@ -73,7 +73,7 @@ def checkpoint() -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 def import_checkpoint(*, system: str, norm: str, official: str, out: Path) -> None:
     """Put a published checkpoint into a folder with our names: model.safetensors and what it is."""
-    from pipeline.cli.models_actions import import_official
+    from pipeline.cli.parsers_actions import import_official
 
     import_official(system, official, out, norm=norm)
 

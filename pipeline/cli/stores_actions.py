@@ -1,4 +1,4 @@
-"""What the commands on whole stores do and print."""
+"""Implementation of the commands on whole stores."""
 
 from __future__ import annotations
 
@@ -54,9 +54,11 @@ def _print_verified(report: VerifyReport) -> None:
         more = "" if report.deep else "; --deep reads every byte"
         console.print(f"{visible(report.store)}: nothing is wrong ({how}{more})")
         return
+    console.print(f"{visible(report.store)}: {count(len(report.problems), 'problem')} ({how})")
+    deep = " --deep" if report.deep else ""
     console.print(
-        f"{visible(report.store)}: {count(len(report.problems), 'problem')} ({how}). "
-        "avvp verify --repair puts metadata back and marks damaged rows"
+        f"Next: avvp verify {visible(report.store)}{deep} --repair puts metadata back and marks damaged rows; then the "
+        "same avvp extract or avvp import again redoes these rows"
     )
 
 
@@ -87,7 +89,7 @@ def run_import(
 ) -> int:  # fmt: skip
     """``avvp import``. Returns the exit code."""
     from pipeline.exchange.importing import IMPORT_SHARD_SIZE, import_features
-    from pipeline.exchange.interchange import LAYOUTS, parse_layout, table_of_folder
+    from pipeline.exchange.npy_layouts import LAYOUTS, parse_layout, table_of_folder
     from pipeline.malloc import keep_freed_memory
 
     keep_freed_memory()
@@ -117,13 +119,14 @@ def _print_imported(store_url: str, report: ImportReport) -> None:
         for (status, reason), number in reasons.most_common(_SHOWN_REASONS):
             example = next(clip for clip, said, why in failed if said == status)
             console.print(f"  {number} {status}: {visible(reason)}  e.g. {visible(example)}")
-    console.print(f"{visible(store_url)}: avvp status tells what failed and why")
+    if any(report.failed.values()):
+        console.print(f"What failed and why: avvp status {visible(store_url)}")
 
 
 def run_export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
     """``avvp export``."""
     from pipeline.exchange.exporting import export_features
-    from pipeline.exchange.interchange import parse_layout
+    from pipeline.exchange.npy_layouts import parse_layout
 
     store = FeatureStore.open(store_url)
     chosen = cast("Literal['skip', 'zero', 'nan']", padding)

@@ -1,4 +1,4 @@
-"""What ``avvp synthetic`` does."""
+"""Implementation of ``avvp synthetic``."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ from pipeline.decode.clip_buffer import BufferLayout, DecodeReport, DecodeReques
 from pipeline.decode.decord_frames import decord_name, read_with_decord, why_not_decord
 from pipeline.decode.fingerprint import span_fingerprint
 from pipeline.decode.media import MediaProblem, first_words, own_words, shorten
+from pipeline.decode.picture_views import PictureViews, picture_views, views_of
 from pipeline.decode.pictures import Damage, OtherTimes, PictureReader, TimeReader
 from pipeline.decode.reading import Opened, Reader, read_streams
 from pipeline.decode.span import Span, place, refuse_short
 from pipeline.decode.timeline import read_timeline
 from pipeline.decode.tracks import AudioTrack, Timeline, VideoTrack
-from pipeline.decode.views import PictureViews, picture_views, views_of
 from storage.schema import Status
 
 _MAX_LOST_SHARE = 0.1

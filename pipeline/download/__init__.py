@@ -1,1 +1,1 @@
-"""Fetching the clips of a table."""
+"""Downloads of a table's clips."""

@@ -1,4 +1,4 @@
-"""Downloading the clips of a table: what to try, at which pace, and what is known afterwards.
+"""Downloads the clips of a table, at a given rate.
 
 ``FOLDER/<clip id>.mp4`` exists only when it is whole: it is made in ``FOLDER/.partial`` and renamed. So the files say
 what is done, and the ledger why the others are not.

@@ -1,4 +1,4 @@
-"""What happened to each clip of a download: ``download.jsonl``, one line an attempt, only ever appended to."""
+"""The ledger of a download: ``download.jsonl``, one line an attempt, append-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One clip from one URL: yt-dlp fetches the span, ffmpeg cuts it exactly. Runs in a download worker.
+"""Downloads one clip: yt-dlp fetches the span, ffmpeg cuts it exactly. Runs in a download worker.
 
 The span is encoded anew instead of copied: a copy can start on a key frame only, and ends in decode order, so both its
 ends may be off by many frames. ``-ss`` before the input makes ffmpeg read from the key frame before the start, and drop

@@ -1,4 +1,4 @@
-"""Download workers: processes with a deadline a clip, that take ffmpeg with them when they are ended."""
+"""Download workers: processes with a deadline a clip, which end ffmpeg when they are ended."""
 
 from __future__ import annotations
 

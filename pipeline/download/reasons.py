@@ -1,4 +1,4 @@
-"""Why a clip could not be downloaded: a short name for yt-dlp's words, so that failures can be counted and retried."""
+"""Classifies yt-dlp's messages into short reasons, so that failures can be counted and retried."""
 
 from __future__ import annotations
 

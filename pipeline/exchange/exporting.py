@@ -1,4 +1,4 @@
-"""Export of a store's features as ``.npy`` folders of a published layout."""
+"""Exports a store's features as ``.npy`` folders of a published layout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.exchange.interchange import LayoutPart, stems_of
+from pipeline.exchange.npy_layouts import LayoutPart, stems_of
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 

@@ -17,7 +17,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from pipeline.exchange.interchange import LayoutPart, stems_of
+from pipeline.exchange.npy_layouts import LayoutPart, stems_of
 from pipeline.extraction.provenance import now
 from pipeline.foreign_arrays import read_npy
 from storage.clips import Clip

@@ -1,4 +1,4 @@
-"""Stores made of stores: shards that several machines made into one store, or some clips of a store into their own."""
+"""Merges stores that several machines made, and copies some clips of a store into a new one."""
 
 from __future__ import annotations
 

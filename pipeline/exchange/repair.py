@@ -1,4 +1,4 @@
-"""Make a damaged store whole as far as it can be, and mark what must be redone."""
+"""Repairs a damaged store as far as possible and marks what must be redone."""
 
 from __future__ import annotations
 

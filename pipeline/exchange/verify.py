@@ -1,4 +1,4 @@
-"""Is every byte of a store what was written, and does it mean what the ledger says?
+"""Verifies that a store holds the bytes that were written, and that they match the ledger.
 
 Fast: metadata, seals, ledger records, masks and statuses, sizes of all files. Deep: every byte of every file, every
 chunk, and the numbers themselves. Problems are told by array, clip and cause; nothing is changed here.

@@ -1,4 +1,4 @@
-"""Checks of one array: its ledger's records, the files and the rows that they vouch for."""
+"""Verifies one array: its ledger records, files and rows."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""What a look at a store found."""
+"""Findings of a verification."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from storage.files.root import Root
 
+_RUN_VERIFY = " Run: avvp verify --deep"
 Remedy = Literal["restore", "reseal", "redo", "none"]
 
 
@@ -89,5 +90,6 @@ class Looked:
         return ""
 
     def say(self, problem: Problem) -> None:
-        """Note a problem."""
-        self.report.problems.append(problem)
+        """Note a problem, without the advice to run what is running."""
+        cause = problem.cause.removesuffix(_RUN_VERIFY)
+        self.report.problems.append(replace(problem, cause=cause))

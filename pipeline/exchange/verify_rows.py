@@ -1,4 +1,4 @@
-"""The numbers of a feature array, chunk by chunk: readable, finite, not all zero, not another clip's."""
+"""Verifies the numbers of a feature array, chunk by chunk: readable, finite, not all zero, not another clip's."""
 
 from __future__ import annotations
 

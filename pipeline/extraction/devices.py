@@ -15,7 +15,7 @@ from pipeline.decode.clip_buffer import DecodeReport
 from pipeline.extraction.fill import fill
 from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import Reporter
-from pipeline.extraction.sources import default_workers
+from pipeline.extraction.worker_count import default_workers
 from storage.clips import ClipTable
 from storage.errors import AvvpError, BackboneBroken, InvalidInput, StoreError
 from storage.ledger import Row

@@ -20,7 +20,7 @@ from pipeline.decode.clip_buffer import DecodedClip, DecodeReport
 from pipeline.extraction.batching import Batcher, Failure, failure_of
 from pipeline.extraction.health import Health
 from pipeline.extraction.jobs import ShardJob, row_of
-from pipeline.extraction.kept import Keeper
+from pipeline.extraction.kept_intermediates import Keeper
 from pipeline.extraction.open_shards import OpenShards
 from pipeline.extraction.plan import ShardTask
 from pipeline.extraction.reporting import Reporter

@@ -15,7 +15,7 @@ from extractors.weights.loading import ResolvedWeights, resolve
 from pipeline.decode.fingerprint import clip_fingerprint
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
 from pipeline.extraction.error_log import error_log_path
-from pipeline.extraction.kept import (
+from pipeline.extraction.kept_intermediates import (
     LOGMEL_LEDGER,
     audio_views,
     kept_audio_views,

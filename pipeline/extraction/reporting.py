@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pipeline.decode.clip_buffer import DecodeReport
 from pipeline.extraction.plan import Plan
+from pipeline.inspection.status import was_cut
 from storage.ledger import Row
 from storage.text import kind_of_reason
 
@@ -49,6 +50,7 @@ class ExtractReport(Reporter):
         read: clips read by this run.
         failed: clips that lack features in some array: id to ``(status, reason)``.
         partial: clips with one modality, whose features of that modality are stored.
+        cut: clips of which only the beginning was used: they are longer than the store's clips.
         changed: ids of clips whose file had changed since it was read.
         lost: devices that ended before their time, and why.
         seconds: wall time.
@@ -58,6 +60,7 @@ class ExtractReport(Reporter):
     read: int = 0
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     partial: set[str] = field(default_factory=set)
+    cut: set[str] = field(default_factory=set)
     changed: tuple[str, ...] = ()
     lost: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
@@ -73,6 +76,8 @@ class ExtractReport(Reporter):
     def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
         """Note it if it failed in some array."""
         for entry in entries.values():
+            if entry.stored and was_cut(entry):
+                self.cut.add(entry.id)
             if entry.failed:
                 self.failed[entry.id] = (entry.status, entry.reason)
             elif entry.status == "partial":

@@ -19,7 +19,7 @@ from typing import Self
 
 from pipeline.decode.clip_buffer import DecodedClip, DecodeRequest, DecodeShape, open_buffer
 from pipeline.extraction.error_log import ErrorLog
-from pipeline.extraction.lane import Job, Lane
+from pipeline.extraction.worker_lane import Job, Lane
 from pipeline.extraction.worker_process import SharedBuffers
 
 _POLL_SECONDS = 0.2

@@ -1,1 +1,1 @@
-"""Looking into a store: its status, one array, one clip as a page."""
+"""Inspection of stores: status, one array, one clip as a page."""

@@ -1,4 +1,4 @@
-"""Looking into a store: arrays and their layout, the numbers of one array, one clip across all arrays."""
+"""Describes the arrays of a store: layout, statistics of one array, one clip across all arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One clip across all arrays of a store, as a page of HTML that needs no other file."""
+"""Renders one clip across all arrays of a store as a self-contained HTML page."""
 
 from __future__ import annotations
 

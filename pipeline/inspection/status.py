@@ -1,4 +1,4 @@
-"""What a store holds and what failed, as plain data: for ``avvp status``, for JSON and for dashboards."""
+"""Status of a store as plain data: arrays, progress, failures by reason."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from storage.store import FeatureStore
 from storage.text import kind_of_reason
 
 _EXAMPLES = 3
+_CUT_WORDS = " s were used"
+"""The decoder's note on a clip that is longer than the store's clips: source is 12.0 s; the first 10 s were used."""
 
 
 @dataclass
@@ -45,6 +47,7 @@ class ArrayOverview:
         weights: from the provenance; empty for intermediates.
         sampling: from the provenance.
         bytes_on_disk: of the array's files.
+        cut: clips that are longer than the store's clips, of which the beginning was used.
     """
 
     name: str
@@ -56,6 +59,7 @@ class ArrayOverview:
     weights: str = ""
     sampling: str = ""
     bytes_on_disk: int = 0
+    cut: int = 0
 
 
 @dataclass
@@ -85,6 +89,11 @@ class StoreOverview:
         """Clips that lack features in the array where most failed."""
         return max((array.committed - array.stored for array in self.arrays.values()), default=0)
 
+    @property
+    def cut_clips(self) -> int:
+        """Clips of which only the beginning was used, in the array that has most of them."""
+        return max((array.cut for array in (*self.arrays.values(), *self.decoded.values())), default=0)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
@@ -111,10 +120,16 @@ def _filled(store: FeatureStore, array: ArrayOverview, *, ledger_name: str, fold
     rows = [row for record in store.ledger(ledger_name).newest().values() for row in record.rows]
     array.committed = len(rows)
     array.stored = sum(row.stored for row in rows)
+    array.cut = sum(row.stored and was_cut(row) for row in rows)
     array.statuses = dict(Counter(row.status for row in rows).most_common())
     array.failures = group_failures(rows)
     array.bytes_on_disk = store.root.tree_bytes(folder)
     return array
+
+
+def was_cut(row: Row) -> bool:
+    """Whether only the beginning of a clip was used, as the decoder notes it in the row's reason."""
+    return _CUT_WORDS in row.reason
 
 
 def group_failures(rows: Iterable[Row]) -> list[FailureGroup]:

@@ -22,6 +22,7 @@ from pipeline.reports.evaluation import (
 )
 from pipeline.reports.timeline_picture import Track, write_timeline
 from pipeline.terminal.console import count, wide_console
+from pipeline.terminal.score_tables import show_tables
 from storage.errors import InvalidInput
 
 Loaded = TypeVar("Loaded")
@@ -160,9 +161,9 @@ def print_comparison(
     scores, differences, truth = compare_runs(runs, labelled, split, subset=subset)
     console = wide_console()
     console.print(f"{split}{', ' + subset if subset else ''}: {count(len(truth), 'video')}\n")
-    console.print(markdown({**scores, "nothing predicted": nothing_predicted(truth.audio, truth.visual)}))
+    show_tables(console, markdown({**scores, "nothing predicted": nothing_predicted(truth.audio, truth.visual)}))
     if differences:
-        console.print(difference_table(next(iter(scores)), differences))
+        show_tables(console, difference_table(next(iter(scores)), differences))
         console.print(PAIRED)
     if picture:
         _draw(picture, runs, labelled, split)

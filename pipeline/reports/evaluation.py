@@ -21,6 +21,7 @@ from pipeline.metrics.parsing import HEADINGS, ParsingScores, VideoScores, nothi
 from pipeline.metrics.subsets import Overlap, overlapping
 from pipeline.recipes.recipe import Recipe, load_recipe
 from pipeline.reports.score_tables import score_table
+from pipeline.terminal.score_tables import show_tables
 from storage.errors import InvalidInput
 from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 
@@ -225,5 +226,5 @@ def final_scores(run: Path, store: Any, labels: ClipLabels, *, missing: str, con
         table = score_table(rows, task.headings, intervals)
         (run / "table.md").write_text(table)
         (run / "scores.json").write_text(json.dumps(out, indent=2))
-        console.print(table)
+        show_tables(console, table)
     return out

@@ -25,6 +25,7 @@ from pipeline.metrics.localization import (
     video_accuracy,
 )
 from pipeline.reports.score_tables import absent_line, score_table, write_scores
+from pipeline.terminal.score_tables import show_tables
 from storage.errors import InvalidInput
 
 
@@ -93,7 +94,7 @@ def print_localization(
     rows = {title: located.scores(), **located.baselines()}
     spread = {title: located.intervals()} if intervals else {}
     console.print(absent_line(len(labels.split(split)), len(located.truth), split), end="")
-    console.print(score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, spread))
+    show_tables(console, score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, spread))
     if classes:
         console.print(_class_lines(located))
     if json_file is not None:

@@ -13,6 +13,7 @@ from pipeline.reports.evaluation import read_predictions, recipe_of
 from pipeline.reports.localization import Located, locate
 from pipeline.reports.score_tables import score_table
 from pipeline.terminal.console import count, wide_console
+from pipeline.terminal.score_tables import show_tables
 from storage.errors import InvalidInput
 
 
@@ -61,7 +62,7 @@ def print_localization_comparison(
     first, console = next(iter(kept.values())), wide_console()
     rows = {name: one.scores() for name, one in kept.items()} | first.baselines()
     console.print(f"{split}: {count(len(first.truth), 'video')}\n")
-    console.print(score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, {}))
+    show_tables(console, score_table({name: scores.as_dict() for name, scores in rows.items()}, HEADINGS, {}))
     for name, found in differences.items():
         console.print(f"{name} minus {next(iter(kept))}: accuracy {interval_cell(found)}")
     if differences:

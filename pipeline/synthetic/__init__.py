@@ -1,1 +1,1 @@
-"""Made-up clips and features in the shape of LLP."""
+"""Synthetic clips and features in the shape of LLP and AVE."""

@@ -1,4 +1,4 @@
-"""Made-up clips in the shape of LLP: real H.264 and AAC files, with labels known to the second.
+"""Synthetic clips in the shape of LLP: real H.264 and AAC files, with labels known to the second.
 
 Each class has a look (a coloured texture on a moving shape) and a sound (a pitch, a timbre and a rhythm). In a
 clip one to three classes occur; each is seen and heard over spans that often differ, overlap with others, or
@@ -195,23 +195,25 @@ def render_frames(clip: SyntheticClip, *, random: np.random.Generator) -> Iterat
     tint = random.integers(40, 110, size=3)
     backdrop = tint * (0.6 + 0.4 * (rows / HEIGHT))[..., None] + 10 * np.sin(columns / 23.0)[..., None]
     grain = random.normal(0, 3, size=(4, HEIGHT, WIDTH, 1))
+    empty = [np.clip(backdrop + each, 0, 255).astype(np.uint8) for each in grain]
     paths = {event.label: random.uniform(0, 2 * np.pi, size=2) for event in clip.events}
     sprites = {event.label: sprite(event.label) for event in clip.events}
     for number in range(CLIP_SECONDS * FRAMES_PER_SECOND):
         now = number / FRAMES_PER_SECOND
-        picture = backdrop + grain[number % len(grain)]
+        picture = empty[number % len(empty)].copy()
         for event in clip.events:
             if event.visual and event.visual[0] <= now < event.visual[1]:
                 _paste(picture, sprites[event.label], paths[event.label], now)
-        yield np.clip(picture, 0, 255).astype(np.uint8)
+        yield picture
 
 
-def _paste(picture: NDArray[np.float64], patch: NDArray[np.float64], phase: NDArray[np.float64], now: float) -> None:
+def _paste(picture: NDArray[np.uint8], patch: NDArray[np.float64], phase: NDArray[np.float64], now: float) -> None:
     """Put a sprite where its path has brought it; NaN is transparent."""
     top = int((HEIGHT - _SPRITE) * (0.5 + 0.5 * np.sin(0.9 * now + phase[0])))
     left = int((WIDTH - _SPRITE) * (0.5 + 0.5 * np.sin(0.7 * now + phase[1])))
     region = picture[top : top + _SPRITE, left : left + _SPRITE]
-    np.copyto(region, patch, where=~np.isnan(patch))
+    drawn = ~np.isnan(patch)
+    np.copyto(region, np.clip(patch, 0, 255, where=drawn), casting="unsafe", where=drawn)
 
 
 def sprite(label: str) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""A made-up AVE of features: a store and label files to try localizers on where the real features are not at hand.
+"""Synthetic AVE features and labels, to try localizers without the real features.
 
 What it keeps of the real thing: one event a clip, heard and seen at once for a span of seconds, as long as AVE's are on
 average; sounds that go on without their picture and pictures without their sound, which are background; pictures in

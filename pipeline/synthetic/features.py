@@ -1,4 +1,4 @@
-"""A made-up LLP of features: a store and annotations to try parsers on where the real features are not at hand.
+"""Synthetic LLP features and annotations, to try parsers without the real features.
 
 What it keeps of the real thing: which classes occur together and when (from the real annotations if they are given),
 events that are heard but not seen and the other way round, several events at once, noise, and pseudo labels that are

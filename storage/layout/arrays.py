@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 
 from storage.clips import Clip, ClipTable
-from storage.errors import InvalidInput, ShardLocked
+from storage.errors import ShardLocked
 from storage.files.root import Root
 from storage.layout.decoded import DecodedSpec
 from storage.schema import FeatureSpec, Provenance, Status
+from storage.shards.codec import codecs
 from storage.shards.seal import SEAL, Seal
 
 CLIP_COLUMNS = ("id", "source", "start_seconds", "end_seconds", "split", "labels")
@@ -32,31 +32,8 @@ CREATE_PATIENCE_SECONDS = 60.0
 """How long to wait for another process that is creating the store or an array, which takes under a second."""
 
 
-CODECS = ("auto", "blosc", "zstd", "none")
 SMALL_ROW_BYTES = 64 << 10
 """Codec ``auto`` stores smaller rows uncompressed: they are read faster than decompressed, and take little space."""
-
-
-def codecs(name: str = "zstd", *, itemsize: int = 1, chunk_bytes: int = 0) -> list[Any]:
-    """Codecs of a chunk: Blosc (shuffle and zstd 1), zstd 1 or none, then a crc32c that readers check.
-
-    Args:
-        name: ``blosc``, ``zstd`` or ``none``.
-        itemsize: bytes of a number, which Blosc shuffles by.
-        chunk_bytes: of a plain chunk, which Blosc takes as one block: 1.6 times as fast as blocks of its own choice,
-            and 4 % smaller.
-
-    Raises:
-        InvalidInput: If there is no such codec.
-    """
-    if name not in CODECS[1:]:
-        raise InvalidInput(f"codec {name!r}: expected one of {', '.join(CODECS)}")
-    compressors: dict[str, list[Any]] = {
-        "blosc": [BloscCodec(typesize=itemsize, cname="zstd", clevel=1, shuffle="shuffle", blocksize=chunk_bytes)],
-        "zstd": [ZstdCodec(level=1)],
-        "none": [],
-    }
-    return [*compressors[name], Crc32cCodec()]
 
 
 def create_root(root: Root, info: Mapping[str, Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from storage.clips import Clip, ClipTable
@@ -56,6 +58,29 @@ def read_info(root: Root) -> StoreInfo | None:
             "Use a matching release"
         )
     return info
+
+
+def no_store(root: Root) -> StoreError:
+    """The error for a place without a store: names the nearest store beside it, or in it, if there is one."""
+    near = _nearest_store(Path(root.url)) if "://" not in root.url else None
+    if near is not None:
+        return StoreError(f"{root.url}: no feature store here. Did you mean {near}?")
+    return StoreError(
+        f"{root.url}: no feature store here. Give the path of a store, or make one: avvp extract --clips … --store …"
+    )
+
+
+def _nearest_store(asked: Path) -> Path | None:
+    """Of the folders ``*.zarr`` that lie in ``asked`` or beside it, the one whose name is most alike."""
+    inside = sorted(asked.glob("*.zarr")) if asked.is_dir() else []
+    beside = sorted(asked.parent.glob("*.zarr")) if asked.parent.is_dir() else []
+    stores = {place.name: place for place in (*beside, *inside) if (place / "zarr.json").is_file()}
+    if inside_stores := [place for place in inside if place.name in stores]:
+        return inside_stores[0]
+    close = difflib.get_close_matches(asked.name, stores, n=1, cutoff=0.5)
+    if close:
+        return stores[close[0]]
+    return next(iter(stores.values())) if len(stores) == 1 else None
 
 
 def table_difference(stored: ClipTable, asked: ClipTable) -> str:

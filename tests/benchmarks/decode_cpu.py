@@ -23,9 +23,9 @@ from pipeline.decode.clip_buffer import DecodeRequest, buffer_layout
 from pipeline.decode.decord_module import decord_module
 from pipeline.decode.ffmpeg_binary import ffmpeg_path
 from pipeline.decode.fingerprint import span_fingerprint
+from pipeline.decode.picture_views import picture_views
 from pipeline.decode.span import place
 from pipeline.decode.timeline import read_timeline
-from pipeline.decode.views import picture_views
 
 BACKBONES = ("resnet152", "r2plus1d_18", "clip_vit_l14")
 SOUNDS = (AudioView(16_000), AudioView(48_000))

@@ -21,7 +21,7 @@ import numpy as np
 
 from pipeline.datasets.memory import load_segments
 from pipeline.exchange.importing import import_features
-from pipeline.exchange.interchange import LAYOUTS
+from pipeline.exchange.npy_layouts import LAYOUTS
 from pipeline.malloc import keep_freed_memory
 from storage.clips import Clip, ClipTable
 from storage.ledger import Row

@@ -25,6 +25,16 @@ def test_report(avvp, folder):
     assert "AVVP_eval_audio.csv line 3: BjCEufrlXm_20_30: Speech [0, 4) (perhaps BjCEufrlXm4_20_30)" in out
 
 
+def test_counts_come_first_and_three_examples_of_each_kind(avvp, folder):
+    rows = "".join(f"BjCEufrlXm{letter}_20_30\t0\t4\tSpeech\n" for letter in "abcde")
+    (folder / "AVVP_eval_audio.csv").write_text(DENSE + rows)
+    short, whole = (avvp("annotations", "check", folder, *more)[1] for more in ((), ("--all",)))
+    assert short.index("5 unknown_clip") < short.index("AVVP_eval_audio.csv line 2")
+    assert (short.count("AVVP_eval_audio.csv line"), whole.count("AVVP_eval_audio.csv line")) == (3, 5)
+    assert "and 2 more: --all" in short
+    assert "--all" not in whole
+
+
 def test_json_and_strict(avvp, folder):
     code, out, _ = avvp("annotations", "check", folder, "--json")
     found = json.loads(out)

@@ -77,6 +77,7 @@ def test_a_changed_value_is_named_by_array_and_clip(store):
     (problem,) = verify(store.url, deep=True).problems
     assert (problem.where, problem.clips, problem.shard) == ("features/net", (store.ids[4],), 1)
     assert "crc32c is wrong" in problem.cause
+    assert "Run: avvp verify" not in problem.cause
     assert "bytes 0 to" in problem.cause
 
 
@@ -218,6 +219,9 @@ def test_the_command_exits_with_3_and_json_tells(store, capsys):
     assert ended.value.code == 0
     assert "nothing is wrong" in capsys.readouterr().out
     shutil.rmtree(Path(store.url) / "features/net/values/c/2")
+    with pytest.raises(SystemExit):
+        main(["verify", store.url, "--deep"])
+    assert f"Next: avvp verify {store.url} --deep --repair" in capsys.readouterr().out
     with pytest.raises(SystemExit) as ended:
         main(["verify", store.url, "--json"])
     assert ended.value.code == 3

@@ -5,8 +5,9 @@ import pytest
 from pipeline.extraction.devices import _PipeReporter
 from pipeline.extraction.extract import extract
 from pipeline.extraction.options import ExtractOptions
-from pipeline.extraction.reporting import Reporter, Reporters
+from pipeline.extraction.reporting import ExtractReport, Reporter, Reporters
 from storage.clips import Clip, ClipTable
+from storage.ledger import Row
 
 
 class Events(Reporter):
@@ -49,3 +50,11 @@ def test_all_reporters_are_told_everything():
         assert name in vars(Reporters), f"Reporters forgets {name}"
     told.clip_done(3, {})
     assert one.seen == other.seen == [("done", 3)]
+
+
+def test_clips_that_were_cut_are_counted_once():
+    report = ExtractReport()
+    row = Row("a", "ok", "source is 12.0 s; the first 10 s were used", stored=True)
+    report.clip_done(0, {"one": row, "two": row})
+    report.clip_done(1, {"one": Row("b", "ok", stored=True)})
+    assert report.cut == {"a"}

@@ -1,6 +1,7 @@
 """Runs: the same seed gives the same numbers; killed, resumed and spread over processes too."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -70,39 +71,58 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(made, tmp_path)
     assert metrics(tmp_path / "a") != metrics(tmp_path / "c")
 
 
+@pytest.fixture(scope="module")
+def start(made):
+    """Starts a training process of its own, forked from a server that has done the slow imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        [
+            "accelerate",
+            "pipeline.training.loop",
+            "pipeline.reports.evaluation",
+            "torch.utils.tensorboard",
+            "pipeline.train",
+        ]
+    )
+    folders = {"store_url": str(made / "features.zarr"), "annotations": str(made / "annotations")}
+
+    def begin(out, changes):
+        given = {"recipe": "leap-han", "out": out, "changes": changes, "device": "cpu", **folders}
+        process = context.Process(target=run_training, kwargs=given)
+        process.start()
+        return process
+
+    return begin
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(280)
-def test_killed_and_resumed_the_metrics_are_the_same_bytes(made, tmp_path):
-    changes = (*LEAP, "train.epochs=6")
-    # A process of its own too: the numbers of a run depend on the number of threads.
-    whole = [sys.executable, "-m", "pipeline.train", *arguments(made, tmp_path / "whole", changes=changes)]
-    subprocess.run(whole, check=True, capture_output=True, timeout=120)
-    kills = 0
-    for attempt in range(8):
-        command = [sys.executable, "-m", "pipeline.train", *arguments(made, tmp_path / "cut", changes=changes)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        wanted = min(attempt + 1, 4)  # epochs before the kill
+def test_killed_and_resumed_the_metrics_are_the_same_bytes(start, tmp_path):
+    changes = (*LEAP, "train.epochs=5")
+    whole = start(tmp_path / "whole", changes)
+    for epochs in (1, 2, 3):  # before the kill
+        process = start(tmp_path / "cut", changes)
         give_up = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < give_up:
-            done = len(metrics(tmp_path / "cut").splitlines()) if (tmp_path / "cut/metrics.jsonl").exists() else 0
-            if done >= wanted and kills < 3:
-                time.sleep(0.01 * attempt)
-                os.killpg(process.pid, signal.SIGKILL)
-                kills += 1
+        while process.is_alive() and time.monotonic() < give_up:
+            written = tmp_path / "cut/metrics.jsonl"
+            if written.exists() and len(written.read_bytes().splitlines()) >= epochs:
+                time.sleep(0.01 * epochs)
                 break
             time.sleep(0.005)
-        if process.wait(60) == 0:
-            break
-    assert kills >= 2
+        process.kill()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+    process = start(tmp_path / "cut", changes)
+    for ended in (process, whole):
+        ended.join(60)
+        assert ended.exitcode == 0
     assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_two_processes_give_the_losses_of_one(made, tmp_path):
-    changes = (*LEAP, *PLAIN, "train.batch_size=15")
+    changes = (*LEAP, *PLAIN, "train.batch_size=15", "train.epochs=2")
     run(made, tmp_path / "one", changes=changes)
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",

@@ -1,70 +1,21 @@
-"""What each ``avvp`` command does, and what it prints. Imported only when a command runs."""
+"""Implementation of ``avvp status`` and ``avvp inspect``."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.inspection.status import ArrayOverview, StoreOverview, overview
-from pipeline.terminal.console import count, say_json, show_json, tell, wide_console
-from storage.clips import ClipTable
-from storage.errors import InvalidInput
+from pipeline.terminal.console import count, say_json, show_json, wide_console
+from storage.labels import LabelStore
 from storage.store import FeatureStore
 from storage.text import visible
 
-if TYPE_CHECKING:
-    from pipeline.extraction.options import ExtractOptions
-    from pipeline.extraction.reporting import ExtractReport
-
-_FAILED_EXIT = 3
 _SHOWN_FAILURES = 10
-
-
-def run_extract(*, clips: str, media: str | None, store_url: str, options: ExtractOptions) -> int:
-    """``avvp extract``. Returns the exit code."""
-    from pipeline.extraction.extract import extract
-    from pipeline.extraction.progress import terminal_reporter
-
-    table = ClipTable.load(clips, media=media)
-    tell(table.notes)
-    if not options.backbones and not options.keep:
-        raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
-    with terminal_reporter(compiled=options.compile_networks) as reporter:
-        report = extract(table, store_url, options, reporter=reporter)
-    return _say_what_was_done(report, store_url, asked_for=", ".join(options.backbones or options.keep))
-
-
-def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str) -> int:
-    """A few lines, and the exit code."""
-    console = wide_console()
-    if report.changed:
-        console.print(f"{count(len(report.changed), 'clip')} had changed on disk and were read again")
-    for device, why in report.lost.items():
-        console.print(visible(f"{device} was lost, the others did its work: {why}"))
-    if not report.read:
-        console.print(f"{visible(store_url)}: nothing to do, all rows of {asked_for} are there")
-        failed_before = _failed_before(store_url)
-        if failed_before:
-            console.print(
-                f"{count(failed_before, 'clip')} failed in earlier runs: avvp status {visible(store_url)}, and "
-                "--retry-failed to redo"
-            )
-        return _FAILED_EXIT if failed_before else 0
-    console.print(
-        f"{visible(store_url)}: {count(len(report.shards), 'shard')}, {count(report.read, 'clip')} read "
-        f"in {report.seconds:.1f} s; "
-        f"{len(report.failed)} failed, {len(report.partial)} with one modality only"
-    )
-    for (status, reason), number in report.reasons.most_common(_SHOWN_FAILURES):
-        console.print(f"  {number} {status}: {visible(reason)}")
-    return _FAILED_EXIT if report.failed or _failed_before(store_url) else 0
-
-
-def _failed_before(store_url: str) -> int:
-    return overview(FeatureStore.open(store_url)).failed_clips
 
 
 def print_status(store_url: str, *, as_json: bool) -> None:
@@ -76,11 +27,13 @@ def print_status(store_url: str, *, as_json: bool) -> None:
         return
     console = wide_console()
     console.print(
-        f"{visible(found.store)}: {visible(found.dataset or 'unnamed')}, {found.clips} clips of {found.clip_seconds} s "
-        f"in {found.shards} shards",
+        f"{visible(found.store)}: {visible(found.dataset or 'unnamed')}, {count(found.clips, 'clip')} of "
+        f"{found.clip_seconds} s in {count(found.shards, 'shard')}",
         soft_wrap=True,
     )
     console.print(_status_table(found))
+    if found.cut_clips:
+        console.print(f"{count(found.cut_clips, 'clip')}: only the first {found.clip_seconds} s used")
     for array in [*found.arrays.values(), *found.decoded.values()]:
         _print_failures(console, array, store)
 
@@ -182,6 +135,9 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
         kept = store.decoded_spec(name.removeprefix("decoded/"))
         show_json(console, kept.to_json())
         return
+    if name.startswith(("labels/", "pseudo_labels/")):
+        _print_labels(console, store, name)
+        return
     name = name.removeprefix("features/").removesuffix("/values")
     spec, origin = store.spec(name), store.provenance(name)
     console.print(f"{visible(name)}: {visible(spec.description)}", style="bold")
@@ -199,6 +155,32 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
     peak = max(int(found.norm_counts.max()), 1)
     for low, high, steps in zip(found.norm_edges[:-1], found.norm_edges[1:], found.norm_counts, strict=True):
         console.print(f"  {low:10.3f} to {high:10.3f} {int(steps):8d} {'█' * round(40 * int(steps) / peak)}")
+
+
+def _print_labels(console: Console, store: FeatureStore, name: str) -> None:
+    """Label embeddings or pseudo labels: where they come from, and their numbers by class."""
+    labels = LabelStore.open(store.url)
+    group, _, rest = name.partition("/")
+    rest = rest.partition("/")[0]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class", overflow="fold")
+    if group == "labels":
+        found = labels.read_embeddings(rest)
+        facts: dict[str, object] = {"spec": found.spec.to_json(), "provenance": asdict(found.provenance)}
+        table.add_column("norm", justify="right")
+        table.add_column("prompts", overflow="fold")
+        for label, prompts, vector in zip(found.classes, found.prompts, found.vectors, strict=True):
+            table.add_row(visible(label), f"{np.linalg.norm(vector):.3f}", visible("; ".join(prompts)))
+    else:
+        made = labels.read_pseudo_labels(rest)
+        facts = {"clips": int(made.known.sum()), "segments": made.audio.shape[1], "provenance": asdict(made.provenance)}
+        for heading in ("segments heard", "segments seen"):
+            table.add_column(heading, justify="right")
+        for label, heard, seen in zip(made.classes, made.audio.sum((0, 1)), made.visual.sum((0, 1)), strict=True):
+            table.add_row(visible(label), f"{heard:,}", f"{seen:,}")
+    console.print(f"{group}/{visible(rest)}", style="bold")
+    show_json(console, facts)
+    console.print(table)
 
 
 def _print_clip(console: Console, store: FeatureStore, clip_id: str, array: str | None) -> None:
@@ -222,20 +204,3 @@ def _print_clip(console: Console, store: FeatureStore, clip_id: str, array: str 
             numbers = (f"{view.mean:.4g}", f"{view.norm:.4g}") if view.head else ("-", "-")
             table.add_row(visible(view.array), view.status, steps, *numbers, head or "-", visible(view.reason))
     console.print(table)
-
-
-def print_backbones() -> None:
-    """``avvp backbones``."""
-    from extractors import registry
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("backbone", "array", "steps × dim", "description"):
-        table.add_column(name, overflow="fold")
-    for name in registry.names():
-        made = registry.create(name)
-        for variant in ("", *(f":{each}" for each in made.variants)):
-            for spec in registry.create(name + variant).specs:
-                table.add_row(name + variant, spec.name, f"{spec.steps}×{spec.dim}", visible(spec.description))
-    console = wide_console()
-    console.print(table)
-    console.print("and clip:MODEL/PRETRAINED for any open_clip model; NAME@8fps sets a per-frame backbone's frame rate")

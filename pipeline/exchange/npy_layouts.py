@@ -1,4 +1,4 @@
-"""Published folders of ``.npy`` features in and out of a store.
+"""Layouts of published ``.npy`` feature folders.
 
 A layout says which file of a folder is which array. Files are named by the first 11 characters of a clip's id, as
 every published LLP folder does it, or by the whole id.

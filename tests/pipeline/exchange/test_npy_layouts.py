@@ -10,7 +10,7 @@ import toy_store as toy
 from pipeline.cli.main import main
 from pipeline.exchange.exporting import export_features
 from pipeline.exchange.importing import import_features
-from pipeline.exchange.interchange import LAYOUTS, parse_layout
+from pipeline.exchange.npy_layouts import LAYOUTS, parse_layout
 from pipeline.exchange.verify import verify
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput, SchemaMismatch

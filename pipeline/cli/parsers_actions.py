@@ -1,4 +1,4 @@
-"""What ``avvp model info`` and ``avvp checkpoint import`` do."""
+"""Implementation of ``avvp model info`` and ``avvp checkpoint import``."""
 
 from __future__ import annotations
 

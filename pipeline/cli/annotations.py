@@ -1,0 +1,35 @@
+"""The commands ``avvp annotations …``. Nothing heavy is imported before they run."""
+
+from __future__ import annotations
+
+import click
+
+DATASET_OPTION = click.option(
+    "--classes",
+    "--dataset",
+    "dataset",
+    default="llp",
+    show_default=True,
+    help="Dataset description: llp, or a TOML file of your own.",
+)
+
+
+@click.group(name="annotations")
+def annotations_group() -> None:
+    """Label files of a dataset."""
+
+
+@annotations_group.command()
+@click.argument("folder", metavar="DIR")
+@DATASET_OPTION
+@click.option("--strict", is_flag=True, help="Refuse label files with defects (exit code 2).")
+@click.option("--all", "show_all", is_flag=True, help="Every defect, not three examples of each kind.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(folder: str, *, dataset: str, strict: bool, show_all: bool, as_json: bool) -> None:
+    """Statistics of the label files in DIR, and their defects with file and line numbers."""
+    from pipeline.cli.annotations_actions import check_annotations
+
+    check_annotations(folder, dataset=dataset, strict=strict, show_all=show_all, as_json=as_json)
+
+
+COMMANDS: tuple[click.Command, ...] = (annotations_group,)

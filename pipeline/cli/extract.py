@@ -1,0 +1,41 @@
+"""The commands ``avvp extract`` and ``avvp backbones``. Nothing heavy is imported before they run."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.extract_options import extract_options
+
+if TYPE_CHECKING:
+    from pipeline.extraction.options import ExtractOptions
+
+
+@click.command()
+@click.option(
+    "--clips", required=True, help="A folder of media, the LLP CSVs (a file or their folder), or a CSV/JSONL."
+)
+@click.option("--media", help="Where the media files of a table are, if not beside it.")
+@click.option("--store", "store_url", required=True, help="The store: a path, or s3://… and the like. Made if absent.")
+@extract_options
+def extract(clips: str, media: str | None, store_url: str, options: ExtractOptions) -> None:
+    """Decode clips once, run every backbone on them, store the features.
+
+    What is in the store already is left alone: run the same command again after a kill, a crash or Ctrl-C.
+    """
+    from pipeline.cli.extract_actions import run_extract
+
+    sys.exit(run_extract(clips=clips, media=media, store_url=store_url, options=options))
+
+
+@click.command()
+def backbones() -> None:
+    """The backbones there are, and what each gives for a 10 s clip."""
+    from pipeline.cli.extract_actions import print_backbones
+
+    print_backbones()
+
+
+COMMANDS: tuple[click.Command, ...] = (extract, backbones)

@@ -1,0 +1,90 @@
+"""Implementation of ``avvp extract`` and ``avvp backbones``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from pipeline.inspection.status import overview
+from pipeline.terminal.console import count, tell, wide_console
+from storage.clips import ClipTable
+from storage.errors import InvalidInput
+from storage.store import FeatureStore
+from storage.text import visible
+
+if TYPE_CHECKING:
+    from pipeline.extraction.options import ExtractOptions
+    from pipeline.extraction.reporting import ExtractReport
+
+_FAILED_EXIT = 3
+_SHOWN_FAILURES = 10
+
+
+def run_extract(*, clips: str, media: str | None, store_url: str, options: ExtractOptions) -> int:
+    """``avvp extract``. Returns the exit code."""
+    from pipeline.extraction.extract import extract
+    from pipeline.extraction.progress import terminal_reporter
+
+    table = ClipTable.load(clips, media=media)
+    tell(table.notes)
+    if not options.backbones and not options.keep:
+        raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
+    with terminal_reporter(compiled=options.compile_networks) as reporter:
+        report = extract(table, store_url, options, reporter=reporter)
+    return _say_what_was_done(report, store_url, asked_for=", ".join(options.backbones or options.keep))
+
+
+def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str) -> int:
+    """A few lines, and the exit code."""
+    console = wide_console()
+    if report.changed:
+        console.print(f"{count(len(report.changed), 'clip')} had changed on disk and were read again")
+    for device, why in report.lost.items():
+        console.print(visible(f"{device} was lost, the others did its work: {why}"))
+    if not report.read:
+        console.print(f"{visible(store_url)}: nothing to do, all rows of {asked_for} are there")
+        failed_before = _failed_before(store_url)
+        if failed_before:
+            console.print(
+                f"{count(failed_before, 'clip')} failed in earlier runs: avvp status {visible(store_url)}, and "
+                "--retry-failed to redo"
+            )
+        return _FAILED_EXIT if failed_before else 0
+    found = overview(FeatureStore.open(store_url))
+    earlier = max(found.failed_clips - len(report.failed), 0)
+    failed = (
+        f"{len(report.failed)} failed now, {earlier} in earlier runs" if earlier else f"{len(report.failed)} failed"
+    )
+    console.print(
+        f"{visible(store_url)}: {count(len(report.shards), 'shard')}, {count(report.read, 'clip')} read "
+        f"in {report.seconds:.1f} s; {failed}, {len(report.partial)} with one modality only"
+    )
+    if report.cut:
+        console.print(f"{count(len(report.cut), 'clip')}: only the first {found.clip_seconds} s used")
+    for (status, reason), number in report.reasons.most_common(_SHOWN_FAILURES):
+        console.print(f"  {number} {status}: {visible(reason)}")
+    if earlier:
+        console.print(f"What failed in earlier runs: avvp status {visible(store_url)}; --retry-failed redoes it")
+    return _FAILED_EXIT if report.failed or earlier else 0
+
+
+def _failed_before(store_url: str) -> int:
+    return overview(FeatureStore.open(store_url)).failed_clips
+
+
+def print_backbones() -> None:
+    """``avvp backbones``."""
+    from extractors import registry
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("backbone", "array", "steps × dim", "description"):
+        table.add_column(name, overflow="fold")
+    for name in registry.names():
+        made = registry.create(name)
+        for variant in ("", *(f":{each}" for each in made.variants)):
+            for spec in registry.create(name + variant).specs:
+                table.add_row(name + variant, spec.name, f"{spec.steps}×{spec.dim}", visible(spec.description))
+    console = wide_console()
+    console.print(table)
+    console.print("and clip:MODEL/PRETRAINED for any open_clip model; NAME@8fps sets a per-frame backbone's frame rate")
