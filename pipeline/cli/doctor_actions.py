@@ -102,4 +102,8 @@ def _print_conclusion(console: Console, found: Examination) -> None:
         names = ", ".join(part.name for part in found.unusable)
         console.print(f"avvp cannot work here: {names}. Run: make setup", style="bold red")
     else:
-        console.print("avvp can work here", style="bold green")
+        decodes = all(part.usable for part in found.parts.get("decoders", []) if part.name == "PyAV")
+        console.print(
+            "avvp can work here" if decodes else "avvp can train here, but not extract: see decoders",
+            style="bold green",
+        )

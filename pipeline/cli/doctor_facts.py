@@ -131,11 +131,14 @@ def openvino() -> Part:
 
 
 def decoders() -> list[Part]:
-    """PyAV, an ffmpeg program, decord."""
-    return [_library("av", called="PyAV", needed=True), ffmpeg(), _decord()]
+    """PyAV, an ffmpeg program, decord. An installation without PyAV is one for training: it needs none of them."""
+    if importlib.util.find_spec("av") is None:
+        why = 'not installed, and avvp extract needs it: pip install "avvp-pipeline[extract]"'
+        return [Part("PyAV", usable=False, detail=why), ffmpeg(needed=False), _decord()]
+    return [_library("av", called="PyAV", needed=True), ffmpeg(needed=True), _decord()]
 
 
-def ffmpeg() -> Part:
+def ffmpeg(*, needed: bool) -> Part:
     """The ffmpeg program that would be run."""
     from pipeline.decode.ffmpeg_binary import ffmpeg_path
 
@@ -143,9 +146,11 @@ def ffmpeg() -> Part:
         path = ffmpeg_path()
         said = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=_PROBE_SECONDS, check=True)
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as problem:
-        return Part("ffmpeg", usable=False, detail=f"{_line(problem)}. Install ffmpeg, or imageio-ffmpeg", needed=True)
+        return Part(
+            "ffmpeg", usable=False, detail=f"{_line(problem)}. Install ffmpeg, or imageio-ffmpeg", needed=needed
+        )
     first = said.stdout.partition("\n")[0].removeprefix("ffmpeg version ").partition(" Copyright")[0]
-    return Part("ffmpeg", usable=True, detail=f"{first}, {path}", needed=True)
+    return Part("ffmpeg", usable=True, detail=f"{first}, {path}", needed=needed)
 
 
 def _decord() -> Part:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -29,7 +28,10 @@ import click
 @click.option(
     "--status", is_flag=True, help="Only say what a folder of an earlier run holds: avvp download --status FOLDER"
 )
-def download(source: str, *, folder: Path | None, status: bool, **options: Any) -> None:
+def download(
+    source: str, *, folder: Path | None, status: bool, workers: int, rate: str, cookies: str, retry: tuple[str, ...],
+    limit: int | None, deadline: float, socket_timeout: float, format_: str | None, url_template: str | None,
+) -> None:  # fmt: skip
     """Download the clips of an LLP CSV (or of our own tables with spans) and cut them exactly.
 
     Run the same command again after a kill or Ctrl-C: it goes on. Dead links go into FOLDER/download.jsonl with the
@@ -42,7 +44,11 @@ def download(source: str, *, folder: Path | None, status: bool, **options: Any) 
         return
     if folder is None:
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
-    sys.exit(run_download(source, folder, **options))
+    code = run_download(
+        source, folder, workers=workers, rate=rate, cookies=cookies, retry=retry, limit=limit, deadline=deadline,
+        socket_timeout=socket_timeout, format_=format_, url_template=url_template,
+    )  # fmt: skip
+    sys.exit(code)
 
 
 COMMANDS: tuple[click.Command, ...] = (download,)

@@ -83,10 +83,7 @@ def print_inspection(store_url: str, *, array: str | None, clip_id: str | None, 
     store = FeatureStore.open(store_url)
     console = wide_console()
     if page is not None:
-        from pipeline.inspection.clip_page import write_clip_page
-
-        write_clip_page(store, clip_id or store.ids[0], page)
-        console.print(f"{visible(str(page))}: {visible(clip_id or store.ids[0])}, open it in a browser")
+        _write_page(console, store, clip_id or store.ids[0], page)
         return
     if clip_id is not None:
         _print_clip(console, store, clip_id, array)
@@ -94,6 +91,25 @@ def print_inspection(store_url: str, *, array: str | None, clip_id: str | None, 
         _print_array(console, store, array)
     else:
         _print_tree(console, store)
+
+
+def _write_page(console: Console, store: FeatureStore, clip_id: str, page: Path) -> None:
+    """The page of one clip; pictures and sound that the store does not keep are decoded from the clip's file."""
+    from pipeline.inspection.clip_page import lacks, write_clip_page
+
+    absent, media = lacks(store), None
+    clip = store.clips[store.row_of(clip_id)]
+    if absent and clip.path and Path(clip.path).is_file():
+        from pipeline.cli.source_media import media_of
+
+        media = media_of(clip, clip_seconds=store.info.clip_seconds)
+    write_clip_page(store, clip_id, page, media=media)
+    console.print(f"{visible(str(page))}: {visible(clip_id)}, open it in a browser")
+    if absent and media is None:
+        console.print(
+            f"It has no {' and no '.join(absent)}: the store keeps none, and {visible(clip.path or 'a file')} is not "
+            f"there. Add --keep {','.join(absent)} to the same avvp extract"
+        )
 
 
 def _print_tree(console: Console, store: FeatureStore) -> None:

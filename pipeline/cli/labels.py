@@ -76,11 +76,15 @@ GROUP_OPTION = click.option("--teacher", "--name", "teacher", default="valor", s
 @click.option("--annotations", required=True, help="Folder with the label files.")
 @click.option("--split", default="val", show_default=True, help="A split with ground truth.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def score_pseudo_labels(**options: Any) -> None:
+def score_pseudo_labels(
+    *, store_url: str, teacher: str, dataset: str, annotations: str, split: str, as_json: bool
+) -> None:
     """Precision, recall and F1 of each class against the ground truth of a split."""
     from pipeline.cli.labels_actions import print_scores
 
-    print_scores(**options)
+    print_scores(
+        store_url=store_url, teacher=teacher, dataset=dataset, annotations=annotations, split=split, as_json=as_json
+    )
 
 
 @pseudo_labels.command(name="search")
@@ -90,11 +94,13 @@ def score_pseudo_labels(**options: Any) -> None:
 @click.option("--annotations", required=True, help="Folder with the label files.")
 @click.option("--split", default="val", show_default=True, help="A split with ground truth. Not the one you report.")
 @click.option("--out", required=True, help="The thresholds file to write.")
-def search_pseudo_label_thresholds(**options: Any) -> None:
+def search_pseudo_label_thresholds(
+    *, store_url: str, teacher: str, dataset: str, annotations: str, split: str, out: str
+) -> None:
     """Find the thresholds with the best F1 of each class, and write them to a file for --thresholds."""
     from pipeline.cli.labels_actions import run_search
 
-    run_search(**options)
+    run_search(store_url=store_url, teacher=teacher, dataset=dataset, annotations=annotations, split=split, out=out)
 
 
 COMMANDS: tuple[click.Command, ...] = (labels, pseudo_labels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,15 +19,18 @@ from pipeline.train import train
     "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap."
 )
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
-def compare(runs: tuple[Path, ...], dataset: str | None, **options: Any) -> None:
+def compare(
+    runs: tuple[Path, ...], *, annotations: str, dataset: str | None, split: str, subset: str | None,
+    picture: str | None,
+) -> None:  # fmt: skip
     """Runs in one table, and their differences to the first with paired bootstrap intervals."""
     from pipeline.reports.comparison import print_comparison
     from pipeline.reports.localization_comparison import is_localization, print_localization_comparison
 
-    if is_localization(runs[0]):
-        print_localization_comparison(runs, dataset=dataset or "ave", **options)
-    else:
-        print_comparison(runs, dataset=dataset or "llp", **options)
+    localization = is_localization(runs[0])
+    print_ = print_localization_comparison if localization else print_comparison
+    known = dataset or ("ave" if localization else "llp")
+    print_(runs, annotations=annotations, dataset=known, split=split, subset=subset, picture=picture)
 
 
 @click.command()
@@ -39,11 +41,16 @@ def compare(runs: tuple[Path, ...], dataset: str | None, **options: Any) -> None
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each variant.")
 @click.option("--set", "changes", multiple=True, help="key=value for every run.")
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
-def ablate(name: str | None, **options: object) -> None:
+def ablate(
+    name: str | None, *, store_url: str | None, annotations: str | None, out: Path | None, seeds: int,
+    changes: tuple[str, ...], device: str,
+) -> None:  # fmt: skip
     """Run the sweep of a paper's table over seeds: means and deviations, in the paper's layout."""
     from pipeline.ablation import run_ablation
 
-    run_ablation(name, **options)  # type: ignore[arg-type]
+    run_ablation(
+        name, store_url=store_url, annotations=annotations, out=out, seeds=seeds, changes=changes, device=device
+    )
 
 
 @click.group()

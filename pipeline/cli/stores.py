@@ -32,11 +32,18 @@ def verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> None:
               help="auto: blosc, but none for rows under 64 KiB.")  # fmt: skip
 @click.option("--shard-size", type=click.IntRange(1), help="Clips a shard, for a new store. Default 1024.")
 @click.option("--rebuild", is_flag=True, help="Replace arrays of these names that came from elsewhere.")
-def import_(**options: object) -> None:
+def import_(
+    *, store_url: str, folder: str, layout: str, clips: str | None, media: str | None, dtype: str, codec: str,
+    shard_size: int | None, rebuild: bool,
+) -> None:  # fmt: skip
     """Take a published folder of .npy features into a store."""
     from pipeline.cli.stores_actions import run_import
 
-    sys.exit(run_import(**options))  # type: ignore[arg-type]
+    code = run_import(
+        store_url=store_url, folder=folder, layout=layout, clips=clips, media=media, dtype=dtype, codec=codec,
+        shard_size=shard_size, rebuild=rebuild,
+    )  # fmt: skip
+    sys.exit(code)
 
 
 @click.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,36 @@ border-bottom:1px solid #e4e4e4}td.n{font-variant-numeric:tabular-nums}.bad{colo
 """
 
 
-def clip_page(store: FeatureStore, clip_id: str) -> str:
+@dataclass(frozen=True)
+class ClipMedia:
+    """What a clip looks and sounds like, from its source file.
+
+    Attributes:
+        pictures: seconds and ``[height, width, 3]`` uint8 RGB, in order.
+        samples: ``[samples]`` float32; ``None`` without sound.
+        sample_rate_hz: of ``samples``.
+        problem: why there are no pictures or no sound.
+    """
+
+    pictures: tuple[tuple[float, NDArray[np.uint8]], ...] = ()
+    samples: NDArray[np.float32] | None = None
+    sample_rate_hz: int = 0
+    problem: str = ""
+
+
+def lacks(store: FeatureStore) -> tuple[str, ...]:
+    """What a page would show if it had been kept: names for ``--keep``."""
+    sound = any(name.startswith("waveform_") for name in store.decoded)
+    return tuple(name for name, there in (("frames", "frames" in store.decoded), ("waveform", sound)) if not there)
+
+
+def clip_page(store: FeatureStore, clip_id: str, *, media: ClipMedia | None = None) -> str:
     """The page of one clip.
 
     Args:
         store: to read.
         clip_id: of the clip.
+        media: pictures and sound of the clip, for what the store does not keep.
 
     Raises:
         InvalidInput: If the store has no such clip.
@@ -49,7 +74,7 @@ def clip_page(store: FeatureStore, clip_id: str) -> str:
     row = store.row_of(clip_id)
     clip, views = store.clips[row], clip_views(store, clip_id)
     parts = [_head(store, clip), _table(views)]
-    parts += [_frames(store, row), _waveform(store, row), _logmel(store, row)]
+    parts += [_frames(store, row, media), _waveform(store, row, media), _missing(store, media), _logmel(store, row)]
     parts += [_features(store, view, row) for view in views if view.valid_steps]
     title = html.escape(f"{clip_id} in {store.url}")
     return (
@@ -58,10 +83,10 @@ def clip_page(store: FeatureStore, clip_id: str) -> str:
     )
 
 
-def write_clip_page(store: FeatureStore, clip_id: str, target: Path) -> None:
+def write_clip_page(store: FeatureStore, clip_id: str, target: Path, *, media: ClipMedia | None = None) -> None:
     """Write :func:`clip_page` to a file."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(clip_page(store, clip_id), encoding="utf-8")
+    target.write_text(clip_page(store, clip_id, media=media), encoding="utf-8")
 
 
 def _head(store: FeatureStore, clip: Clip) -> str:
@@ -86,33 +111,64 @@ def _table(views: list[ClipView]) -> str:
     return f"<h2>Arrays</h2><table>{head}{''.join(rows)}</table>"
 
 
-def _frames(store: FeatureStore, row: int) -> str:
-    if "frames" not in store.decoded or not store.committed("decoded.frames")[row]:
+def _missing(store: FeatureStore, media: ClipMedia | None) -> str:
+    """What cannot be shown, why, and what to do."""
+    shown = media or ClipMedia()
+    there = {"frames": bool(shown.pictures), "waveform": shown.samples is not None}
+    absent = [name for name in lacks(store) if not there[name]]
+    if not absent:
         return ""
+    why = f" Its file: {html.escape(media.problem)}." if media is not None else ""
+    return (
+        f"<p class=facts>The store keeps no {' and no '.join(absent)} of this clip.{why} To have them here, add "
+        f"<code>--keep {','.join(absent)}</code> to the same <code>avvp extract</code>.</p>"
+    )
+
+
+def _frames(store: FeatureStore, row: int, media: ClipMedia | None) -> str:
+    pictures, source = _kept_pictures(store, row), ""
+    if "frames" not in store.decoded and media is not None:
+        pictures, source = list(media.pictures), "<p class=facts>Decoded from the source file</p>"
+    images = []
+    for seconds, pixels in pictures:
+        title = f"{seconds:.2f} s"
+        picture = _png(pixels, height=_THUMBNAIL_HEIGHT)
+        images.append(f"<img src='{picture}' title='{title}' alt='frame at {title}'>")
+    return f"<h2>Frames</h2>{source}<div class=strip>{''.join(images)}</div>{_axis(store)}" if images else ""
+
+
+def _kept_pictures(store: FeatureStore, row: int) -> list[tuple[float, NDArray[np.uint8]]]:
+    """Some of the frames that the store keeps of a clip, each with its seconds."""
+    if "frames" not in store.decoded or not store.committed("decoded.frames")[row]:
+        return []
     valid = store.direct("decoded/frames_valid").rows(row, row + 1)[0]
     if not valid.any():
-        return ""
+        return []
     sizes = store.direct("decoded/frames_size").rows(row, row + 1)[0]
     canvases = store.direct("decoded/frames").rows(row, row + 1)[0]
     rate = int(store.decoded_spec("frames").facts["frames_per_second"])
     places = np.flatnonzero(valid)
     chosen = places[np.unique(np.linspace(0, len(places) - 1, min(_THUMBNAILS, len(places))).round().astype(int))]
-    images = []
-    for place in chosen:
-        height, width = (int(size) for size in sizes[place])
-        picture = _png(canvases[place][:height, :width], height=_THUMBNAIL_HEIGHT)
-        images.append(f"<img src='{picture}' title='{place / rate:.2f} s' alt='frame at {place / rate:.2f} s'>")
-    return f"<h2>Frames</h2><div class=strip>{''.join(images)}</div>{_axis(store)}"
+    return [(place / rate, canvases[place][: sizes[place][0], : sizes[place][1]]) for place in chosen]
 
 
-def _waveform(store: FeatureStore, row: int) -> str:
+def _kept_sound(store: FeatureStore, row: int) -> tuple[NDArray[np.float32] | None, int]:
+    """The samples that the store keeps of a clip, and their rate."""
     name = next((name for name in store.decoded if name.startswith("waveform_")), None)
     if name is None or not store.committed(f"decoded.{name}")[row]:
+        return None, 0
+    if not int(store.direct(f"decoded/{name}_samples").rows(row, row + 1)[0]):
+        return None, 0
+    return store.direct(f"decoded/{name}").rows(row, row + 1)[0], int(name.removeprefix("waveform_"))
+
+
+def _waveform(store: FeatureStore, row: int, media: ClipMedia | None) -> str:
+    samples, rate = _kept_sound(store, row)
+    source = ""
+    if "waveform" in lacks(store) and media is not None:
+        samples, rate, source = media.samples, media.sample_rate_hz, ", decoded from the source file"
+    if samples is None or not len(samples):
         return ""
-    count = int(store.direct(f"decoded/{name}_samples").rows(row, row + 1)[0])
-    if not count:
-        return ""
-    samples = store.direct(f"decoded/{name}").rows(row, row + 1)[0]
     columns = np.array_split(samples, min(_WAVE_COLUMNS, len(samples)))
     middle = _WAVE_HEIGHT / 2
     peak = max(float(np.abs(samples).max()), 1e-6)
@@ -124,8 +180,7 @@ def _waveform(store: FeatureStore, row: int) -> str:
         f"<svg viewBox='0 0 {len(columns)} {_WAVE_HEIGHT}' role=img aria-label='waveform'>"
         f"<path d='{lines}' stroke='#31688e' fill=none /></svg>"
     )
-    rate = name.removeprefix("waveform_")
-    return f"<h2>Waveform</h2><p class=facts>{rate} Hz, peak {peak:.3f}</p>{svg}{_axis(store)}"
+    return f"<h2>Waveform</h2><p class=facts>{rate} Hz, peak {peak:.3f}{source}</p>{svg}{_axis(store)}"
 
 
 def _logmel(store: FeatureStore, row: int) -> str:

