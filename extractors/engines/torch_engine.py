@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from extractors.engines import runtime
+from extractors.engines.folding import fold_batch_norms
 from extractors.engines.network import Network
 
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -51,7 +52,7 @@ class Whole(nn.Module):
 def prepared(network: Network) -> nn.Module:
     """Build a network and put it in the form that both engines start from. Equal but for rounding."""
     whole = Whole(network.build().requires_grad_(False), network.compute).eval()
-    runtime.fold_batch_norms(whole, network.example)
+    fold_batch_norms(whole, network.example)
     for parameter in whole.parameters():
         if parameter.ndim in _CHANNELS_LAST:
             parameter.data = parameter.data.contiguous(memory_format=_CHANNELS_LAST[parameter.ndim])

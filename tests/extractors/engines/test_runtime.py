@@ -11,7 +11,8 @@ from torchvision.models import densenet121, resnet18
 from torchvision.models.video import r2plus1d_18
 
 from extractors.engines import runtime
-from extractors.engines.runtime import BatchSize, OutOfMemory, fold_batch_norms, pick_device, run_batched
+from extractors.engines.folding import fold_batch_norms
+from extractors.engines.runtime import BatchSize, OutOfMemory, pick_device, run_batched
 from storage.errors import InvalidInput
 
 
