@@ -52,7 +52,7 @@ def tiny_clips(extractor: Extractor, *, seed: int = 0) -> list[Frames | Waveform
     return [Waveform(samples, view.sample_rate_hz, valid) for samples, valid in clips]
 
 
-def check_contract(extractor: Extractor, clips: Sequence[Frames | Waveform] | None = None) -> None:
+def check_contract(extractor: Extractor, clips: Sequence[Frames | Waveform] | None = None) -> list[Row]:
     """Check a loaded backbone against what the engine and the store rely on.
 
     Shapes, dtypes and masks as its specs say; the same bits from the same input; a clip's features independent
@@ -63,6 +63,9 @@ def check_contract(extractor: Extractor, clips: Sequence[Frames | Waveform] | No
     Args:
         extractor: after :meth:`Extractor.load`.
         clips: as :func:`tiny_clips` makes them, which is the default.
+
+    Returns:
+        The features of the clips, to compare with those of another engine or device.
 
     Raises:
         AssertionError: With the backbone, the clip and what was expected.
@@ -90,6 +93,7 @@ def check_contract(extractor: Extractor, clips: Sequence[Frames | Waveform] | No
         _require(np.array_equal(before[index], _data(clip)), extractor, f"clip {index} was altered")
     _check_ends(extractor, clips, rows)
     _check_places(extractor, clips)
+    return rows
 
 
 def _check_specs(extractor: Extractor) -> None:

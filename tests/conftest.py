@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is imported. Small networks whose threads wait for each other beside another worker take minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
 os.environ["DO_NOT_TRACK"] = "1"

@@ -69,11 +69,9 @@ def test_train_side_modules_load_neither_prefect_nor_extractors():
         assert not loaded_by(f"import pipeline.{name}") & {"prefect", "extractors", *BUILDING_ROOMS}
 
 
-def test_every_test_file_is_collected():
+def test_every_test_file_is_collected(request):
     """pytest does not descend into folders with some names, ``build`` among them, and says nothing."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-    collected = {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
-    written = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
-    assert written == collected
+    collected = {item.path for item in request.session.items}
+    if len({path.parent for path in collected}) < 5:
+        pytest.skip("only in a run of all tests")
+    assert collected == set((ROOT / "tests").rglob("test_*.py"))

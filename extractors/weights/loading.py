@@ -7,7 +7,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,7 +43,7 @@ class WeightsSource:
     filename: str
     sha256: str = ""
     package: str = ""
-    megabytes: float = 0.0
+    megabytes: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)

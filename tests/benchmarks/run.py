@@ -109,7 +109,7 @@ def side_by_side(archive, name: str):
 def five_rows(clips: list[str], work: Path) -> list[Row]:
     """All five backbones from one decode; the plain way before and after, for machines become slower and quicker."""
     before = side("plain.py", backbones=FIVE, clips=clips)
-    ours = side("engine.py", backbones=FIVE, clips=clips, copies=4)
+    ours = side("engine.py", backbones=FIVE, clips=clips, copies=2)
     after = side("plain.py", backbones=FIVE, clips=clips)
     plain = {name: sum(before[name] + after[name]) / (2 * len(clips)) for name in FIVE}
     per_clip = sum(plain.values())

@@ -148,12 +148,12 @@ def test_limit_and_refusals_in_a_row(download, avvp, table, tmp_path):
 
 
 def descendants():
-    """Live ffmpeg processes and download workers below this process."""
-    found = psutil.Process().children(recursive=True)
+    """Live ffmpeg processes and download workers below this process; multiprocessing's own helpers aside."""
+    helpers = ("resource_tracker", "forkserver")
     return {
         one.pid
-        for one in found
-        if one.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in str(one.cmdline())
+        for one in psutil.Process().children(recursive=True)
+        if one.status() != psutil.STATUS_ZOMBIE and not any(name in str(one.cmdline()) for name in helpers)
     }
 
 
