@@ -7,6 +7,8 @@ from typing import Any
 
 from storage.errors import InvalidInput
 
+REMEDY = 'pip install "avvp-pipeline[cpu]", or use --engine torch'
+
 
 def import_openvino() -> Any:
     """Import OpenVINO without its telemetry, which would report the import itself to Google Analytics.
@@ -21,6 +23,5 @@ def import_openvino() -> Any:
     try:
         import openvino
     except ImportError as problem:
-        remedy = 'pip install "avvp-pipeline[cpu]", or use --engine torch'
-        raise InvalidInput(f"engine 'openvino' cannot be imported: {problem}. {remedy}") from None
+        raise InvalidInput(f"engine 'openvino' cannot be imported: {problem}. {REMEDY}") from None
     return openvino

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.util
 
 from extractors.engines.network import Engine, Network
+from extractors.engines.openvino_import import REMEDY
 from storage.errors import InvalidInput
 
 ENGINES = ("auto", "torch", "openvino")
-
-REMEDY = 'pip install "avvp-pipeline[cpu]", or use --engine torch'
 
 
 def pick_engine(engine: str, *, device: str, precision: str = "float32", compiled: bool = False) -> str:

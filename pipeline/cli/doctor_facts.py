@@ -117,8 +117,7 @@ def _why_no_cuda(torch: Any, said: list[str]) -> str:
 
 def openvino() -> Part:
     """The engine for CPUs."""
-    from extractors.engines.openvino_import import import_openvino
-    from extractors.engines.selection import REMEDY
+    from extractors.engines.openvino_import import REMEDY, import_openvino
     from storage.errors import InvalidInput
 
     if importlib.util.find_spec("openvino") is None:
