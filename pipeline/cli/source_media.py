@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from extractors.views import AudioView
-from pipeline.decode.clip import decode_clip
-from pipeline.decode.clip_buffer import DecodeRequest, buffer_layout, open_buffer
+from pipeline.decode.clip import decode_here
 from pipeline.decode.frames import CanvasView
+from pipeline.extraction.sources import request_of
 from pipeline.inspection.clip_page import ClipMedia
 from storage.clips import Clip
 
@@ -18,12 +18,7 @@ _SAMPLE_RATE_HZ = 16_000
 def media_of(clip: Clip, *, clip_seconds: int) -> ClipMedia:
     """Decode a picture a second and the sound. What cannot be had is missing, and the note says why."""
     view, sound = CanvasView(1, short_side=_SHORT_SIDE, size=_LONG_SIDE), AudioView(_SAMPLE_RATE_HZ)
-    request = DecodeRequest(
-        clip.id, clip.path, clip.start_seconds, clip.end_seconds, clip_seconds, audio_views=(sound,), keep=view
-    )
-    buffer = bytearray(buffer_layout(request.shape).nbytes)
-    report = decode_clip(request, buffer)
-    found = open_buffer(request, buffer, report)
+    found = decode_here(request_of(clip, clip_seconds=clip_seconds, audio_views=[sound], keep=view))
     pictures = []
     if found.kept is not None:
         for place in np.flatnonzero(found.kept.valid):
@@ -31,4 +26,6 @@ def media_of(clip: Clip, *, clip_seconds: int) -> ClipMedia:
             pictures.append((float(place), found.kept.pixels[place][:height, :width].copy()))
     wave = found.waveforms.get(sound)
     samples = wave.samples.copy() if wave is not None else None
-    return ClipMedia(tuple(pictures), samples, _SAMPLE_RATE_HZ, problem=f"{report.status.label}: {report.reason}")
+    return ClipMedia(
+        tuple(pictures), samples, _SAMPLE_RATE_HZ, problem=f"{found.report.status.label}: {found.report.reason}"
+    )

@@ -10,7 +10,14 @@ from typing import Any
 import av
 
 from pipeline.decode.audio import SoundReader
-from pipeline.decode.clip_buffer import BufferLayout, DecodeReport, DecodeRequest, buffer_layout
+from pipeline.decode.clip_buffer import (
+    BufferLayout,
+    DecodedClip,
+    DecodeReport,
+    DecodeRequest,
+    buffer_layout,
+    open_buffer,
+)
 from pipeline.decode.decord_frames import decord_name, read_with_decord, why_not_decord
 from pipeline.decode.fingerprint import span_fingerprint
 from pipeline.decode.media import MediaProblem, first_words, own_words, shorten
@@ -97,6 +104,12 @@ def _file_facts(request: DecodeRequest) -> DecodeReport:
     return DecodeReport(
         Status.DECODE_ERROR, fingerprint=fingerprint, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns
     )
+
+
+def decode_here(request: DecodeRequest) -> DecodedClip:
+    """Decode one clip in this process, into memory of its own. For single clips; runs use the decode workers."""
+    buffer = bytearray(request.shape.nbytes)
+    return open_buffer(request, buffer, decode_clip(request, buffer))
 
 
 def _decode(request: DecodeRequest, buffer: Any, timeline: Timeline, facts: DecodeReport) -> DecodeReport:

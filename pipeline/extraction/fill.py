@@ -213,7 +213,7 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
     run.reporter.loading(item.extractor.name, item.weights.identity)
     (engine,) = _engines(run.options)
     item.extractor.load(item.weights, device=device, precision=run.options.precision, engine=engine)
-    give_back_freed_memory()  # weights as the file has them, before they are laid out for the processor
+    give_back_freed_memory()  # the weights as their file has them
     runner = BatchRunner(item.extractor, device=device, compiled=run.options.compile_networks)
     loaded = LoadedBackbone(item.extractor, runner)
     run.networks[item.extractor.name] = loaded

@@ -15,8 +15,7 @@ from extractors.base import Extractor, Features
 from extractors.batch_runner import BatchRunner
 from extractors.engines.runtime import pick_device
 from extractors.views import AudioView, FrameView
-from pipeline.decode.clip import decode_clip
-from pipeline.decode.clip_buffer import open_buffer
+from pipeline.decode.clip import decode_here
 from pipeline.decode.media import MediaProblem
 from pipeline.decode.timeline import read_timeline
 from pipeline.extraction.batching import Batcher, Failure
@@ -85,12 +84,10 @@ def _decoded(path: Path, extractor: Extractor, sampling: Sampling) -> Any:
         frame_views=[view] if isinstance(view, FrameView) else [],
         audio_views=[view] if isinstance(view, AudioView) else [],
     )
-    buffer = bytearray(request.shape.nbytes)
-    report = decode_clip(request, buffer)
-    opened = open_buffer(request, buffer, report)
+    opened = decode_here(request)
     found = opened.frames.get(view) if isinstance(view, FrameView) else opened.waveforms.get(view)
     if found is None:
-        raise InvalidInput(f"{path}: {report.status.label}: {report.reason or 'no such file'}")
+        raise InvalidInput(f"{path}: {opened.report.status.label}: {opened.report.reason or 'no such file'}")
     return found
 
 

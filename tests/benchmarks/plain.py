@@ -108,13 +108,12 @@ class Plain:
     def run_on_our_frames(self, clip: str) -> np.ndarray:
         """The plain network on frames that are decoded without JPEGs in between, resized as the script does."""
         from extractors.views import FrameView
-        from pipeline.decode.clip import decode_clip
-        from pipeline.decode.clip_buffer import DecodeRequest, open_buffer
+        from pipeline.decode.clip import decode_here
+        from pipeline.decode.clip_buffer import DecodeRequest
 
         view = FrameView(8, 224, "crop", short_side=256)
         request = DecodeRequest("clip", clip, frame_views=(view,))
-        buffer = bytearray(request.shape.nbytes)
-        frames = open_buffer(request, buffer, decode_clip(request, buffer)).frames[view]
+        frames = decode_here(request).frames[view]
         to_network = self.transform.transforms[2:]  # the view has done the resize and the crop
         images = [Image.fromarray(image) for image in frames.pixels]
         for step in to_network:
