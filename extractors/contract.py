@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from extractors.base import Extractor, Features, Frames, Waveform
+from extractors.engines.runtime import inference
 from extractors.views import FrameView
 
 TOLERANCE = 1e-5
@@ -160,7 +161,7 @@ def _check_places(extractor: Extractor, clips: Sequence[Frames | Waveform]) -> N
     first = flat[np.arange(size) % len(flat)]
     half = max(size // 2, 1)
     order = np.r_[np.arange(half)[::-1], np.zeros(size - half, dtype=int)]
-    with torch.inference_mode():
+    with inference():
         one, other = (extractor.forward(torch.from_numpy(batch)) for batch in (first, first[order]))
     for number, (a, b) in enumerate(zip(one, other, strict=True)):
         same = (a[torch.from_numpy(order).to(a.device)] == b).flatten(1).all(dim=1)
