@@ -1,0 +1,1 @@
+"""A parsed video as text: one module for each family of formats."""

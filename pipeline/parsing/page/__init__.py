@@ -1,0 +1,1 @@
+"""A parsed video as one offline HTML page."""
