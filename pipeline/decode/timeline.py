@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import av
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decode.clock import MICROSECOND, Clock, may_jump
+from pipeline.decode.fingerprint import file_state
 from pipeline.decode.media import (
     MAX_PIXELS,
     MediaProblem,
@@ -37,12 +39,13 @@ from storage.schema import Status
 
 DECLARED_SLACK_SECONDS = 0.5
 """A header that declares this much more than the packets give is worth a note."""
+_FILES_REMEMBERED = 2
 TRUNCATION_SLACK_SECONDS = 0.25
 """A truncated stream that ends this much before the clip does has lost part of it; rounding costs less."""
 
 
 def read_timeline(path: str, *, max_pixels: int = MAX_PIXELS) -> Timeline:
-    """Read every packet's times, once.
+    """Read every packet's times, once: of the last few files they are remembered while the files stay as they are.
 
     Args:
         path: a local media file.
@@ -52,6 +55,11 @@ def read_timeline(path: str, *, max_pixels: int = MAX_PIXELS) -> Timeline:
         MediaProblem: ``MISSING``, ``UNREADABLE``, ``NO_STREAMS`` or ``DECODE_ERROR``, with the demuxer's own words.
     """
     refuse_unreadable(path)
+    return _timeline(path, max_pixels, file_state(path))
+
+
+@lru_cache(maxsize=_FILES_REMEMBERED)
+def _timeline(path: str, max_pixels: int, state: tuple[int, ...]) -> Timeline:
     with codec_words() as words:
         try:
             with open_media(path, max_pixels=max_pixels) as container:

@@ -29,6 +29,19 @@ def test_zero_is_the_containers_start(clip, ffmpeg, media_dir, suffix):
     assert min(timeline.video.pts_seconds[0], timeline.audio.start_seconds) == pytest.approx(0.0, abs=0.03)
 
 
+def test_a_file_is_scanned_once_while_it_stays_as_it_is(clip, media_dir):
+    path = media_dir / "rewritten.mp4"
+    path.write_bytes(Path(clip("plain.mp4", 2)).read_bytes())
+    first = read_timeline(str(path))
+    assert read_timeline(str(path)) is first
+    assert read_timeline(str(path), max_pixels=9_000) is not first
+    path.write_bytes(Path(clip("whole.mp4", 4, "-movflags", "+faststart")).read_bytes())
+    assert read_timeline(str(path)).duration_seconds == pytest.approx(4.0, abs=0.05)
+    path.unlink()
+    with pytest.raises(MediaProblem, match="no such file"):
+        read_timeline(str(path))
+
+
 def test_frames_hidden_by_an_edit_list_do_not_count(clip, ffmpeg, media_dir):
     source = clip("long_gop.mp4", 4, "-g", "100")
     path = media_dir / "cut.mp4"
