@@ -13,6 +13,7 @@ from extractors.base import Extractor
 from extractors.views import FrameView
 from extractors.weights.loading import ResolvedWeights, resolve
 from pipeline.decode.fingerprint import clip_fingerprint
+from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
 from pipeline.extraction.error_log import error_log_path
 from pipeline.extraction.kept_intermediates import (
@@ -60,6 +61,7 @@ class _Run:
     options: ExtractOptions
     reporter: Reporter
     networks: MutableMapping[str, LoadedBackbone]
+    pools: DecodePools | None
 
 
 def fill(
@@ -70,6 +72,7 @@ def fill(
     reporter: Reporter,
     only_prepare: bool = False,
     networks: MutableMapping[str, LoadedBackbone] | None = None,
+    pools: DecodePools | None = None,
 ) -> None:
     """As :func:`pipeline.extraction.extract.extract`, in this process, on one device.
 
@@ -80,6 +83,7 @@ def fill(
         reporter: told of the plan, every clip and every shard.
         only_prepare: make the store and its arrays, find what is missing, and stop.
         networks: by backbone, those an earlier call with the same options has built; new ones are put there.
+        pools: keeps the decode workers for the next call; ``None`` to stop them after this one.
     """
     extractors = _create(options)
     weights = [resolve(_weights_of(item, options), item.weights_source) for item in extractors]
@@ -90,7 +94,7 @@ def fill(
     chosen = [_prepare(store, item, found, options) for item, found in zip(extractors, weights, strict=True)]
     for spec in specs:
         store.ensure_decoded(spec)
-    run = _Run(store, table.clips, options, reporter, {} if networks is None else networks)
+    run = _Run(store, table.clips, options, reporter, {} if networks is None else networks, pools)
     for source in (MEDIA, KEPT):
         group = [item for item in chosen if item.source == source]
         _fill(run, group, specs if source == MEDIA else (), only_prepare=only_prepare)
@@ -240,4 +244,5 @@ def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -
         shard_size=run.store.info.shard_size,
         budget_bytes=run.options.memory_bytes,
         error_log=error_log_path(run.store.url),
+        pools=run.pools,
     )

@@ -11,9 +11,9 @@ from extractors.views import AudioView, FrameView
 from pipeline.decode.clip_buffer import DecodedClip, Decoder, DecodeRequest
 from pipeline.decode.frames import CanvasView
 from pipeline.decode.media import MAX_PIXELS
+from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.open_shards import OPEN_SHARDS
 from pipeline.extraction.worker_count import default_workers, fit_pixels, fit_workers
-from pipeline.extraction.workers import DecodePool
 from storage.clips import Clip
 from storage.schema import Sampling
 
@@ -63,6 +63,7 @@ class MediaSource:
             size of pictures too.
         decoder: of pictures, see :class:`~pipeline.decode.clip_buffer.DecodeRequest`.
         error_log: file for internal errors, with their tracebacks.
+        pools: keeps the decode workers for the next source; ``None`` to stop them with this one.
 
     Raises:
         InvalidInput: If the budget does not hold two clips.
@@ -84,6 +85,7 @@ class MediaSource:
         budget_bytes: int | None = None,
         decoder: Decoder = "pyav",
         error_log: Path | None = None,
+        pools: DecodePools | None = None,
     ) -> None:
         self._clips = clips
         self._request = partial(
@@ -99,16 +101,17 @@ class MediaSource:
         shape = self._request(clips[0]).shape
         left = None if budget_bytes is None else budget_bytes - OPEN_SHARDS * shard_size * row_bytes
         count, buffers = fit_workers(workers or default_workers(), shape.nbytes + row_bytes, left)
-        self._pool = DecodePool(
+        self._pools, self._stops_workers = pools or DecodePools(), pools is None
+        self._pool = self._pools.pool(
             shape, workers=count, deadline_seconds=deadline_seconds, buffers=buffers, error_log=error_log
         )
 
     def __enter__(self) -> MediaSource:
-        self._pool.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._pool.__exit__(*error)
+        if self._stops_workers:
+            self._pools.close()
 
     @property
     def lookahead(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,8 @@ from pipeline.parsing.work_store import WindowReader, absent, extraction_of, fil
 from storage.errors import AvvpError
 
 if TYPE_CHECKING:
-    from pipeline.extraction.engine import LoadedBackbone
     from pipeline.extraction.reporting import Reporter
+    from pipeline.parsing.work_store import Resident
 
 _WINDOWS_AT_ONCE = 32
 _LIBRARIES = ("avvp-pipeline", "torch", "openvino", "numpy", "av")
@@ -79,7 +79,7 @@ def parse_file(
     *,
     store_url: str,
     reporter: Reporter,
-    networks: MutableMapping[str, LoadedBackbone],
+    resident: Resident,
 ) -> ParsedVideo:
     """Parse one file.
 
@@ -89,7 +89,7 @@ def parse_file(
         how: everything else.
         store_url: of its features; what is there already is not made again.
         reporter: told of each tile.
-        networks: backbones that an earlier call has built; new ones are put there.
+        resident: networks and decode workers that are kept for the next file.
 
     Raises:
         CannotParse: If the file has neither sound nor picture that can be decoded.
@@ -103,7 +103,7 @@ def parse_file(
     tiled = in_seconds(model)
     plan = cut(length, window=model.window_seconds, hop=how.hop_of(model), tiled=tiled)
     options = extraction_of(model, how.extraction, published=published, preview=how.preview, weights=how.weights)
-    store = fill_work_store(store_url, tile_table(path, plan), options, reporter=reporter, networks=networks)
+    store = fill_work_store(store_url, tile_table(path, plan), options, reporter=reporter, resident=resident)
     reader = WindowReader(store, plan, model.inputs, whole=not tiled)
     missing = absent(reader.presence)
     if len(missing) == len(reader.presence):

@@ -7,7 +7,7 @@ and memory does not grow with the file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from storage.errors import InvalidInput, StoreError
 from storage.store import FeatureStore
 
 if TYPE_CHECKING:
+    from pipeline.extraction.decode_pools import DecodePools
     from pipeline.extraction.engine import LoadedBackbone
     from pipeline.extraction.options import ExtractOptions
     from pipeline.extraction.reporting import Reporter
@@ -49,15 +50,28 @@ def tile_table(path: Path, cut: Cut) -> ClipTable:
     return ClipTable(clips, dataset="parse", source=str(path))
 
 
+@dataclass(frozen=True)
+class Resident:
+    """What stays up from one file to the next.
+
+    Attributes:
+        networks: built so far, by backbone.
+        pools: of decode workers; whoever made them closes them.
+    """
+
+    pools: DecodePools
+    networks: MutableMapping[str, LoadedBackbone] = field(default_factory=dict)
+
+
 def fill_work_store(
     url: str,
     table: ClipTable,
     options: ExtractOptions,
     *,
     reporter: Reporter,
-    networks: MutableMapping[str, LoadedBackbone],
+    resident: Resident,
 ) -> FeatureStore:
-    """Extract what is missing. ``networks`` keeps what is built from one file to the next.
+    """Extract what is missing.
 
     Raises:
         SchemaMismatch: If the store holds other tiles, or arrays made otherwise.
@@ -65,7 +79,7 @@ def fill_work_store(
     """
     from pipeline.extraction.fill import fill
 
-    fill(table, url, options, reporter=reporter, networks=networks)
+    fill(table, url, options, reporter=reporter, networks=resident.networks, pools=resident.pools)
     return FeatureStore.open(url)
 
 

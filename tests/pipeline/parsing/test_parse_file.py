@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from toy_parser import ToyParser
 
+from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.reporting import Reporter
 from pipeline.parsing.decisions import EventRules
 from pipeline.parsing.parse_file import CannotParse, HowToParse, parse_file
-from pipeline.parsing.work_store import WindowReader, in_seconds, weights_of
+from pipeline.parsing.work_store import Resident, WindowReader, in_seconds, weights_of
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
@@ -28,10 +29,12 @@ def parse(toys, tmp_path):
         how = {"preview": False, **how}
         return parse_file(
             path, model or ToyParser(), HowToParse(WEIGHTS, **how), store_url=str(tmp_path / store),
-            reporter=reporter or Reporter(), networks={},
+            reporter=reporter or Reporter(), resident=resident,
         )  # fmt: skip
 
-    return run
+    with DecodePools() as pools:
+        resident = Resident(pools)
+        yield run
 
 
 @pytest.fixture(scope="session")
