@@ -21,7 +21,7 @@ FLAGS: Mapping[str, str] = {
 HELP: Mapping[str, str] = {
     "backbones": "Repeat for several. See: avvp backbones",
     "deadline_seconds": "Seconds to decode one clip in.",
-    "keep": "Keep intermediates: frames,waveform,logmel.",
+    "keep": "Keep intermediates: frames,waveform,logmel,preview.",
 }
 """Where a command line has more to say, or is written in another way."""
 SEPARATED = ("keep",)

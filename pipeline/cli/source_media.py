@@ -18,12 +18,12 @@ _SAMPLE_RATE_HZ = 16_000
 def media_of(clip: Clip, *, clip_seconds: int) -> ClipMedia:
     """Decode a picture a second and the sound. What cannot be had is missing, and the note says why."""
     view, sound = CanvasView(1, short_side=_SHORT_SIDE, size=_LONG_SIDE), AudioView(_SAMPLE_RATE_HZ)
-    found = decode_here(request_of(clip, clip_seconds=clip_seconds, audio_views=[sound], keep=view))
+    found = decode_here(request_of(clip, clip_seconds=clip_seconds, audio_views=[sound], keep=[view]))
     pictures = []
-    if found.kept is not None:
-        for place in np.flatnonzero(found.kept.valid):
-            height, width = int(found.kept.heights[place]), int(found.kept.widths[place])
-            pictures.append((float(place), found.kept.pixels[place][:height, :width].copy()))
+    if (kept := found.kept.get(view)) is not None:
+        for place in np.flatnonzero(kept.valid):
+            height, width = int(kept.heights[place]), int(kept.widths[place])
+            pictures.append((float(place), kept.pixels[place][:height, :width].copy()))
     wave = found.waveforms.get(sound)
     samples = wave.samples.copy() if wave is not None else None
     return ClipMedia(

@@ -35,13 +35,13 @@ class DecodeShape:
         clip_seconds: length of every clip.
         frame_views: what the visual backbones want; may be empty.
         audio_views: what the audio backbones want; may be empty.
-        keep: frames for the store, if they are kept.
+        keep: pictures for the store; may be empty.
     """
 
     clip_seconds: int
     frame_views: tuple[FrameView, ...] = ()
     audio_views: tuple[AudioView, ...] = ()
-    keep: CanvasView | None = None
+    keep: tuple[CanvasView, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -62,7 +62,7 @@ class DecodeRequest:
         sampling: ``uniform`` or ``published``.
         frame_views: what the visual backbones want.
         audio_views: what the audio backbones want.
-        keep: frames for the store, if they are kept.
+        keep: pictures for the store; may be empty.
         decoder: ``pyav``; ``decord`` for frames by decord or not at all, ``auto`` for decord where it is proven right.
         max_pixels: larger pictures are refused.
     """
@@ -75,7 +75,7 @@ class DecodeRequest:
     sampling: Sampling = "uniform"
     frame_views: tuple[FrameView, ...] = ()
     audio_views: tuple[AudioView, ...] = ()
-    keep: CanvasView | None = None
+    keep: tuple[CanvasView, ...] = ()
     decoder: Decoder = "pyav"
     max_pixels: int = MAX_PIXELS
 
@@ -142,19 +142,19 @@ class DecodedClip:
         report: how it ended.
         frames: by view; empty where the clip has no usable video.
         waveforms: by view; empty where the clip has no usable sound.
-        kept: frames for the store, where they were asked for and there is video.
+        kept: pictures for the store, by view; empty where the clip has no usable video.
     """
 
     request: DecodeRequest
     report: DecodeReport
     frames: dict[FrameView, Frames] = field(default_factory=dict)
     waveforms: dict[AudioView, Waveform] = field(default_factory=dict)
-    kept: KeptFrames | None = None
+    kept: dict[CanvasView, KeptFrames] = field(default_factory=dict)
     on_release: Callable[[], None] | None = None
 
     def release(self) -> None:
         """Give the buffer back and drop the arrays. A second call does nothing."""
-        self.frames, self.waveforms, self.kept = {}, {}, None
+        self.frames, self.waveforms, self.kept = {}, {}, {}
         give_back, self.on_release = self.on_release, None
         if give_back is not None:
             give_back()
@@ -201,8 +201,8 @@ def buffer_layout(shape: DecodeShape) -> BufferLayout:
     for view in shape.frame_views:
         frames = view.frames(shape.clip_seconds)
         wanted += [(view, "pixels", (frames, view.size, view.size, 3), "u1"), (view, "valid", (frames,), "?")]
-    if shape.keep is not None:
-        keep, frames = shape.keep, shape.keep.frames(shape.clip_seconds)
+    for keep in shape.keep:
+        frames = keep.frames(shape.clip_seconds)
         wanted += [(keep, "pixels", (frames, keep.size, keep.size, 3), "u1"), (keep, "valid", (frames,), "?")]
         wanted += [(keep, "heights", (frames,), "<i4"), (keep, "widths", (frames,), "<i4")]
     for sound in shape.audio_views:
@@ -233,13 +233,13 @@ def open_buffer(
         for view in request.frame_views:
             pixels, valid = (layout.array(buffer, view, name) for name in ("pixels", "valid"))
             clip.frames[view] = Frames(pixels, valid, view.frames_per_second)
-        if request.keep is not None:
-            clip.kept = KeptFrames(
-                pixels=layout.array(buffer, request.keep, "pixels"),
-                valid=layout.array(buffer, request.keep, "valid"),
-                heights=layout.array(buffer, request.keep, "heights"),
-                widths=layout.array(buffer, request.keep, "widths"),
-                frames_per_second=request.keep.frames_per_second,
+        for keep in request.keep:
+            clip.kept[keep] = KeptFrames(
+                pixels=layout.array(buffer, keep, "pixels"),
+                valid=layout.array(buffer, keep, "valid"),
+                heights=layout.array(buffer, keep, "heights"),
+                widths=layout.array(buffer, keep, "widths"),
+                frames_per_second=keep.frames_per_second,
             )
     if report.has_audio:
         for sound in request.audio_views:

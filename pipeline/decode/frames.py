@@ -24,11 +24,13 @@ class CanvasView:
         frames_per_second: frames on the clip's grid.
         short_side: largest shorter side, in pixels.
         size: height and width of the canvas, and largest longer side.
+        uniform: take the frames on screen at the grid's times, whatever the sampling of the clip.
     """
 
     frames_per_second: int
     short_side: int = 256
     size: int = 456
+    uniform: bool = False
 
     def frames(self, clip_seconds: int) -> int:
         """How many frames a clip has in this view."""

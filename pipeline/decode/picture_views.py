@@ -58,8 +58,7 @@ class PictureViews:
 
 def views_of(request: DecodeRequest) -> tuple[FrameView | CanvasView, ...]:
     """All picture views of a request."""
-    kept: tuple[CanvasView, ...] = () if request.keep is None else (request.keep,)
-    return (*request.frame_views, *kept)
+    return (*request.frame_views, *request.keep)
 
 
 def picture_views(
@@ -72,7 +71,7 @@ def picture_views(
 
 def _grid(request: DecodeRequest, track: VideoTrack, view: FrameView | CanvasView, span: Span) -> GridFrames:
     frames = view.frames(request.clip_seconds)
-    if request.sampling == "uniform":
+    if request.sampling == "uniform" or (isinstance(view, CanvasView) and view.uniform):
         return uniform_grid(
             track.pts_seconds,
             frames_per_second=view.frames_per_second,

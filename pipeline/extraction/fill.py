@@ -20,7 +20,7 @@ from pipeline.extraction.kept_intermediates import (
     LOGMEL_LEDGER,
     audio_views,
     kept_audio_views,
-    kept_canvas,
+    kept_canvases,
     kept_specs,
     makes_logmel,
 )
@@ -236,7 +236,7 @@ def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -
         sampling=run.options.sampling,
         frame_views=frame_views,
         audio_views=sounds,
-        keep=kept_canvas(specs),
+        keep=kept_canvases(specs),
         workers=run.options.workers,
         deadline_seconds=run.options.deadline_seconds,
         decoder=run.options.decoder,

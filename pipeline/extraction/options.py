@@ -26,7 +26,7 @@ Count = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Gt(0)]
 Precision = Literal["float32", "bfloat16", "float16"]
 EngineName = Literal["auto", "torch", "openvino"]
-Kept = Literal["frames", "waveform", "logmel"]
+Kept = Literal["frames", "waveform", "logmel", "preview"]
 
 EVERY = ""
 """In weights by backbone: all backbones that are not named."""

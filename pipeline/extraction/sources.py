@@ -25,7 +25,7 @@ def request_of(
     sampling: Sampling = "uniform",
     frame_views: Sequence[FrameView] = (),
     audio_views: Sequence[AudioView] = (),
-    keep: CanvasView | None = None,
+    keep: Sequence[CanvasView] = (),
     decoder: Decoder = "pyav",
     max_pixels: int = MAX_PIXELS,
 ) -> DecodeRequest:
@@ -39,7 +39,7 @@ def request_of(
         sampling,
         tuple(frame_views),
         tuple(audio_views),
-        keep,
+        tuple(keep),
         decoder,
         max_pixels,
     )
@@ -54,7 +54,7 @@ class MediaSource:
         sampling: ``uniform`` or ``published``.
         frame_views: what the visual backbones want.
         audio_views: what the audio backbones want.
-        keep: frames for the store, if they are kept.
+        keep: pictures for the store; may be empty.
         workers: decode processes; ``None`` for :func:`default_workers`.
         deadline_seconds: for one clip.
         row_bytes: of one clip's features, which are in memory until its shard is written.
@@ -77,7 +77,7 @@ class MediaSource:
         sampling: Sampling,
         frame_views: Sequence[FrameView],
         audio_views: Sequence[AudioView],
-        keep: CanvasView | None,
+        keep: Sequence[CanvasView],
         workers: int | None,
         deadline_seconds: float,
         row_bytes: int = 0,

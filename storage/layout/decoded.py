@@ -12,6 +12,10 @@ _AXES = {
     "frames_valid": ("frames",),
     "logmel": ("segments", "mel_frames", "mel_bands"),
     "logmel_valid": ("segments",),
+    "thumbnails": ("seconds", "thumbnail_height", "thumbnail_width", "channels"),
+    "thumbnails_size": ("seconds", "height_width"),
+    "thumbnails_valid": ("seconds",),
+    "envelope": ("steps_50ms", "low_high"),
 }
 """Names of the axes behind ``clips``. Arrays of one group share an axis only if it has the same length in each."""
 
@@ -21,7 +25,8 @@ class DecodedSpec:
     """One kept intermediate.
 
     Attributes:
-        name: ``frames``, ``waveform_16000``, ``waveform_48000`` or ``logmel``: the array ``decoded/<name>``.
+        name: ``frames``, ``waveform_16000``, ``waveform_48000``, ``logmel``, ``thumbnails`` or ``envelope``: the array
+            ``decoded/<name>``.
         shape: of one clip, e.g. ``[frames, height, width, 3]``.
         dtype: numpy name.
         companions: small arrays beside it, ``decoded/<name>_<key>``: key to ``(shape of one clip, dtype)``,

@@ -54,7 +54,7 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     clips = [Clip(str(number), path) for number, path in enumerate(paths)]
     with MediaSource(
-        clips, clip_seconds=10, sampling="published", frame_views=[VIEW], audio_views=SOUNDS, keep=None,
+        clips, clip_seconds=10, sampling="published", frame_views=[VIEW], audio_views=SOUNDS, keep=(),
         workers=cores, deadline_seconds=60,
     ) as source:  # fmt: skip
         for _, decoded in source.decode(range(WARM_UP * cores)):  # workers start here, and compile their resize

@@ -208,6 +208,50 @@ def test_kept_logmels(avvp, six_clips, tmp_path):
     assert kept.std() > 0.1
 
 
+def test_kept_previews(avvp, six_clips, make_clip, tmp_path):
+    clips = shutil.copytree(six_clips, tmp_path / "clips")
+    make_clip(clips / "6 mute.mp4", audio=False, size="320x240")
+    make_clip(clips / "7 dark.mp4", video=False)
+    make_clip(clips / "8 short.mp4", seconds=1.02)
+    store = tmp_path / "s.zarr"
+    code, out, _ = extract(avvp, clips, store, "--keep", "frames,waveform,preview")
+    assert (code, "2 with one modality only" in out) == (3, True)
+    direct = FeatureStore.open(store)
+    assert direct.decoded == ("envelope", "frames", "thumbnails", "waveform_16000")
+    assert direct.array("decoded/thumbnails").shape == (9, 2, 160, 160, 3)
+    assert direct.array("decoded/thumbnails")[0, 1, :64, :96].mean(axis=(0, 1)).argmax() == 0
+    assert direct.array("decoded/thumbnails_size")[:, 0].tolist() == [[64, 96]] * 6 + [[90, 120], [0, 0], [64, 96]]
+    assert direct.array("decoded/thumbnails_valid")[6:].tolist() == [[True, True], [False, False], [True, True]]
+    samples = direct.array("decoded/waveform_16000")[:].reshape(9, 40, 800)
+    expected = np.stack([samples.min(axis=-1), samples.max(axis=-1)], axis=-1)
+    whole = [0, 1, 2, 3, 4, 5, 7]
+    np.testing.assert_array_equal(direct.array("decoded/envelope")[whole], expected[whole])
+    assert direct.array("decoded/envelope_steps")[:].tolist() == [40] * 6 + [0, 40, 21]
+    assert not direct.array("decoded/envelope")[6].any()
+    assert direct.array("decoded/envelope")[8, :20].all()
+    assert not direct.array("decoded/envelope")[8, 21:].any()
+
+
+def test_previews_change_nothing_else_and_are_made_without_a_backbone(avvp, six_clips, tmp_path):
+    with_, without, alone = (tmp_path / f"{name}.zarr" for name in ("with", "without", "alone"))
+    assert extract(avvp, six_clips, with_, "--keep", "frames,preview,waveform")[0] == 0
+    assert extract(avvp, six_clips, without, "--keep", "frames,waveform")[0] == 0
+    assert extract(avvp, six_clips, alone, "--keep", "preview", toys=("--clip-seconds", 2))[0] == 0
+
+    def rows(store):
+        return {path: digest for path, digest in hashes(store).items() if "/c/" in path}
+
+    both = {path: digest for path, digest in rows(with_).items() if "thumbnails" not in path and "envelope" not in path}
+    assert both == rows(without)
+    assert rows(alone).items() <= rows(with_).items()
+    assert avvp("verify", with_, "--deep")[0] == 0
+    merged = tmp_path / "merged.zarr"
+    assert avvp("store", "merge", with_, alone, merged)[0] == 0
+    stores = [FeatureStore.open(store) for store in (merged, alone)]
+    for name in ("thumbnails", "thumbnails_size", "thumbnails_valid", "envelope", "envelope_steps"):
+        np.testing.assert_array_equal(*[store.array(f"decoded/{name}")[:] for store in stores])
+
+
 def test_published_sampling_is_written_down(avvp, six_clips, tmp_path):
     store = tmp_path / "s.zarr"
     assert extract(avvp, six_clips, store, "--sampling", "published")[0] == 0

@@ -14,7 +14,7 @@ from storage.store import FeatureStore
 KILLS = 20
 COMMAND = (
     "--backbone", "toy_visual", "--backbone", "toy_audio", "--weights", "random:3",
-    "--clip-seconds", "2", "--shard-size", "2", "--workers", "2", "--keep", "frames,waveform",
+    "--clip-seconds", "2", "--shard-size", "2", "--workers", "2", "--keep", "frames,waveform,preview",
 )  # fmt: skip
 
 

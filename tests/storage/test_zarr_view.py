@@ -11,6 +11,7 @@ import zarr
 
 from pipeline.exchange.repair import restore_metadata
 from pipeline.exchange.verify import verify
+from pipeline.extraction.preview import preview_specs
 from storage.files.opening import open_root
 from storage.labels import LabelStore
 from storage.layout.arrays import fixed_metadata
@@ -26,6 +27,7 @@ KEPT = (
     DecodedSpec("waveform_16000", (160,), "float32", {"samples": ((), "int32")}),
     DecodedSpec("waveform_48000", (480,), "float32", {"samples": ((), "int32")}),
     DecodedSpec("logmel", (2, 96, 64), "float32", {"valid": ((2,), "bool")}),
+    *preview_specs(clip_seconds=3, sampling="uniform"),
 )
 
 
@@ -78,6 +80,9 @@ def test_every_array_names_its_axes(store):
     assert named["features/net/valid"] == ("clips", "steps")
     assert named["features/net/status"] == named["clips/id"] == named["clips/end_seconds"] == ("clips",)
     assert named["decoded/frames"] == ("clips", "frames", "height", "width", "channels")
+    assert named["decoded/thumbnails"] == ("clips", "seconds", "thumbnail_height", "thumbnail_width", "channels")
+    assert named["decoded/envelope"] == ("clips", "steps_50ms", "low_high")
+    assert named["decoded/envelope_steps"] == ("clips",)
     assert named["decoded/waveform_16000"] == ("clips", "samples_16000")
     assert named["decoded/waveform_16000_samples"] == named["pseudo_labels/valor/known"] == ("clips",)
     assert named["labels/glove/vectors"] == ("classes", "dim")
@@ -104,7 +109,14 @@ def test_xarray_opens_every_group(store):
         "classes": 2,
     }
     assert tree["labels/glove"].coords["classes"].values.tolist() == list(CLASSES)
-    assert set(tree["decoded"].sizes) >= {"frames", "samples_16000", "samples_48000", "segments"}
+    assert set(tree["decoded"].sizes) >= {
+        "frames",
+        "samples_16000",
+        "samples_48000",
+        "segments",
+        "seconds",
+        "steps_50ms",
+    }
 
 
 def as_before(folder):

@@ -15,6 +15,7 @@ from storage.schema import Status
 
 CROP, SQUASH = FrameView(8, 32, "crop", 40), FrameView(1, 16, "squash")
 SOUND = AudioView(16_000)
+FULL = CanvasView(8)
 H264 = ("-c:v", "libx264", "-qp", "4", "-pix_fmt", "yuv420p")
 
 
@@ -26,7 +27,7 @@ def decode(path, **options):
 
 
 def test_a_good_clip(clip):
-    decoded = decode(clip("four.mp4", 4), keep=CanvasView(8))
+    decoded = decode(clip("four.mp4", 4), keep=(FULL,))
     report = decoded.report
     assert (report.status, report.reason) == (Status.OK, "")
     assert report.has_video
@@ -40,10 +41,12 @@ def test_a_good_clip(clip):
     assert decoded.frames[SQUASH].pixels.shape == (4, 16, 16, 3)
     assert decoded.frames[CROP].valid.all()
     assert decoded.waveforms[SOUND].samples.shape == (64_000,)
-    assert decoded.kept.pixels.shape == (32, 456, 456, 3)
-    assert set(decoded.kept.heights.tolist()) == {64}
-    np.testing.assert_array_equal(decoded.frames[CROP].pixels[9], CROP.apply(decoded.kept.pixels[9, :64, :128]))
-    np.testing.assert_array_equal(decoded.frames[SQUASH].pixels[2], SQUASH.apply(decoded.kept.pixels[16, :64, :128]))
+    assert decoded.kept[FULL].pixels.shape == (32, 456, 456, 3)
+    assert set(decoded.kept[FULL].heights.tolist()) == {64}
+    np.testing.assert_array_equal(decoded.frames[CROP].pixels[9], CROP.apply(decoded.kept[FULL].pixels[9, :64, :128]))
+    np.testing.assert_array_equal(
+        decoded.frames[SQUASH].pixels[2], SQUASH.apply(decoded.kept[FULL].pixels[16, :64, :128])
+    )
     pickle.loads(pickle.dumps((decoded.request, report)))
 
 
@@ -146,10 +149,10 @@ def test_eleven_minutes(clip, ffmpeg, media_dir):
 def test_spans_of_whole_videos_are_cut_and_cut_files_are_not(numbered, frame_numbers):
     path = numbered("span.mp4", 300, "25", *H264, "-g", "250")
     keep = CanvasView(5)
-    options = {"frame_views": (), "audio_views": (), "keep": keep, "clip_seconds": 2}
+    options = {"frame_views": (), "audio_views": (), "keep": (keep,), "clip_seconds": 2}
 
     def shown(**span):
-        return frame_numbers(decode(path, **options, **span).kept.pixels[:, :16, :96])
+        return frame_numbers(decode(path, **options, **span).kept[keep].pixels[:, :16, :96])
 
     np.testing.assert_array_equal(shown(start_seconds=4.0, end_seconds=6.0), 100 + np.arange(10) * 5)
     np.testing.assert_array_equal(shown(start_seconds=100.0, end_seconds=111.0), np.arange(10) * 5)
@@ -162,11 +165,22 @@ def test_spans_of_whole_videos_are_cut_and_cut_files_are_not(numbered, frame_num
 def test_published_uses_every_frame_of_a_cut_file(numbered, dumped_numbers, frame_numbers):
     path = numbered("slightly_long.mp4", 80, "25")
     keep = CanvasView(8)
-    decoded = decode(path, frame_views=(), audio_views=(), keep=keep, clip_seconds=2, sampling="published")
+    decoded = decode(path, frame_views=(), audio_views=(), keep=(keep,), clip_seconds=2, sampling="published")
     dump = dumped_numbers(path, "-r", "8")
     expected = dump[np.round(np.linspace(0, len(dump) - 1, 16)).astype(int)]
-    np.testing.assert_array_equal(frame_numbers(decoded.kept.pixels[:, :16, :96]), expected)
+    np.testing.assert_array_equal(frame_numbers(decoded.kept[keep].pixels[:, :16, :96]), expected)
     assert expected[-1] >= 75
+
+
+def test_two_kept_views_of_one_decode_and_one_of_them_on_the_clock(numbered, frame_numbers):
+    path = numbered("two_views.mp4", 80, "25")
+    clock = CanvasView(1, short_side=16, size=96, uniform=True)
+    options = {"frame_views": (), "audio_views": (), "clip_seconds": 3, "sampling": "published"}
+    decoded = decode(path, keep=(FULL, clock), **options)
+    alone = decode(path, keep=(FULL,), **options)
+    np.testing.assert_array_equal(decoded.kept[FULL].pixels, alone.kept[FULL].pixels)
+    np.testing.assert_array_equal(frame_numbers(decoded.kept[clock].pixels[:, :16, :96]), [0, 25, 50])
+    assert decoded.kept[clock].frames_per_second == 1
 
 
 def test_flash_and_beep_meet(media_dir, ffmpeg):
@@ -205,7 +219,9 @@ def test_out_of_memory_is_a_status(clip, monkeypatch):
 
 
 def test_layout_is_fixed_and_arrays_do_not_overlap():
-    request = DecodeRequest("x", "x", frame_views=(CROP, SQUASH), audio_views=(SOUND,), keep=CanvasView(2))
+    request = DecodeRequest(
+        "x", "x", frame_views=(CROP, SQUASH), audio_views=(SOUND,), keep=(CanvasView(2), CanvasView(1))
+    )
     layout = buffer_layout(request.shape)
     buffer = np.zeros(layout.nbytes, np.uint8)
     for number, entry in enumerate(layout.fields):

@@ -69,10 +69,10 @@ def test_joined_transport_streams_play_on(halves, frame_numbers, dumped_numbers,
     path.write_bytes(b"".join(parts[number] for number in order))
     keep = CanvasView(8, short_side=16, size=96)
     for sampling in ("uniform", "published"):
-        request = DecodeRequest("x", str(path), sampling=sampling, audio_views=(SOUND,), keep=keep)
+        request = DecodeRequest("x", str(path), sampling=sampling, audio_views=(SOUND,), keep=(keep,))
         buffer = np.zeros(request.shape.nbytes, np.uint8)
         decoded = open_buffer(request, buffer, decode_clip(request, buffer))
-        shown = frame_numbers(decoded.kept.pixels[:, :16, :96])
+        shown = frame_numbers(decoded.kept[keep].pixels[:, :16, :96])
         if sampling == "published":
             dump = dumped_numbers(str(path), "-r", "8")
             np.testing.assert_array_equal(shown, dump[np.round(np.linspace(0, len(dump) - 1, 80)).astype(int)])

@@ -31,14 +31,14 @@ def folder(tmp_path_factory):
 
 
 def decode(path, **options):
-    request = DecodeRequest("clip", str(path), audio_views=(SOUND,), keep=KEEP, **options)
+    request = DecodeRequest("clip", str(path), audio_views=(SOUND,), keep=(KEEP,), **options)
     buffer = np.zeros(request.shape.nbytes, np.uint8)
     return open_buffer(request, buffer, decode_clip(request, buffer))
 
 
 def pictures_of(decoded):
-    height, width = int(decoded.kept.heights[0]), int(decoded.kept.widths[0])
-    return decoded.kept.pixels[:, :height, :width]
+    height, width = int(decoded.kept[KEEP].heights[0]), int(decoded.kept[KEEP].widths[0])
+    return decoded.kept[KEEP].pixels[:, :height, :width]
 
 
 def on_screen(truth, start, seconds):
@@ -50,7 +50,7 @@ def on_screen(truth, start, seconds):
 
 def assert_same_pictures(decoded, truth, start, seconds, case):
     index, valid = on_screen(truth, start, seconds)
-    np.testing.assert_array_equal(decoded.kept.valid, valid)
+    np.testing.assert_array_equal(decoded.kept[KEEP].valid, valid)
     expected = truth.pictures[index]
     if case.name.startswith("rotated"):
         expected = expected.transpose(0, 2, 1, 3)[:, ::-1]
@@ -114,10 +114,10 @@ def test_mutated_files_end_with_a_status_within_their_deadline(count, folder, ca
             path = folder / f"mutant_{seed}{base.suffix}"
             path.write_bytes(zoo.mutant(contents[seed % len(bases)], seed))
             span = {"start_seconds": 10.5, "end_seconds": 12.5} if seed % 3 == 2 else {}
-            yield DecodeRequest(str(seed), str(path), clip_seconds=2, audio_views=(SOUND,), keep=KEEP, **span)
+            yield DecodeRequest(str(seed), str(path), clip_seconds=2, audio_views=(SOUND,), keep=(KEEP,), **span)
 
     ended, slowest = {}, 0.0
-    shape = DecodeRequest("", "", clip_seconds=2, audio_views=(SOUND,), keep=KEEP).shape
+    shape = DecodeRequest("", "", clip_seconds=2, audio_views=(SOUND,), keep=(KEEP,)).shape
     with DecodePool(shape, workers=2, deadline_seconds=deadline) as pool:
         for decoded in pool.decode(requests()):
             report = decoded.report
