@@ -35,9 +35,16 @@ class FlowEntry:
         return getattr(importlib.import_module(f"flows.{self.module}"), self.function)
 
 
-FLOWS = tuple(
-    FlowEntry(name, module := name.replace("-", "_"), module)
-    for name in ("extract-llp", "rebuild-features", "build-labels", "pseudo-labels", "train", "evaluate", "llp")
+_NAMES = (
+        "extract-llp",
+        "rebuild-features",
+        "build-labels",
+        "pseudo-labels",
+        "train",
+        "evaluate",
+        "llp",
+        "parse",
+    )
 )
 
 

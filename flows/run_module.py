@@ -20,13 +20,14 @@ class ModuleFailed(AvvpError):
     """A child process that ended with an error."""
 
 
-def run_module(module: str, arguments: Sequence[str], *, log: Log) -> None:
+def run_module(module: str, arguments: Sequence[str], *, log: Log, also_done: int | None = None) -> None:
     """Run ``python -m module`` to its end.
 
     Args:
         module: its dotted name.
         arguments: as on a command line.
         log: gets each line that it prints.
+        also_done: an exit code that is no error either.
 
     Raises:
         InvalidInput: If it refuses its arguments: its own line.
@@ -48,7 +49,7 @@ def run_module(module: str, arguments: Sequence[str], *, log: Log) -> None:
         _stop(child)
     if code == _USER_MISTAKE:
         raise InvalidInput(last[-1] if last else f"{module}: refused its arguments")
-    if code:
+    if code and code != also_done:
         raise ModuleFailed(f"{module}: exit code {code}: {' '.join(last)}")
 
 

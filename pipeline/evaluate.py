@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +80,7 @@ def _decided(
 ) -> tuple[Decided, str, int]:  # fmt: skip
     """Decisions for each segment, their source, and the number of videos in the split."""
     from pipeline.datasets.llp import load_annotations
+    from pipeline.datasets.threshold_files import read_class_thresholds
     from pipeline.reports.evaluation import decide_predictions, read_predictions, recipe_of, run_predictions
 
     labelled = load_annotations(annotations, dataset=dataset)
@@ -93,7 +93,7 @@ def _decided(
         found = run_predictions(run, _store_of(run, store_url), labelled, split)
     level: Any = 0.5 if threshold is None else threshold
     if thresholds:
-        level = _thresholds(thresholds, labelled.dataset.classes)
+        level = read_class_thresholds(thresholds, labelled.dataset.classes)
     chosen: Any = mask
     decided = decide_predictions(found, labelled, split, mask=chosen, threshold=level, source=source)
     return decided, source, len(labelled.split(split))
@@ -162,25 +162,6 @@ def _store_of(run: Path, store_url: str | None) -> Any:
     from storage.store import FeatureStore
 
     return FeatureStore.open(store_url or provenance_of(run)["store"])
-
-
-def _thresholds(path: str, classes: tuple[str, ...]) -> Any:
-    import numpy as np
-
-    from pipeline.foreign_arrays import read_json
-
-    data = read_json(Path(path))
-    if isinstance(data, dict):
-        if set(data) != set(classes):
-            wrong = sorted(set(data) ^ set(classes))[0]
-            raise InvalidInput(f"--thresholds {path}: expected one number for each class; {wrong!r} does not match")
-        data = [data[name] for name in classes]
-    if not isinstance(data, list) or len(data) != len(classes):
-        raise InvalidInput(f"--thresholds {path}: expected {len(classes)} numbers")
-    for name, number in zip(classes, data, strict=True):
-        if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
-            raise InvalidInput(f"--thresholds {path}: {name}: expected a number, got {number!r}")
-    return np.asarray(data, dtype=np.float64)
 
 
 def _class_lines(decided: Any) -> str:

@@ -46,6 +46,25 @@ def extract_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
+def some_extract_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command options for some fields only, and what was given as ``extraction``: fields by name."""
+    asked = [item for item in option_fields(ExtractOptions) if item.name in names]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_options(*arguments: Any, **given: Any) -> Any:
+            chosen = {item.name: _value(item, given.pop(item.name)) for item in asked}
+            known = {name: value for name, value in chosen.items() if value is not MISSING}
+            return command(*arguments, extraction=known, **given)
+
+        decorated: Callable[..., Any] = with_options
+        for item in reversed(asked):
+            decorated = _option(item)(decorated)
+        return decorated
+
+    return decorate
+
+
 def _option(item: OptionField) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """One field as a click option."""
     flag = FLAGS.get(item.name, "--" + item.name.replace("_", "-"))

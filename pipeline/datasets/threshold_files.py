@@ -1,9 +1,10 @@
-"""Thresholds of a pseudo-label teacher for each class and modality: shipped for LLP, or read from a TOML file."""
+"""Thresholds for each class: of a pseudo-label teacher by modality (shipped or TOML), or of anything (JSON)."""
 
 from __future__ import annotations
 
 import importlib.resources
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.datasets.dataset_description import DatasetDescription, read_text
 from pipeline.datasets.prompt_files import by_class
+from pipeline.foreign_arrays import read_json
 from pipeline.toml_tables import parse_toml
 from storage.errors import InvalidInput
 
@@ -56,6 +58,29 @@ def load_thresholds(name_or_file: str | Path, dataset: DatasetDescription) -> Th
     if not path.is_file():
         raise InvalidInput(f"--thresholds {text}: no such file, and none are shipped by that name for {dataset.name}")
     return _from_toml(read_text(path), dataset, source=text)
+
+
+def read_class_thresholds(path: str | Path, classes: Sequence[str]) -> NDArray[np.float64]:
+    """Read one threshold a class, for both modalities, from a JSON file: a list, or an object by class name.
+
+    Returns:
+        ``[classes]``.
+
+    Raises:
+        InvalidInput: If it is no such file, or has another class or number.
+    """
+    data = read_json(Path(path))
+    if isinstance(data, dict):
+        if set(data) != set(classes):
+            wrong = sorted(set(data) ^ set(classes))[0]
+            raise InvalidInput(f"--thresholds {path}: expected one number for each class; {wrong!r} does not match")
+        data = [data[name] for name in classes]
+    if not isinstance(data, list) or len(data) != len(classes):
+        raise InvalidInput(f"--thresholds {path}: expected {len(classes)} numbers")
+    for name, number in zip(classes, data, strict=True):
+        if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
+            raise InvalidInput(f"--thresholds {path}: {name}: expected a number, got {number!r}")
+    return np.asarray(data, dtype=np.float64)
 
 
 def thresholds_text(thresholds: Thresholds, dataset: DatasetDescription, *, comment: str = "") -> str:

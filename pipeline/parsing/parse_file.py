@@ -152,14 +152,16 @@ def _decided(
     )  # fmt: skip
     return ParsedVideo(
         path, duration, model.facts, model.classes, seconds_a_segment, probabilities, decided, events,
-        notes=tuple(notes), settings=settings_of(model, how), libraries=versions(_LIBRARIES),
+        notes=tuple(notes), settings=settings_of(path, model, how), libraries=versions(_LIBRARIES),
     )  # fmt: skip
 
 
-def settings_of(model: WindowModel, how: HowToParse) -> dict[str, Any]:
-    """What decisions depend on besides the weights, as plain data."""
+def settings_of(path: Path, model: WindowModel, how: HowToParse) -> dict[str, Any]:
+    """What decisions depend on besides the weights, as plain data; the file's size and time among it."""
+    state = path.stat()
     levels = how.rules.levels(model.thresholds)
     return {
+        "file": {"bytes": state.st_size, "modified_ns": state.st_mtime_ns},
         "window_seconds": model.window_seconds,
         "hop_seconds": how.hop_of(model),
         "sampling": model.sampling,

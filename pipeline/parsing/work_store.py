@@ -20,7 +20,7 @@ from pipeline.parsing.parsed_video import Modality
 from pipeline.parsing.tiles import Cut
 from pipeline.parsing.window_model import ModelInput, WindowModel
 from storage.clips import Clip, ClipTable
-from storage.errors import InvalidInput, StoreError
+from storage.errors import StoreError
 from storage.store import FeatureStore
 
 if TYPE_CHECKING:
@@ -211,48 +211,11 @@ def extraction_of(
         names,
         weights=tuple(f"{name}={weights[name]}" for name in names),
         sampling="published" if published else "uniform",
-        keep=("preview",) if preview else (),  # type: ignore[arg-type]
+        keep=("preview",) if preview else (),
         clip_seconds=model.window_seconds,
         shard_size=SHARD_TILES,
         **given,
     )
-
-
-def check_weights(model: WindowModel, weights: Mapping[str, str]) -> dict[str, str]:
-    """Identity of each backbone's weights, found before anything is decoded.
-
-    Raises:
-        InvalidInput: If they are others than those whose features the model was trained on.
-        WeightsError: If they cannot be had.
-    """
-    from extractors.weights.loading import resolve
-
-    found = {}
-    for item in model.inputs:
-        made = registry.create(item.backbone, clip_seconds=model.window_seconds)
-        found[item.backbone] = resolve(weights[item.backbone], made.weights_source).identity
-        if item.identity and found[item.backbone] != item.identity:
-            raise InvalidInput(
-                f"{model.facts.name}: was trained on features of {item.backbone} with weights {item.identity[:19]}, "
-                f"these are {found[item.backbone][:19]}. Give the others: --weights {item.backbone}=FILE"
-            )
-    return found
-
-
-def weights_of(model: WindowModel, given: Iterable[str]) -> dict[str, str]:
-    """Weights by backbone: what the user gave, else the model's own.
-
-    Raises:
-        InvalidInput: If one names a backbone that the model does not read, or two are for all.
-    """
-    from pipeline.extraction.options import EVERY, parse_weights
-
-    names = tuple(dict.fromkeys(item.backbone for item in model.inputs))
-    texts = tuple(given)
-    chosen = parse_weights(texts, names)
-    for_all = chosen[EVERY] if any(text.partition("=")[0] not in names for text in texts) else ""
-    own = {item.backbone: item.weights for item in model.inputs}
-    return {name: chosen.get(name) or for_all or own[name] for name in names}
 
 
 def absent(presence: Mapping[Modality, Presence]) -> dict[Modality, str]:

@@ -6,9 +6,10 @@ from toy_parser import ToyParser
 
 from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.reporting import Reporter
+from pipeline.parsing.choose_model import weights_of
 from pipeline.parsing.decisions import EventRules
 from pipeline.parsing.parse_file import CannotParse, HowToParse, parse_file
-from pipeline.parsing.work_store import Resident, WindowReader, in_seconds, weights_of
+from pipeline.parsing.work_store import Resident, WindowReader, in_seconds
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 

@@ -1,0 +1,68 @@
+"""``parse``: ``avvp parse`` with its lines in the run's log, and what became of each file as a table."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from flows.outcomes import WITH_FAILURES, refuses_in_one_line
+from flows.parameters import Names, Text
+from flows.run_module import run_module
+from pipeline.terminal.exit_codes import SOME_CLIPS_FAILED
+from storage.text import count
+
+
+@flow(name="parse")
+@refuses_in_one_line
+def parse(
+    inputs: Names,
+    model: Text | None = None,
+    out: Text | None = None,
+    formats: Text = "json,html",
+    keep: Text | None = None,
+    weights: list[Text] = [],  # noqa: B006 - Prefect shows it in its form
+    device: Text = "auto",
+    options: list[Text] = [],  # noqa: B006
+) -> State[Any]:
+    """Say what happens in videos, when, and whether it is heard or seen. What is done is not done again.
+
+    Args:
+        inputs: Files, folders, and patterns such as talks/*.mp4.
+        model: A run's folder, an imported checkpoint, clip+clap or yamnet+efficientnet_lite0. Empty: the best at hand.
+        out: Folder for the output. Empty: beside each file.
+        formats: json, html, vtt, srt, tsv, audacity, eaf, labelstudio, with commas between, or all.
+        keep: Keep the features: a store for one file, or a folder with one a file.
+        weights: Of the backbones: pretrained, random:SEED or a file; NAME=... for one of them.
+        device: auto, cpu or cuda:N.
+        options: Further options of avvp parse, e.g. ["--threshold=0.4", "--join-gap=1"].
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        arguments = ["parse", *inputs, "--format", formats, "--device", device, "--report", str(report), *options]
+        for flag, value in (("--model", model), ("--out", out), ("--keep", keep)):
+            arguments += [flag, value] if value else []
+        arguments += [part for value in weights for part in ("--weights", value)]
+        run_module("pipeline.cli", arguments, log=get_run_logger(), also_done=SOME_CLIPS_FAILED)
+        found = json.loads(report.read_text(encoding="utf-8"))
+    rows = file_rows(found)
+    create_table_artifact(rows, key="parsed-files", description=f"{count(len(rows), 'file')}: events and failures")
+    failed = len(found["failed"])
+    name, message = (WITH_FAILURES, f"{failed} of {len(rows)} files failed") if failed else ("Completed", "")
+    return Completed(name=name, message=message or f"{count(len(rows), 'file')} parsed")
+
+
+def file_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a file, failures first."""
+    rows = [
+        {"file": path, "state": "failed", "events": "", "reason": reason} for path, reason in found["failed"].items()
+    ]
+    rows += [{"file": path, "state": "parsed", "events": n, "reason": ""} for path, n in found["parsed"].items()]
+    return rows + [{"file": path, "state": "done before", "events": "", "reason": ""} for path in found["done"]]
