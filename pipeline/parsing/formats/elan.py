@@ -28,7 +28,7 @@ def to_eaf(video: ParsedVideo, *, folder: Path) -> str:
         folder: in which the document will lie; the media is linked relative to it, and absolutely.
     """
     root = ET.Element("ANNOTATION_DOCUMENT")
-    root.set("AUTHOR", xml_text(one_line(video.model.name)))
+    root.set("AUTHOR", one_line(video.model.name))
     root.set("DATE", datetime.now().astimezone().isoformat(timespec="seconds"))
     root.set("FORMAT", _FORMAT)
     root.set("VERSION", _FORMAT)
@@ -65,7 +65,7 @@ def _add_header(root: ET.Element, video: ParsedVideo, folder: Path) -> None:
     events = len(video.events)
     facts = {"model": one_line(f"{video.model.name} ({video.model.kind})"), "lastUsedAnnotationId": str(events)}
     for name, fact in facts.items():
-        ET.SubElement(header, "PROPERTY", NAME=name).text = xml_text(fact)
+        ET.SubElement(header, "PROPERTY", NAME=name).text = fact
 
 
 def _lanes(video: ParsedVideo, modality: Modality) -> list[list[Event]]:
@@ -101,7 +101,7 @@ def _add_event(tier: ET.Element, place: tuple[int, str, str], event: Event) -> N
         TIME_SLOT_REF1=first,
         TIME_SLOT_REF2=last,
     )
-    ET.SubElement(annotation, "ANNOTATION_VALUE").text = xml_text(one_line(event.label))
+    ET.SubElement(annotation, "ANNOTATION_VALUE").text = one_line(event.label)
 
 
 def _add_vocabulary(root: ET.Element, video: ParsedVideo) -> None:
@@ -110,4 +110,4 @@ def _add_vocabulary(root: ET.Element, video: ParsedVideo) -> None:
     kind.set("CONTROLLED_VOCABULARY_REF", _VOCABULARY)
     vocabulary = ET.SubElement(root, "CONTROLLED_VOCABULARY", CV_ID=_VOCABULARY, DESCRIPTION="")
     for name in video.classes:
-        ET.SubElement(vocabulary, "CV_ENTRY", DESCRIPTION="").text = xml_text(one_line(name))
+        ET.SubElement(vocabulary, "CV_ENTRY", DESCRIPTION="").text = one_line(name)

@@ -11,8 +11,8 @@ _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def one_line(text: str) -> str:
-    """A name on one line, for formats in which a line end or a tab ends the name."""
-    return visible(" ".join(text.split()))
+    """A name on one line, without control characters: in most formats a line end or a tab ends a name."""
+    return xml_text(visible(" ".join(text.split())))
 
 
 def xml_text(text: str) -> str:

@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ET
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.parsing.formats.fields import events_of, milliseconds, one_line, xml_text
+from pipeline.parsing.formats.fields import events_of, milliseconds, one_line
 from pipeline.parsing.parsed_video import MODALITIES, Event, Modality, ParsedVideo
 from storage.text import visible_json
 
@@ -47,7 +47,7 @@ def to_config(video: ParsedVideo) -> str:
         ET.SubElement(root, "Header", value=title)
         labels = ET.SubElement(root, "Labels", name=_control(modality), toName="audio")
         for name in video.classes:
-            ET.SubElement(labels, "Label", value=_label(name), background=colour)
+            ET.SubElement(labels, "Label", value=one_line(name), background=colour)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"
 
@@ -65,7 +65,7 @@ def _region(video: ParsedVideo, event: Event, number: int) -> dict[str, Any]:
         "type": "labels",
         "origin": "prediction",
         "original_length": video.duration_seconds,
-        "value": {"start": start / 1000, "end": end / 1000, "channel": 0, "labels": [_label(event.label)]},
+        "value": {"start": start / 1000, "end": end / 1000, "channel": 0, "labels": [one_line(event.label)]},
     }
     if math.isfinite(event.mean):
         region["score"] = round(float(event.mean), 4)
@@ -74,11 +74,6 @@ def _region(video: ParsedVideo, event: Event, number: int) -> dict[str, Any]:
 
 def _control(modality: Modality) -> str:
     return f"{modality}_events"
-
-
-def _label(name: str) -> str:
-    """The same in the configuration and in regions, or Label Studio refuses them."""
-    return xml_text(one_line(name))
 
 
 def _url(video: ParsedVideo) -> str:

@@ -36,7 +36,7 @@ def test_a_note_says_what_made_it(video, odd_video):
 
 
 def test_odd_names_stay_one_cue_each(odd_video):
-    names = ['<b>&amp;"x"</b>', "two lines 3 00:00:01,000 --> 00:00:02,000", "bell\\x07\ufffe\\udcff"]
+    names = ['<b>&amp;"x"</b>', "two lines 3 00:00:01,000 --> 00:00:02,000", "bell\\x07\ufffd\\udcff"]
     found = cues(to_vtt(odd_video, "audio"))
     assert [name for *_, name in found] == [*names, names[0]]
     assert found[-1][:2] == ("111:06:40.000", "111:06:40.001")
