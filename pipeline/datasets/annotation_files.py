@@ -72,8 +72,13 @@ def read_weak(path: Path, dataset: DatasetDescription, *, split: str) -> list[We
     return rows
 
 
-def read_dense(path: Path, dataset: DatasetDescription) -> list[DenseRow]:
+def read_dense(path: Path, dataset: DatasetDescription, *, may_be_empty: bool = False) -> list[DenseRow]:
     """Read a dense label file: tab-separated, one half-open interval in seconds per line.
+
+    Args:
+        path: of the file.
+        dataset: gives classes and grid.
+        may_be_empty: whether a header alone will do, as in the file of a single clip.
 
     Raises:
         InvalidInput: If it cannot be read, lines are malformed, or there are none; file, line and reason are named.
@@ -87,7 +92,7 @@ def read_dense(path: Path, dataset: DatasetDescription) -> list[DenseRow]:
         except (InvalidInput, ValueError) as problem:
             problems.append(f"line {number}: {problem}")
     refuse_lines(path, problems)
-    if not rows:
+    if not rows and not may_be_empty:
         raise InvalidInput(f"{path}: has no events: every clip would count as one without any. Put the whole file back")
     return rows
 
