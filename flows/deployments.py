@@ -35,17 +35,8 @@ class FlowEntry:
         return getattr(importlib.import_module(f"flows.{self.module}"), self.function)
 
 
-_NAMES = (
-        "extract-llp",
-        "rebuild-features",
-        "build-labels",
-        "pseudo-labels",
-        "train",
-        "evaluate",
-        "llp",
-        "parse",
-    )
-)
+_NAMES = ("extract-llp", "rebuild-features", "build-labels", "pseudo-labels", "train", "evaluate", "llp", "parse")
+FLOWS = tuple(FlowEntry(name, module := name.replace("-", "_"), module) for name in _NAMES)
 
 
 def deploy(entry: FlowEntry, *, pool: str, folder: str) -> None:

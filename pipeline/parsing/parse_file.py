@@ -20,7 +20,7 @@ from pipeline.parsing.segment_grid import SegmentGrid
 from pipeline.parsing.tiles import Cut, cut
 from pipeline.parsing.window_model import WindowModel
 from pipeline.parsing.work_store import WindowReader, absent, extraction_of, fill_work_store, in_seconds, tile_table
-from storage.errors import AvvpError
+from storage.errors import AvvpError, InvalidInput
 
 if TYPE_CHECKING:
     from pipeline.extraction.reporting import Reporter
@@ -54,8 +54,19 @@ class HowToParse:
     extraction: Mapping[str, Any] = field(default_factory=dict)
 
     def hop_of(self, model: WindowModel) -> int:
-        """In seconds."""
-        return self.hop if self.hop is not None else max(1, model.window_seconds // 2)
+        """In seconds: what was asked for, or the longest of at most half a window.
+
+        Raises:
+            InvalidInput: If it is longer than a window, or no whole number of the model's segments.
+        """
+        window, segments = model.window_seconds, model.segments
+        fitting = [hop for hop in range(1, window + 1) if hop * segments % window == 0]
+        if self.hop is None:
+            return max((hop for hop in fitting if 2 * hop <= window), default=fitting[0])
+        if self.hop not in fitting:
+            shown = ", ".join(map(str, fitting))
+            raise InvalidInput(f"--hop {self.hop}: expected whole segments within a window, one of {shown} s")
+        return self.hop
 
 
 def length_of(path: Path) -> float:

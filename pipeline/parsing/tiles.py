@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import MIN_SEGMENT_COVER
-from storage.errors import InvalidInput
 
 _LEAST_SECONDS = 2
 """A tile at the end of a file holds so much at least: the decoder takes no clip of less than a second."""
@@ -55,14 +54,14 @@ def cut(duration_seconds: float, *, window: int, hop: int, tiled: bool = True) -
     Args:
         duration_seconds: of the file.
         window: length of a window, in seconds.
-        hop: between the beginnings of two windows.
+        hop: between the beginnings of two windows; at most a window.
         tiled: whether windows can be put together from tiles; if not, each window is a tile of its own.
 
     Raises:
-        InvalidInput: If the hop is not from 1 to the window's length.
+        ValueError: If the hop leaves gaps between windows.
     """
     if not 1 <= hop <= window:
-        raise InvalidInput(f"--hop {hop}: expected whole seconds from 1 to the model's window of {window}")
+        raise ValueError(f"hop {hop}: expected 1 to {window} seconds")
     seconds = whole_seconds(duration_seconds)
     count = max(0, math.ceil((seconds - window) / hop)) + 1
     windows = tuple(range(0, count * hop, hop))

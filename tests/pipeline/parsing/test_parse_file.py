@@ -164,3 +164,18 @@ def test_weights_by_backbone(toys):
     assert weights_of(model, ["random:1", "toy_audio=random:3"]) == {"toy_visual": "random:1", "toy_audio": "random:3"}
     with pytest.raises(InvalidInput, match="not among the backbones"):
         weights_of(model, ["clap=random:3"])
+
+
+@pytest.mark.parametrize(
+    ("segments", "fitting", "half"), [(4, (1, 2, 3, 4), 2), (2, (2, 4), 2), (1, (4,), 4), (8, (1, 2, 3, 4), 2)]
+)
+def test_windows_begin_where_segments_do(segments, fitting, half):
+    model = ToyParser()
+    model.segments = segments
+    assert HowToParse(WEIGHTS).hop_of(model) == half
+    for hop in range(1, 6):
+        if hop in fitting:
+            assert HowToParse(WEIGHTS, hop=hop).hop_of(model) == hop
+        else:
+            with pytest.raises(InvalidInput, match=f"--hop {hop}: expected whole segments within a window"):
+                HowToParse(WEIGHTS, hop=hop).hop_of(model)
