@@ -1,4 +1,4 @@
-"""The base classes of all backbones and text embedders.
+"""The base class of all backbones.
 
 A backbone cuts a clip into *units* (a frame, a stack of eight frames, one second of sound), runs its
 network over batches of units, and assembles the outputs of a clip's units into its feature arrays.
@@ -137,6 +137,10 @@ class Extractor(ABC):
     def specs(self) -> tuple[FeatureSpec, ...]:
         """The arrays it gives. The first is named after the backbone."""
 
+    def backbone_of(self, array: str) -> str:
+        """The backbone that an array is recorded under, by name: the one that gives it alone, where there is one."""
+        return self.name
+
     @property
     @abstractmethod
     def weights_source(self) -> WeightsSource:
@@ -153,6 +157,28 @@ class Extractor(ABC):
     def preprocessing(self) -> Mapping[str, Any]:
         """Facts for the provenance: the view, and what follows it."""
         return self.view.to_json()
+
+    def choose_engine(
+        self, engine: str, weights: ResolvedWeights, *, device: str, precision: str, compiled: bool = False
+    ) -> str:
+        """Turn ``auto``, ``torch`` or ``openvino`` into the engine that runs these weights.
+
+        Args:
+            engine: as the user asked for it.
+            weights: that will be loaded.
+            device: ``cpu`` or ``cuda:N``.
+            precision: ``float32``, ``bfloat16`` or ``float16``.
+            compiled: whether the network is to run through ``torch.compile``.
+
+        Returns:
+            For :meth:`load`; by default :func:`extractors.engines.selection.pick_engine`'s choice.
+
+        Raises:
+            InvalidInput: If that engine cannot run them.
+        """
+        from extractors.engines.selection import pick_engine
+
+        return pick_engine(engine, device=device, precision=precision, compiled=compiled)
 
     @abstractmethod
     def load(
@@ -224,73 +250,3 @@ class Extractor(ABC):
             rows.append(self.assemble([o[at : at + count] for o in joined], u.valid) if count else self.empty())
             at += count
         return rows
-
-
-class TextEmbedder(ABC):
-    """A network or a table that turns texts into vectors. Constructing one is cheap; :meth:`load` gets the weights.
-
-    Args:
-        name: the name it was asked for by, e.g. ``bert`` or ``clip:ViT-B-32/openai``.
-        variant: the part after the prefix for parametrised names, else ``""``.
-        options: chosen values of :attr:`options`; others are at their first choice.
-
-    Attributes:
-        weights: ``random:<seed>`` or ``sha256:<hex>``; empty before :meth:`load`.
-        weights_source: URL, path or package, for people.
-        logit_scale: what the network multiplies similarities with; ``None`` where it has no such number.
-    """
-
-    code_version: ClassVar[str] = "1"
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Name -> choices, the first being the default. Choices that end in ``…`` stand for free text."""
-    normalised: ClassVar[bool] = False
-    """Whether vectors have length 1."""
-    libraries: ClassVar[tuple[str, ...]] = ()
-    """Packages whose versions belong in the provenance."""
-
-    weights: str = ""
-    weights_source: str = ""
-    logit_scale: float | None = None
-
-    def __init__(self, *, name: str, variant: str = "", options: Mapping[str, str] | None = None) -> None:
-        self.name = name
-        self.variant = variant
-        self.chosen = {**{option: choices[0] for option, choices in self.options.items()}, **(options or {})}
-
-    @property
-    def weights_files(self) -> tuple[WeightsFile, ...]:
-        """The official files that ``pretrained`` needs, and whether they are at hand."""
-        return ()
-
-    @property
-    def array_name(self) -> str:
-        """The name as a group in a store: ``clip:ViT-B-32/openai`` is ``clip_ViT-B-32_openai``."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.name)
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What its numbers depend on besides the weights."""
-        return dict(self.chosen)
-
-    @abstractmethod
-    def load(self, weights: str, *, device: str = "cpu") -> None:
-        """Get the weights and build the network.
-
-        Args:
-            weights: ``pretrained``, ``random:SEED`` or a path.
-            device: ``auto``, ``cpu`` or ``cuda:N``.
-
-        Raises:
-            WeightsError: If they cannot be had or do not fit.
-        """
-
-    @abstractmethod
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts.
-
-        Returns:
-            ``[texts, dim]`` float32.
-
-        Raises:
-            InvalidInput: If a text has nothing to embed; it is named.
-        """

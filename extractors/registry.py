@@ -18,6 +18,7 @@ BACKBONES: dict[str, str] = {
     "clip": "extractors.visual.clip:ClipImage",
     "vggish": "extractors.audio.vggish:Vggish",
     "clap": "extractors.audio.clap:Clap",
+    "yamnet": "extractors.audio.yamnet:Yamnet",
     "efficientnet_lite0": "extractors.visual.efficientnet_lite0:EfficientNetLite0",
 }
 """Name -> ``module:Class``."""
@@ -97,7 +98,7 @@ def load(
         weights: ``pretrained``, ``random:SEED`` or a path to a state dict in the official format.
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: ``float32``, ``bfloat16`` or ``float16``.
-        engine: ``auto``, ``torch`` or ``openvino``; see :func:`extractors.engines.selection.pick_engine`.
+        engine: ``auto``, ``torch`` or ``openvino``; see :meth:`Extractor.choose_engine`.
         clip_seconds: length of every clip.
 
     Raises:
@@ -108,13 +109,13 @@ def load(
     extractor = create(name, clip_seconds=clip_seconds)
 
     from extractors.engines.runtime import check_precision, pick_device
-    from extractors.engines.selection import pick_engine
     from extractors.weights.loading import resolve
 
     device = pick_device(device)
     check_precision(precision, device)
-    engine = pick_engine(engine, device=device, precision=precision)
-    extractor.load(resolve(weights, extractor.weights_source), device=device, precision=precision, engine=engine)
+    found = resolve(weights, extractor.weights_source)
+    engine = extractor.choose_engine(engine, found, device=device, precision=precision)
+    extractor.load(found, device=device, precision=precision, engine=engine)
     return extractor
 
 

@@ -1,4 +1,4 @@
-"""VGGish's log-mel spectrogram: batched, in torch, and equal to the TensorFlow original."""
+"""VGGish's log-mel spectrogram, which is YAMNet's too: batched, in torch, and equal to the TensorFlow original."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ EXAMPLE_FRAMES = 96
 """Frames that the network looks at: 0.96 seconds."""
 
 
-def log_mel(samples: Tensor) -> Tensor:
+def log_mel(samples: Tensor, *, log_offset: float = LOG_OFFSET) -> Tensor:
     """Turn sound into log-mel frames, without centring or padding.
 
     Args:
         samples: ``[..., samples]`` mono at 16 kHz, in [-1, 1], at least 400 of them.
+        log_offset: added before the logarithm; VGGish's unless given.
 
     Returns:
         ``[..., frames, 64]`` float32, ``frames = 1 + (samples - 400) // 160``: 98 from one second. Computed in
@@ -44,14 +45,15 @@ def log_mel(samples: Tensor) -> Tensor:
     window = torch.hann_window(WINDOW_SAMPLES, periodic=True, dtype=torch.float64, device=samples.device)
     magnitudes = torch.fft.rfft(windows * window, n=FFT_SAMPLES).abs()
     mel = magnitudes @ torch.from_numpy(mel_matrix()).to(samples.device)
-    return torch.log(mel + LOG_OFFSET).float()
+    return torch.log(mel + log_offset).float()
 
 
-def second_examples(samples: Tensor) -> Tensor:
+def second_examples(samples: Tensor, *, log_offset: float = LOG_OFFSET) -> Tensor:
     """Cut sound into seconds and turn each into the network's input.
 
     Args:
         samples: ``[..., samples]`` at 16 kHz, whole seconds.
+        log_offset: see :func:`log_mel`.
 
     Returns:
         ``[..., segments, 96, 64]`` float32: the first 96 of the 98 frames of each second, as the published
@@ -64,7 +66,7 @@ def second_examples(samples: Tensor) -> Tensor:
     if rest:
         raise ValueError(f"{samples.shape[-1]} samples are not whole seconds at {SAMPLE_RATE_HZ} Hz")
     seconds = samples.unflatten(-1, (segments, SAMPLE_RATE_HZ))
-    return log_mel(seconds)[..., :EXAMPLE_FRAMES, :]
+    return log_mel(seconds, log_offset=log_offset)[..., :EXAMPLE_FRAMES, :]
 
 
 @functools.cache

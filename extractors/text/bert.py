@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.base import TextEmbedder
 from extractors.engines import runtime
+from extractors.text.embedder import TextEmbedder
 from extractors.weights.hugging_face import load_tokenizer, model_folder, quiet_transformers, weights_sha256
 from extractors.weights.inventory import WeightsFile, hub_file
 from extractors.weights.loading import WeightsSource, fill_random, resolve

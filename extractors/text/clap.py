@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.audio.clap import EMBEDDING_DIM, Clap
-from extractors.base import TextEmbedder
 from extractors.engines import runtime
 from extractors.text.clip import INITIAL_LOGIT_SCALE
+from extractors.text.embedder import TextEmbedder
 from extractors.weights.hugging_face import load_tokenizer, quiet_transformers
 from extractors.weights.inventory import WeightsFile, hub_file
 from extractors.weights.loading import fill_random, load_into, load_state_dict, resolve

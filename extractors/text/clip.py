@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.base import TextEmbedder
 from extractors.engines import runtime
+from extractors.text.embedder import TextEmbedder
 from extractors.visual.clip import ClipFacts, ClipImage, ClipVitL14
 from extractors.weights.inventory import WeightsFile
 from extractors.weights.loading import fill_random, load_into, load_state_dict, resolve

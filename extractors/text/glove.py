@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.base import TextEmbedder
+from extractors.text.embedder import TextEmbedder
 from extractors.text.word_vectors import Vectors, read_word_vectors
 from extractors.weights.cache import TIMEOUT_SECONDS, file_sha256
 from extractors.weights.inventory import WeightsFile, gensim_data_file

@@ -6,7 +6,7 @@ import difflib
 import importlib
 from collections.abc import Mapping
 
-from extractors.base import TextEmbedder
+from extractors.text.embedder import TextEmbedder
 from storage.errors import InvalidInput
 
 EMBEDDERS: dict[str, str] = {

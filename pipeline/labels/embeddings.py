@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.base import TextEmbedder
 from extractors.text import registry as text_registry
+from extractors.text.embedder import TextEmbedder
 from extractors.weights.cache import file_sha256
 from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.datasets.prompt_files import Prompts, default_set, load_prompts, plain_name

@@ -13,6 +13,7 @@ from storage.schema import FeatureSpec
 
 RATES = {
     "resnet152": "resnet152@1fps", "efficientnet_lite0": "efficientnet_lite0@2fps", "vgg19_pool5": "vgg19_pool5@1fps",
+    "efficientnet_lite0:scores": "efficientnet_lite0:scores@2fps",
 }  # fmt: skip
 """A few frames instead of sixteen say as much in a fraction of the time."""
 SECONDS = {"clip_vit_l14": 1}
@@ -24,7 +25,9 @@ ROWS = {}
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", [*registry.names(), "clip:ViT-B-32/openai@2fps", "vggish:pca"])
+@pytest.mark.parametrize(
+    "name", [*registry.names(), "clip:ViT-B-32/openai@2fps", "vggish:pca", "efficientnet_lite0:scores"]
+)
 def test_backbone_keeps_the_contract(name, engine, request):
     if name.startswith("clip") and engine == "torch" and torch.get_num_threads() > 1:
         reason = "the last block's products of a row a picture are by MKL: with threads, some rows have other bits"

@@ -61,6 +61,28 @@ def test_adding_a_backbone_changes_no_other_array(avvp, six_clips, filled):
     assert FeatureStore.open(filled).read("toy_visual_8fps").shape == (6, 16, 3)
 
 
+def test_scores_join_the_features_that_a_store_has(avvp, six_clips, tmp_path):
+    """The variant's features are the plain backbone's: neither run finds a difference, nor writes them again."""
+    plain, scores = (
+        ("--backbone", name, "--weights", "random:0", "--clip-seconds", 2)
+        for name in ("efficientnet_lite0@1fps", "efficientnet_lite0:scores@1fps")
+    )
+    store = tmp_path / "s.zarr"
+    assert extract(avvp, six_clips, store, toys=plain)[0] == 0
+    before = hashes(store)
+    assert extract(avvp, six_clips, store, toys=scores)[0] == 0
+    after = hashes(store)
+    assert {path: after[path] for path in before} == before
+    opened = FeatureStore.open(store)
+    np.testing.assert_allclose(opened.read("efficientnet_lite0_scores_1fps").sum(axis=2), 1, atol=1e-5)
+    assert "nothing to do" in extract(avvp, six_clips, store, toys=plain)[1]
+    assert opened.provenance("efficientnet_lite0_1fps").backbone == "efficientnet_lite0@1fps"
+    assert opened.provenance("efficientnet_lite0_scores_1fps").backbone == "efficientnet_lite0:scores@1fps"
+    code, _, err = extract(avvp, six_clips, store, "--backbone", "efficientnet_lite0@1fps", toys=scores)
+    assert code == 2
+    assert "both give the array efficientnet_lite0_1fps: leave out one of them" in err
+
+
 def test_rebuild_replaces_that_array_only(avvp, six_clips, filled):
     other = ("--backbone", "toy_visual", "--weights", "random:5", "--clip-seconds", 2)
     code, _, err = extract(avvp, six_clips, filled, toys=other)

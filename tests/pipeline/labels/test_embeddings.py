@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from extractors.base import TextEmbedder
+from extractors.text.embedder import TextEmbedder
 from pipeline.datasets.dataset_description import DatasetDescription, load_description
 from pipeline.labels.embeddings import embed_labels, import_labels, make_labels
 from storage.clips import Clip, ClipTable
