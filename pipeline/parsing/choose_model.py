@@ -8,11 +8,13 @@ from pathlib import Path
 
 from extractors import registry
 from pipeline.datasets.dataset_description import load_description
+from pipeline.extraction.options import EVERY, parse_weights
 from pipeline.parsing.window_model import WindowModel
 from storage.errors import InvalidInput
 
 ZERO_SHOT = "zero-shot"
 TEACHERS = ("clip+clap", "yamnet+efficientnet_lite0")
+TEACHER_BACKBONES = ("clip_vit_l14", "clap", "yamnet", "efficientnet_lite0", "efficientnet_lite0:scores")
 
 
 def open_model(
@@ -36,10 +38,10 @@ def open_model(
     if name is None or name == ZERO_SHOT or name in TEACHERS:
         from pipeline.parsing.zero_shot import zero_shot_model
 
-        chosen = None if name == ZERO_SHOT else name
         return zero_shot_model(
-            chosen, load_description(dataset or "llp"), weights=tuple(weights), device=device, engine=engine
-        )
+            None if name == ZERO_SHOT else name, load_description(dataset or "llp"),
+            weights=_by_backbone(weights, TEACHER_BACKBONES), device=device, engine=engine,
+        )  # fmt: skip
     folder = Path(name).expanduser()
     if not folder.is_dir():
         raise InvalidInput(
@@ -66,7 +68,9 @@ def choose_weights(model: WindowModel, given: Iterable[str]) -> dict[str, str]:
         WeightsError: If they cannot be had.
     """
     weights = weights_of(model, given)
-    model.facts = replace(model.facts, weights={**model.facts.weights, **check_weights(model, weights)})
+    known = model.facts.weights
+    found = {name: made for name, made in check_weights(model, weights).items() if made not in known.values()}
+    model.facts = replace(model.facts, weights={**known, **found})
     return weights
 
 
@@ -92,16 +96,22 @@ def check_weights(model: WindowModel, weights: Mapping[str, str]) -> dict[str, s
 
 
 def weights_of(model: WindowModel, given: Iterable[str]) -> dict[str, str]:
-    """Weights by backbone: what the user gave, else the model's own.
+    """Weights by backbone: what the user gave, for it or for all, else the model's own.
 
     Raises:
         InvalidInput: If one names a backbone that the model does not read, or two are for all.
     """
-    from pipeline.extraction.options import EVERY, parse_weights
+    own = {item.backbone: item.weights for item in model.inputs}
+    chosen = _by_backbone(given, [*own, *(name.partition(":")[0] for name in own)])
+    return {
+        name: next((chosen[key] for key in (name, name.partition(":")[0], EVERY) if key in chosen), weights)
+        for name, weights in own.items()
+    }
 
-    names = tuple(dict.fromkeys(item.backbone for item in model.inputs))
+
+def _by_backbone(given: Iterable[str], names: Sequence[str]) -> dict[str, str]:
+    """``--weights`` by backbone; the entry ``""`` is for all others, where one was given for all."""
     texts = tuple(given)
     chosen = parse_weights(texts, names)
-    for_all = chosen[EVERY] if any(text.partition("=")[0] not in names for text in texts) else ""
-    own = {item.backbone: item.weights for item in model.inputs}
-    return {name: chosen.get(name) or for_all or own[name] for name in names}
+    for_all = any(text.partition("=")[0] not in names for text in texts)
+    return {name: weights for name, weights in chosen.items() if name or for_all}

@@ -13,6 +13,7 @@ from pipeline.metrics.decisions import Mask
 from pipeline.parsing.parsed_video import RANDOM, Modality, ModelFacts
 from pipeline.parsing.window_model import Floats, ModelInput, WindowScores
 from storage.errors import InvalidInput
+from storage.schema import Sampling
 
 if TYPE_CHECKING:
     from pipeline.training.loaded_run import LoadedRun
@@ -37,6 +38,7 @@ class RunModel:
 
     facts: ModelFacts
     mask: Mask
+    sampling: Sampling
     thresholds: Mapping[Modality, NDArray[np.float64]]
 
     def __init__(self, run: LoadedRun, *, device: str = "cpu") -> None:
