@@ -66,20 +66,22 @@ function waveRow() {
   return element;
 }
 
-/** Thumbnails, as many as have room beside each other. */
+/** Thumbnails, each at its second, as many as have room beside each other. */
 function fillStrip(element, pixelsPerSecond) {
   const pictures = data.thumbnails;
   const every = pictures.length > 1 ? pictures[1][0] - pictures[0][0] : 1;
   const room = Math.max(every * pixelsPerSecond, 1);
   const stride = Math.max(1, Math.ceil((LOWEST * data.aspect) / room - 0.25));
-  element.style.height = `${Math.min(Math.max((room * stride) / data.aspect, LOWEST), HIGHEST)}px`;
+  const height = Math.min(Math.max((room * stride) / data.aspect, LOWEST), HIGHEST);
+  const seconds = Math.min(room * stride, height * data.aspect) / pixelsPerSecond;
+  element.style.height = `${height}px`;
   element.replaceChildren();
   for (let at = 0; at < pictures.length; at += stride) {
     const picture = make("img");
     picture.alt = "";
     picture.decoding = "async";
     picture.src = `data:image/jpeg;base64,${pictures[at][1]}`;
-    element.append(place(picture, pictures[at][0], Math.min(pictures[at][0] + every * stride, data.seconds)));
+    element.append(place(picture, pictures[at][0], pictures[at][0] + seconds));
   }
 }
 
@@ -97,7 +99,7 @@ function fillRuler(element, pixelsPerSecond) {
 /** The row of a class: probabilities upwards for what is heard, downwards for what is seen, and its events. */
 function classRow(index) {
   const name = make("b");
-  for (const part of data.classes[index].split(/(?<=[_/ (-])/)) name.append(part, make("wbr"));
+  for (const part of data.classes[index].split(/(?<=[_/ -])/)) name.append(part, make("wbr"));
   name.title = data.classes[index];
   const lanes = make("span", "lanes");
   for (const modality of MODALITIES) {
@@ -124,12 +126,14 @@ function curve(modality, index, pieces) {
   if (blindness(modality, index)) return [];
   const up = modality === "audio" ? -1 : 1;
   const shapes = { idle: "", both: "", [WORDS[modality]]: "" };
+  let next = 0; // the first piece that has not ended yet
   for (let segment = 0; segment < data.segments; segment++) {
     const level = probability(modality, index, segment);
     if (!level) continue;
     const [start, end] = [segment * data.step, Math.min((segment + 1) * data.step, data.seconds)];
     const middle = (start + end) / 2;
-    const piece = pieces.find((one) => one.start <= middle && middle < one.end);
+    while (next < pieces.length && pieces[next].end <= middle) next++;
+    const piece = next < pieces.length && pieces[next].start <= middle ? pieces[next] : null;
     const kind = piece && shapes[piece.kind] !== undefined ? piece.kind : "idle";
     shapes[kind] += `M${start} 1V${1 + up * level}H${end}V1Z`;
   }

@@ -84,7 +84,8 @@ def _player(video: ParsedVideo, media: str) -> str:
     return (
         "<section class='card player'><div class=screen>"
         f'<video id=video src="{html.escape(media, quote=True)}" controls preload=metadata playsinline></video>'
-        "<p id=missing hidden>The video cannot be played here. Keep this page beside it; the time line works without."
+        "<p id=missing hidden>The video cannot be played: it is not beside this page any more, or this browser "
+        "does not know its format. The time line works without it."
         f"</p></div><div class=beside><div class=now><output id=time>0:00</output><ul id=now></ul></div>"
         f"{sections.events_table(video)}</div></section>"
     )

@@ -60,7 +60,7 @@ def notes(video: ParsedVideo, truth: Truth | None) -> str:
 
 def events_table(video: ParsedVideo) -> str:
     """All events; the script makes its rows seek."""
-    head = "<thead><tr><th>event<th>is<th class=n>start<th class=n>end<th class=n>mean<th class=n>peak</thead>"
+    head = "<thead><tr><th>class<th>modality<th class=n>start<th class=n>end<th class=n>mean<th class=n>peak</thead>"
     rows = "".join(_event_row(event) for event in video.events)
     if not rows:
         return "<p class=empty>No event: no probability reaches its threshold.</p>"
