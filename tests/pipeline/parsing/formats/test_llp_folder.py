@@ -56,9 +56,11 @@ def test_a_corrected_file_replaces_its_clip_and_the_others_stay(parsed, tmp_path
     corrected.mkdir()
     (corrected / "a.audio.tsv").write_text(f"filename\tonset\toffset\tevent_labels\n{CLIPS[0]}\t0\t1\tCat\n")
     (corrected / "a.visual.tsv").write_text("filename\tonset\toffset\tevent_labels\n")
-    gather(corrected, out)
+    for modality in ("audio", "visual"):
+        (corrected / f"{CLIPS[1]}.{modality}.tsv").write_text("filename\tonset\toffset\tevent_labels\n")
+    assert len(gather(corrected, out).empty) == 1
     found = load_annotations(out, strict=True)
-    assert len(found) == 3
+    assert sorted(found.ids) == sorted((CLIPS[0], CLIPS[2]))  # nothing is left of the other one
     row = found.ids.index(CLIPS[0])
     assert found.audio[row].sum() == 1
     assert found.visual[row].sum() == 0
