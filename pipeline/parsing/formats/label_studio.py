@@ -32,16 +32,22 @@ def to_tasks(video: ParsedVideo) -> str:
     prediction: dict[str, Any] = {"model_version": _version(video), "result": regions}
     if scores:
         prediction["score"] = round(sum(scores) / len(scores), 4)
-    data = {"video": _url(video), "file": video.path.name, "notes": "\n".join(video.notes)}
+    notes = "\n".join(one_line(note) for note in video.notes)
+    data = {"video": _url(video), "file": one_line(video.path.name), "notes": notes}
     tasks = [{"data": data, "predictions": [prediction]}]
     return visible_json(json.dumps(tasks, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def to_config(video: ParsedVideo) -> str:
-    """The labelling configuration: a player, a waveform, and the classes once a modality."""
+    """The labelling configuration: a player, a waveform, and the classes once a modality.
+
+    A file without sound has a bare time line instead of the waveform.
+    """
     root = ET.Element("View")
-    ET.SubElement(root, "Video", name="video", value="$video", sync="audio")
-    ET.SubElement(root, "Audio", name="audio", value="$video", sync="video", showlabels="true")
+    ET.SubElement(root, "Video", name="video", value="$video", sync="audio", height="360")
+    audio = ET.SubElement(root, "Audio", name="audio", value="$video", sync="video", height="160")
+    if video.probabilities and "audio" not in video.probabilities:
+        audio.set("decoder", "none")  # else Label Studio finds no sound to decode, and shows no region either
     for modality in MODALITIES:
         title, colour = _LOOKS[modality]
         ET.SubElement(root, "Header", value=title)

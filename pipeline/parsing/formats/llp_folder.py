@@ -36,8 +36,8 @@ def gather(
 ) -> Gathered:
     """Write the label files of one split from ``*.audio.tsv`` and ``*.visual.tsv``.
 
-    A clip's weak labels are the classes of its rows. Clips that the folder has already are replaced, others stay, so
-    that a second call can add another split.
+    A clip's weak labels are the classes of its rows. Clips that the folder has already are replaced, or removed where
+    nothing is left of them; others stay, so that a second call can add another split.
 
     Args:
         source: folder with the files, in it or below.
@@ -58,14 +58,16 @@ def gather(
     classes: dict[str, set[int]] = {}
     for row in itertools.chain.from_iterable(rows.values()):
         classes.setdefault(row.clip, set()).add(row.label)
-    texts = {known.weak_files[split]: _weak_text(target / known.weak_files[split], known, split, classes)}
+    empty = tuple(stem for stem, pair in parsed.items() if not any(pair.values()))
+    gone = {*classes, *(Path(stem).name for stem in empty)}
+    weak_file = target / known.weak_files[split]
+    texts = {weak_file: _weak_text(weak_file, known, split, classes, gone)}
     if split in known.dense_splits:
         for name, found in ((known.audio_file, rows["audio"]), (known.visual_file, rows["visual"])):
-            texts[name] = _dense_text(target / name, known, found, set(classes))
-    for name, text in texts.items():
-        write_text(target / name, text)
-    empty = tuple(stem for stem, pair in parsed.items() if not any(pair.values()))
-    return Gathered(tuple(target / name for name in texts), tuple(classes), empty)
+            texts[target / name] = _dense_text(target / name, known, found, gone)
+    for path, text in texts.items():
+        write_text(path, text)
+    return Gathered(tuple(texts), tuple(classes), empty)
 
 
 def _read_all(source: Path, dataset: DatasetDescription) -> dict[str, dict[str, list[DenseRow]]]:
@@ -92,19 +94,21 @@ def _read_all(source: Path, dataset: DatasetDescription) -> dict[str, dict[str, 
     return parsed
 
 
-def _weak_text(path: Path, dataset: DatasetDescription, split: str, classes: Mapping[str, Collection[int]]) -> str:
+def _weak_text(
+    path: Path, dataset: DatasetDescription, split: str, classes: Mapping[str, Collection[int]], gone: Collection[str]
+) -> str:
     """The weak label file: what it has of other clips, then these."""
     before = read_weak(path, dataset, split=split) if path.is_file() else []
-    labels = {row.clip: row.classes for row in before if row.clip not in classes}
+    labels = {row.clip: row.classes for row in before if row.clip not in gone}
     labels |= {clip: tuple(sorted(found)) for clip, found in classes.items()}
     lines = [f"{clip}\t{','.join(dataset.classes[label] for label in found)}" for clip, found in labels.items()]
     return "\n".join(["\t".join(WEAK_COLUMNS), *lines]) + "\n"
 
 
-def _dense_text(path: Path, dataset: DatasetDescription, rows: Sequence[DenseRow], clips: Collection[str]) -> str:
+def _dense_text(path: Path, dataset: DatasetDescription, rows: Sequence[DenseRow], gone: Collection[str]) -> str:
     """A dense label file: what it has of other clips, then these rows."""
     before = read_dense(path, dataset) if path.is_file() else []
-    kept = [row for row in before if row.clip not in clips]
+    kept = [row for row in before if row.clip not in gone]
     if not (kept or rows):
         raise InvalidInput(f"{visible(path)}: would have no event, and evaluation refuses such a file. Add clips")
     lines = []

@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,22 @@ def test_every_region_is_a_choice_of_the_configuration(odd_video, video):
         assert len(choices["audio_events"]) == len(parsed.classes)
         for region in json.loads(to_tasks(parsed))[0]["predictions"][0]["result"]:
             assert set(region["value"]["labels"]) <= choices[region["from_name"]]
+
+
+def test_a_file_without_sound_has_a_time_line_all_the_same(video):
+    def decoder(parsed):
+        return ET.fromstring(to_config(parsed)).find("Audio").get("decoder")
+
+    silent = replace(video, probabilities={"visual": video.probabilities["visual"]})
+    assert decoder(silent) == "none"
+    assert decoder(video) is None
+    assert decoder(replace(video, probabilities={})) is None  # read from JSON without grids: not known
+
+
+def test_bytes_that_are_no_utf_8_reach_no_text(make_video):
+    parsed = make_video(path="/tmp/\udcff.mp4", notes=("bad name \udcff",))
+    json.dumps(json.loads(to_tasks(parsed)), ensure_ascii=False).encode("utf-8")
+    assert "?d=tmp/%FF.mp4" in to_tasks(parsed)
 
 
 def test_odd_paths_and_random_weights(odd_video):

@@ -56,9 +56,11 @@ def test_a_corrected_file_replaces_its_clip_and_the_others_stay(parsed, tmp_path
     corrected.mkdir()
     (corrected / "a.audio.tsv").write_text(f"filename\tonset\toffset\tevent_labels\n{CLIPS[0]}\t0\t1\tCat\n")
     (corrected / "a.visual.tsv").write_text("filename\tonset\toffset\tevent_labels\n")
-    gather(corrected, out)
+    for modality in ("audio", "visual"):
+        (corrected / f"{CLIPS[1]}.{modality}.tsv").write_text("filename\tonset\toffset\tevent_labels\n")
+    assert len(gather(corrected, out).empty) == 1
     found = load_annotations(out, strict=True)
-    assert len(found) == 3
+    assert sorted(found.ids) == sorted((CLIPS[0], CLIPS[2]))  # nothing is left of the other one
     row = found.ids.index(CLIPS[0])
     assert found.audio[row].sum() == 1
     assert found.visual[row].sum() == 0
@@ -103,3 +105,23 @@ def test_what_cannot_be_gathered_is_one_line(parsed, make_video, tmp_path):
     with pytest.raises(InvalidInput, match=r"BjCEufrlXm4_20_30\.visual\.tsv: cannot be read: No such file"):
         gather(parsed, out)
     assert not out.exists()
+
+
+def test_official_rows_come_through(shared_dir, make_video, tmp_path):
+    """Events made of LLP's own annotations give its arrays again."""
+    official = load_annotations(shared_dir / "llp").split("test")
+    chosen = [row for row in range(len(official)) if official.audio[row].any() or official.visual[row].any()][:40]
+    for row in chosen:
+        events = [
+            Event(official.dataset.classes[label], modality, float(second), second + 1.0, 0.9, 0.9)
+            for modality, truth in (("audio", official.audio), ("visual", official.visual))
+            for second, label in np.argwhere(truth[row])
+        ]
+        video = make_video(events, classes=official.dataset.classes)
+        write(video, folder=tmp_path / "parsed", stem=official.ids[row], formats=["tsv"])
+    gather(tmp_path / "parsed", tmp_path / "out")
+    found = load_annotations(tmp_path / "out", strict=True)
+    order = [found.ids.index(official.ids[row]) for row in chosen]
+    assert len(order) == 40
+    assert np.array_equal(found.audio[order], official.audio[chosen])
+    assert np.array_equal(found.visual[order], official.visual[chosen])
