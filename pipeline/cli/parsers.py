@@ -19,9 +19,11 @@ from pipeline.train import train
     "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap."
 )
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
+@click.option("--store", "store_url", help="To predict imported checkpoints from. Default: their predictions, or else "
+              "the store they were imported for.")  # fmt: skip
 def compare(
     runs: tuple[Path, ...], *, annotations: str, dataset: str | None, split: str, subset: str | None,
-    picture: str | None,
+    picture: str | None, store_url: str | None,
 ) -> None:  # fmt: skip
     """Runs in one table, and their differences to the first with paired bootstrap intervals."""
     from pipeline.reports.comparison import print_comparison
@@ -30,7 +32,9 @@ def compare(
     localization = is_localization(runs[0])
     print_ = print_localization_comparison if localization else print_comparison
     known = dataset or ("ave" if localization else "llp")
-    print_(runs, annotations=annotations, dataset=known, split=split, subset=subset, picture=picture)
+    print_(
+        runs, annotations=annotations, dataset=known, split=split, subset=subset, picture=picture, store_url=store_url
+    )
 
 
 @click.command()
