@@ -182,10 +182,11 @@ def features_of(
 @naming_extras()
 def train(
     *,
-    recipe: AnyPath,
     store: AnyPath,
     annotations: AnyPath,
     out: AnyPath,
+    recipe: AnyPath | None = None,
+    init: AnyPath | None = None,
     changes: Mapping[str, Value] | None = None,
     dataset: str | None = None,
     missing: Literal["skip", "error"] = "skip",
@@ -194,13 +195,12 @@ def train(
 ) -> TrainResult:
     """Train a parser on the features of a store. ``python -m pipeline.train``.
 
-    A run that was killed goes on after its last whole epoch.
-
     Args:
-        recipe: one that is shipped, such as ``leap-mmpyr``, or a TOML file.
         store: a store with the recipe's features.
         annotations: the folder with the label files of the dataset.
-        out: the run's folder; goes on where it is.
+        out: the run's folder; a run that was killed goes on after its last whole epoch.
+        recipe: one that is shipped, such as ``leap-mmpyr``, or a TOML file. ``None``: that of ``init``.
+        init: a run, trained or imported: begin with its best weights instead of fresh ones.
         changes: other values for the recipe, by their names with dots: ``{"train.epochs": 5}``.
         dataset: a dataset description: a name or a TOML file. ``None``: the one of the recipe's task.
         missing: what becomes of clips that lack a feature.
@@ -208,7 +208,7 @@ def train(
         progress: tell of each epoch and print the table, on standard error.
 
     Raises:
-        InvalidInput: If recipe, store and annotations do not fit each other, or the loss is not finite.
+        InvalidInput: If what was given does not fit together, or the loss is not finite.
 
     Examples:
         >>> from pipeline import train
@@ -225,9 +225,10 @@ def train(
     if device not in ("auto", "cpu"):
         raise InvalidInput(f"device {device!r}: expected auto or cpu")
     scores = run_training(
-        recipe=str(recipe), store_url=_text(store), annotations=str(annotations), dataset=dataset, out=Path(out),
-        changes=tuple(f"{name}={json.dumps(value)}" for name, value in (changes or {}).items()), missing=missing,
-        device=device, console=error_console() if progress else silent_console(),
+        recipe=None if recipe is None else str(recipe), init=None if init is None else Path(init), out=Path(out),
+        store_url=_text(store), annotations=str(annotations), dataset=dataset,
+        changes=tuple(f"{name}={json.dumps(value)}" for name, value in (changes or {}).items()),
+        missing=missing, device=device, console=error_console() if progress else silent_console(),
     )  # fmt: skip
     return TrainResult(Path(out), scores)
 
@@ -248,11 +249,11 @@ def evaluate(
 
     Args:
         annotations: the folder with the label files of the dataset.
-        run: a run's folder.
+        run: a run's folder, trained or imported.
         predictions: instead of a run: a ``.npz`` with ``id``, ``audio_segment``, ``visual_segment``, and
             ``union_video`` … if there is one.
         split: of the dataset.
-        store: instead of the store that the run was trained on.
+        store: instead of the store that the run was trained on or imported for.
         dataset: a dataset description: a name or a TOML file. ``None``: llp, or ave for localization.
         mask: which video-level probabilities a segment needs too; ``None`` for the run's.
         threshold: a probability that equals it counts; ``None`` for the run's, or 0.5.

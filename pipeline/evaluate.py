@@ -24,13 +24,13 @@ MASK_NAMES = ("none", "union", "own", "mmcse")
 
 
 @click.command()
-@click.option("--run", type=click.Path(path_type=Path), help="A run's folder.")
+@click.option("--run", type=click.Path(path_type=Path), help="A run's folder: trained, or imported.")
 @click.option("--predictions", help="A .npz with id, audio_segment, visual_segment, and union_video … if there is one; "
               "of localization: id, segment, and event if there is one.")  # fmt: skip
 @click.option("--annotations", required=True, help="The folder with the label files of the dataset.")
 @click.option("--dataset", help="A dataset description: a name or a TOML file. Default: llp, or ave for localization.")
 @click.option("--split", default="test", show_default=True)
-@click.option("--store", "store_url", help="Instead of the store that the run was trained on.")
+@click.option("--store", "store_url", help="Instead of the store that the run was trained on or imported for.")
 @click.option("--mask", type=click.Choice(MASK_NAMES), help="Which video-level probabilities a segment needs too. "
               "Default: the run's, or union where union_video is given.")  # fmt: skip
 @click.option("--threshold", type=float, help="A probability that equals it counts. Default: the run's, or 0.5.")
@@ -81,7 +81,8 @@ def _decided(
     """Decisions for each segment, their source, and the number of videos in the split."""
     from pipeline.datasets.llp import load_annotations
     from pipeline.datasets.threshold_files import read_class_thresholds
-    from pipeline.reports.evaluation import decide_predictions, read_predictions, recipe_of, run_predictions
+    from pipeline.reports.evaluation import decide_predictions, read_predictions, run_predictions
+    from pipeline.training.run_folder import recipe_of
 
     labelled = load_annotations(annotations, dataset=dataset)
     if run is None:
@@ -132,7 +133,8 @@ def _refuse(options: Mapping[str, Any]) -> None:
 
 
 def _of_localization(run: Path | None, predictions: str | None) -> bool:
-    from pipeline.reports.evaluation import read_predictions, recipe_of
+    from pipeline.reports.evaluation import read_predictions
+    from pipeline.training.run_folder import recipe_of
 
     if run is None:
         return "segment" in read_predictions(str(predictions), required=("id",))
@@ -144,8 +146,9 @@ def _evaluate_localization(
     threshold: float | None, **shown: Any,
 ) -> dict[str, float]:  # fmt: skip
     from pipeline.datasets.ave import load_events
-    from pipeline.reports.evaluation import read_predictions, recipe_of, run_predictions
+    from pipeline.reports.evaluation import read_predictions, run_predictions
     from pipeline.reports.localization import print_localization
+    from pipeline.training.run_folder import recipe_of
 
     labels = load_events(annotations, dataset=dataset)
     if run is None:
@@ -158,10 +161,10 @@ def _evaluate_localization(
 
 
 def _store_of(run: Path, store_url: str | None) -> Any:
-    from pipeline.reports.evaluation import provenance_of
+    from pipeline.training.run_folder import store_of
     from storage.store import FeatureStore
 
-    return FeatureStore.open(store_url or provenance_of(run)["store"])
+    return FeatureStore.open(store_url or store_of(run))
 
 
 def _class_lines(decided: Any) -> str:

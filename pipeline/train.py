@@ -25,19 +25,23 @@ from pipeline.terminal.console import count, wide_console
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pipeline.recipes.recipe import Recipe
 
-RECIPE, PROVENANCE, TIMES, TABLE = "recipe.toml", "provenance.json", "times.jsonl", "table.md"
+TIMES = "times.jsonl"
 
 
 @click.command()
-@click.option("--recipe", required=True, help=f"A TOML file, or one of: {', '.join(shipped_recipes())}")
+@click.option("--recipe", help=f"A TOML file, or one of: {', '.join(shipped_recipes())}. Default: that of --init.")
 @click.option("--store", "store_url", required=True, help="A store with the recipe's features.")
 @click.option("--annotations", required=True, help="The folder with the label files of the dataset.")
 @click.option("--dataset", help="A dataset description: a name or a TOML file. Default: the one of the recipe's task.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The run folder; training resumes if it exists."
 )
+@click.option("--init", type=click.Path(path_type=Path), help="A run, trained or imported: begin with its best weights "
+              "instead of fresh ones.")  # fmt: skip
 @click.option("--set", "changes", multiple=True, help="key=value, e.g. train.epochs=5 or model.decoder.blocks=4.")
 @click.option("--missing", type=click.Choice(["skip", "error"]), default="skip", show_default=True,
               help="What to do with clips that lack a feature.")  # fmt: skip
@@ -51,8 +55,8 @@ def train(**options: Any) -> None:
 
 
 def run_training(
-    *, recipe: str, store_url: str, annotations: str, dataset: str | None = None, out: Path,
-    changes: tuple[str, ...] = (), missing: str = "skip", device: str = "auto",
+    *, recipe: str | None, store_url: str, annotations: str, dataset: str | None = None, out: Path,
+    init: Path | None = None, changes: tuple[str, ...] = (), missing: str = "skip", device: str = "auto",
     console: Console | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train, evaluate the best epoch, write the table.
@@ -61,16 +65,16 @@ def run_training(
         The scores of the best epoch: ``val``, and ``test`` if the store has such clips.
 
     Raises:
-        InvalidInput: If recipe, store and annotations do not fit each other, or the loss is not finite.
+        InvalidInput: If what was given does not fit together, or the loss is not finite.
     """
     from pipeline.datasets.dataset import Missing, check_features, load_split
-    from pipeline.recipes.recipe import load_recipe
     from pipeline.training.loop import Trainer, make_accelerator
-    from pipeline.training.run_setup import fresh_model, load_labels, sized_config
+    from pipeline.training.run_setup import fresh_model, load_labels, run_record, sized_config
+    from pipeline.training.run_start import load_initial, start_folder
     from pipeline.training.tasks import task_of
     from storage.store import FeatureStore
 
-    chosen = load_recipe(recipe, changes)
+    chosen = _recipe(recipe, init, changes)
     task = task_of(chosen)
     store, labelled = FeatureStore.open(store_url), task.load_labels(annotations, dataset=dataset or task.dataset)
     check_features(store, chosen.features)
@@ -83,19 +87,16 @@ def run_training(
     accelerator = make_accelerator(chosen, device)
     keep_freed_memory()
     model = fresh_model(config, chosen.train.seed)  # before the folder is made: settings that no model has leave none
+    initial = None if init is None else load_initial(init, model)
     console = console or wide_console()
     if accelerator.is_main_process:
-        _prepare_folder(out, chosen, store)
-        for name, clips in (("train", train_set), ("val", val_set)):
-            if clips is not None:
-                left = "; ".join(f"{number} left out: {reason}" for reason, number in clips.skipped.items())
-                console.print(f"{name}: {count(len(clips), 'clip')}{'; ' + left if left else ''}")
+        record = run_record(chosen, config, store, labelled.dataset)
+        start_folder(out, chosen, store, record, labels, init=initial)
+        _say_clips(console, train=train_set, val=val_set)
     accelerator.wait_for_everyone()
     trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
     log = _Log(out, console, first=trainer.progress.epoch, headline=task.headline)
-    if trainer.progress.epoch:
-        console.print(f"{out}: resuming after epoch {trainer.progress.epoch}")
-
+    _say_start(console, out, trainer.progress.epoch, init, labels)
     trainer.run(log.epoch)
     if not accelerator.is_main_process:
         return {}
@@ -106,33 +107,36 @@ def run_training(
     return final_scores(out, store, labelled, missing=how, console=console)
 
 
+def _recipe(recipe: str | None, init: Path | None, changes: tuple[str, ...]) -> Recipe:
+    from pipeline.recipes.recipe import load_recipe
+    from pipeline.training.run_folder import RECIPE, recipe_of
+
+    if init is not None:
+        recipe_of(init)  # its error says that there is no run
+        recipe = recipe or str(init / RECIPE)
+    if recipe is None:
+        raise InvalidInput("train: give --recipe RECIPE, or --init RUN to begin with its recipe and weights")
+    return load_recipe(recipe, changes)
+
+
+def _say_clips(console: Console, **sets: Any) -> None:
+    for name, clips in sets.items():
+        if clips is not None:
+            left = "; ".join(f"{number} left out: {reason}" for reason, number in clips.skipped.items())
+            console.print(f"{name}: {count(len(clips), 'clip')}{'; ' + left if left else ''}")
+
+
+def _say_start(console: Console, out: Path, epoch: int, init: Path | None, labels: Tensor | None) -> None:
+    from pipeline.training.run_start import labels_note
+
+    if epoch:
+        console.print(f"{out}: resuming after epoch {epoch}")
+    elif init is not None:
+        console.print(f"{out}: begins with the weights of {init}{labels_note(init, labels)}")
+
+
 def _has(annotations: Any, split: str) -> bool:
     return split in annotations.splits
-
-
-def _prepare_folder(out: Path, recipe: Recipe, store: Any) -> None:
-    """Write the recipe and provenance, or check that the folder belongs to the same run."""
-    from pipeline.recipes.recipe import differences, load_recipe
-    from pipeline.reports.evaluation import provenance_of
-    from pipeline.training.run_setup import provenance
-
-    target = out / RECIPE
-    if target.is_file():
-        before = load_recipe(target)
-        if found := differences(before, recipe):
-            raise InvalidInput(f"{out}: is a run of another recipe: {'; '.join(found[:3])}. Give another --out")
-        stored, now = provenance_of(out), provenance(recipe, store)
-        prints = [{name: array["fingerprint"] for name, array in one["arrays"].items()} for one in (stored, now)]
-        if prints[0] != prints[1] or stored["clip_table"] != now["clip_table"]:
-            raise InvalidInput(f"{out}: was trained on other features than {store.url} has. Give another --out")
-        return
-    half = out / f".{RECIPE}.partial"
-    if out.is_dir() and any(entry not in (half, out / PROVENANCE) for entry in out.iterdir()):
-        raise InvalidInput(f"{out}: contains other files. Choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / PROVENANCE).write_text(json.dumps(provenance(recipe, store), indent=2, default=str))
-    half.write_text(recipe.to_toml())
-    half.replace(target)
 
 
 class _Log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,9 +20,11 @@ from pipeline.train import train
     "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap."
 )
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
+@click.option("--store", "store_url", help="To predict imported checkpoints from. Default: their predictions, or else "
+              "the store they were imported for.")  # fmt: skip
 def compare(
     runs: tuple[Path, ...], *, annotations: str, dataset: str | None, split: str, subset: str | None,
-    picture: str | None,
+    picture: str | None, store_url: str | None,
 ) -> None:  # fmt: skip
     """Runs in one table, and their differences to the first with paired bootstrap intervals."""
     from pipeline.reports.comparison import print_comparison
@@ -30,7 +33,9 @@ def compare(
     localization = is_localization(runs[0])
     print_ = print_localization_comparison if localization else print_comparison
     known = dataset or ("ave" if localization else "llp")
-    print_(runs, annotations=annotations, dataset=known, split=split, subset=subset, picture=picture)
+    print_(
+        runs, annotations=annotations, dataset=known, split=split, subset=subset, picture=picture, store_url=store_url
+    )
 
 
 @click.command()
@@ -74,15 +79,27 @@ def checkpoint() -> None:
 
 
 @checkpoint.command(name="import")
-@click.option("--system", required=True, help="han, mmpyr, valor, valor-plus, valor-plusplus, leap-mmpyr, mmcse …")
+@click.option("--system", required=True, help="han, mmpyr, valor, valor-plus, valor-plusplus, leap-mmpyr, leap-han, "
+              "mmcse or mmcse-clap-clip.")  # fmt: skip
 @click.option("--norm", type=click.Choice(["post", "pre"]), default="post", show_default=True, help="VALOR only.")
+@click.option("--recipe", default="", help="Whose arrays, mask and threshold to use. Default: the system's own recipe.")
+@click.option("--set", "changes", multiple=True, help="key=value, e.g. features.audio=my_vggish.")
+@click.option("--store", "store_url", help="A store with the features: says what made them, holds LEAP's label "
+              "embeddings, and is what evaluate takes by default. Without it: the published backbones.")  # fmt: skip
+@click.option("--labels", help="LEAP's label embeddings, an .npz as avvp labels --import takes it. Default: labels/ of "
+              "--store; without both, those of the store that is evaluated.")  # fmt: skip
+@click.option("--annotations", help="Score it at once on --store: the folder with LLP's label files.")
 @click.argument("official", metavar="OFFICIAL.pt")
 @click.argument("out", type=click.Path(path_type=Path))
-def import_checkpoint(*, system: str, norm: str, official: str, out: Path) -> None:
-    """Put a published checkpoint into a folder with our names: model.safetensors and what it is."""
-    from pipeline.cli.parsers_actions import import_official
+def import_checkpoint(*, system: str, official: str, out: Path, **options: Any) -> None:
+    """Make a run of a published checkpoint, for evaluate, compare, parse and train --init.
 
-    import_official(system, official, out, norm=norm)
+    OFFICIAL.pt is a state dict of torch.save, alone or within a training script's checkpoint, .safetensors or .npz.
+    Python objects in it are refused, never loaded.
+    """
+    from pipeline.cli.parsers_actions import run_checkpoint_import
+
+    run_checkpoint_import(system, official, out, **options)
 
 
 COMMANDS = (train, evaluate, compare, ablate, model, checkpoint)

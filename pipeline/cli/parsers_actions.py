@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.recipes.recipe import load_recipe
 from pipeline.terminal.console import wide_console
-from storage.errors import InvalidInput, WeightsError
-from storage.foreign_files import reading
+from storage.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pipeline.datasets.llp import Annotations
+    from pipeline.training.imported_run import GivenLabels
+    from pipeline.training.run_record import LabelsRecord
 
 
 def print_model_info(recipe: str, changes: tuple[str, ...]) -> None:
@@ -34,47 +36,59 @@ def print_model_info(recipe: str, changes: tuple[str, ...]) -> None:
         console.print(f"the paper: {cost.paper}")
 
 
-def import_official(system: str, official: str, out: Path, *, norm: str) -> None:
+def run_checkpoint_import(
+    system: str, official: str, out: Path, *, annotations: str | None, labels: str | None, **options: Any
+) -> None:
     """``avvp checkpoint import``.
 
     Raises:
-        WeightsError: If the file cannot be read or is not of this system.
-        InvalidInput: If ``out`` is there.
+        InvalidInput: If a file, the store or the recipe cannot be used.
     """
-    from pipeline.models.config import PARSERS
-    from pipeline.models.config_tables import known
-    from pipeline.models.official.loading import load_official
-    from pipeline.training.checkpoint import save_checkpoint
+    from pipeline.training.imported_run import import_official
 
-    known(system, PARSERS, "system")  # before a large file is read
-    if out.exists():
-        raise InvalidInput(f"{out}: is there already. Give a new folder")
-    model = load_official(system, _state_of(official), norm=norm)  # type: ignore[arg-type]
-    digest = hashlib.sha256(Path(official).read_bytes()).hexdigest()
-    save_checkpoint(out, model)
-    facts = {"system": system, "official": str(Path(official).absolute()), "sha256": digest, "norm": norm}
-    (out / "origin.json").write_text(json.dumps(facts, indent=2))
-    count = sum(parameter.numel() for parameter in model.parameters())
-    wide_console().print(f"{out}: {system}, {count:,} parameters from {official}")
+    if annotations is not None and options["store_url"] is None:
+        raise InvalidInput("checkpoint import: --annotations scores it on the features of --store; give both")
+    labelled = None if annotations is None else _annotations(annotations)
+    given = None if labels is None else _labels_in(labels)
+    done = import_official(system, official, out, labels=given, **options)
+    console = wide_console()
+    console.print(f"{out}: {system}, {done.parameters:,} parameters from {official}")
+    if done.record.labels.needed:
+        console.print(f"label embeddings: {_labels_line(done.record.labels)}")
+    if labelled is None:
+        where = options["store_url"] or "STORE"
+        console.print(f"next: avvp evaluate --run {out} --store {where} --annotations DIR")
+        return
+    from pipeline.reports.evaluation import final_scores
+    from storage.store import FeatureStore
+
+    store = FeatureStore.open(options["store_url"])
+    if not final_scores(out, store, labelled, missing="skip", console=console):
+        console.print(f"not scored: no split of {annotations} has ground truth and clips of {store.url}")
 
 
-def _state_of(official: str) -> dict[str, Any]:
-    """The state dict in a published file: bare, or under a usual key."""
-    import torch
+def _annotations(folder: str) -> Annotations:
+    from pipeline.datasets.llp import load_annotations
+    from pipeline.training.imported_run import DATASET
 
-    path = Path(official)
-    if not path.is_file():
-        raise WeightsError(f"{official}: no such file")
-    complaint = "is no checkpoint that can be read safely; expected the published file, tensors alone"
-    with reading(official, complaint, error=WeightsError):
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+    return load_annotations(folder, dataset=DATASET)
 
-            return dict(load_file(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict):
-        raise WeightsError(f"{official}: holds {type(found).__name__}, expected a state dict")
-    return found
+
+def _labels_in(file: str) -> GivenLabels:
+    from pipeline.datasets.dataset_description import load_description
+    from pipeline.labels.embeddings import read_label_file
+    from pipeline.training.imported_run import DATASET, GivenLabels
+    from pipeline.training.loaded_run import file_digest
+
+    path = Path(file).expanduser()
+    vectors, _ = read_label_file(path, load_description(DATASET))
+    return GivenLabels(vectors, str(path.absolute()), f"sha256:{file_digest(path)}")
+
+
+def _labels_line(labels: LabelsRecord) -> str:
+    if labels.source:
+        return f"{labels.dim} values a class, from {labels.source}"
+    return (
+        f"not in the folder; evaluate, compare and train take labels/{labels.group} of their store, parse needs them: "
+        "import with --labels FILE.npz or --store STORE"
+    )

@@ -125,8 +125,7 @@ def import_labels(
     store = LabelStore.open(store_url)
     chosen = text_registry.create(embedder)
     path = Path(file).expanduser()
-    vectors, names, phrases = _read_published(path)
-    rows = _rows_of(path, names, dataset)
+    vectors, prompts = read_label_file(path, dataset)
     libraries = versions(_LIBRARIES)
     labels = LabelEmbeddings(
         LabelSpec(chosen.array_name, dataset.name, vectors.shape[1], f"imported from {path.name}"),
@@ -141,10 +140,21 @@ def import_labels(
             now(),
         ),
         dataset.classes,
-        tuple((phrases[row],) for row in rows),
-        vectors[rows],
+        prompts,
+        vectors,
     )
     return labels, store.write_embeddings(labels, rebuild=rebuild)
+
+
+def read_label_file(path: Path, dataset: DatasetDescription) -> tuple[NDArray[np.float32], Prompts]:
+    """Published embeddings and their phrases in the order of a dataset's classes, see :func:`import_labels`.
+
+    Raises:
+        InvalidInput: If the file is malformed, or lacks a class or has one that the dataset lacks.
+    """
+    vectors, names, phrases = _read_published(path)
+    rows = _rows_of(path, names, dataset)
+    return vectors[rows], tuple((phrases[row],) for row in rows)
 
 
 def _read_published(path: Path) -> tuple[NDArray[np.float32], list[str], list[str]]:

@@ -43,6 +43,23 @@ def model_config(table: Mapping[str, Any]) -> ModelConfig:
     return read_table(kind, given, where="model")
 
 
+def system_table(system: str, config: ModelConfig) -> dict[str, Any]:
+    """The shortest ``[model]`` table of a configuration: ``system``, and what differs from it.
+
+    Args:
+        system: a name of :data:`SYSTEMS`, of the same encoder and decoder.
+        config: in full.
+    """
+    return {"system": system, **_changes(asdict(system_config(system)), asdict(config))}
+
+
+def parts_of(config: ModelConfig) -> tuple[str, ...]:
+    """Names of a configuration's kind, encoder and decoder."""
+    if isinstance(config, MMCSEConfig):
+        return (config.name,)
+    return (config.name, config.encoder.name, config.decoder.name)
+
+
 def known(name: Any, choices: Iterable[str], where: str) -> str:
     """Check a name against the valid ones.
 
@@ -53,6 +70,15 @@ def known(name: Any, choices: Iterable[str], where: str) -> str:
     if isinstance(name, str) and name in names:
         return name
     raise InvalidInput(f"{where}: {name!r} is unknown.{did_you_mean(name, names)} Choices: {', '.join(names)}")
+
+
+def _changes(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Inverse of :func:`_merged` for tables of the same names."""
+    found: dict[str, Any] = {}
+    for key, value in other.items():
+        if value != base[key]:
+            found[key] = _changes(base[key], value) if isinstance(value, Mapping) else value
+    return found
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -235,6 +235,18 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
     return read_table(Recipe, data, where=str(name_or_file))
 
 
+def with_changes(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """A recipe with other values, see :func:`load_recipe`.
+
+    Raises:
+        InvalidInput: Likewise.
+    """
+    data = parse_toml(recipe.to_toml(), source=recipe.name)
+    for change in changes:
+        _apply(data, change)
+    return read_table(Recipe, data, where=recipe.name)
+
+
 def _text_of(name_or_file: str | Path) -> tuple[str, str]:
     name, path = str(name_or_file), Path(name_or_file)
     if name in shipped_recipes():

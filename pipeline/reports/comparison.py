@@ -13,17 +13,13 @@ from pipeline.datasets.llp import Annotations, load_annotations
 from pipeline.metrics.bootstrap import Interval, paired_bootstrap
 from pipeline.metrics.parsing import HEADINGS, ParsingScores, VideoScores, nothing_predicted
 from pipeline.metrics.subsets import Overlap, overlapping
-from pipeline.reports.evaluation import (
-    Decided,
-    decide_predictions,
-    markdown,
-    read_predictions,
-    recipe_of,
-)
+from pipeline.reports.evaluation import Decided, decide_predictions, markdown, read_predictions, run_predictions
 from pipeline.reports.timeline_picture import Track, write_timeline
 from pipeline.terminal.console import count, wide_console
 from pipeline.terminal.score_tables import show_tables
+from pipeline.training.run_folder import is_imported, recipe_of, store_of
 from storage.errors import InvalidInput
+from storage.store import FeatureStore
 
 Loaded = TypeVar("Loaded")
 PAIRED = "in brackets: 95 % intervals of a paired bootstrap over videos; one that holds 0 decides nothing"
@@ -43,8 +39,9 @@ class Difference:
 
 
 def compare_runs(
-    runs: Sequence[Path], annotations: Annotations, split: str, *, subset: str | None = None
-) -> tuple[dict[str, ParsingScores], list[Difference], Annotations]:
+    runs: Sequence[Path], annotations: Annotations, split: str, *, subset: str | None = None,
+    store_url: str | None = None,
+) -> tuple[dict[str, ParsingScores], list[Difference], Annotations]:  # fmt: skip
     """Score runs on the videos that all of them have predictions for.
 
     Args:
@@ -52,6 +49,8 @@ def compare_runs(
         annotations: of the dataset.
         split: whose predictions to read.
         subset: ``overlapping:READING`` or ``non-overlapping:READING``.
+        store_url: to predict imported checkpoints from; ``None`` for their predictions, or else for the store that they
+            were imported for.
 
     Returns:
         Scores by run, differences to the first, and the annotations of these videos.
@@ -59,7 +58,7 @@ def compare_runs(
     Raises:
         InvalidInput: If a run has no predictions, the runs share no video, or the subset is unknown or empty.
     """
-    found = by_name(runs, lambda run: _decided(run, annotations, split))
+    found = by_name(runs, lambda run: _decided(run, annotations, split, store_url))
     shared = shared_ids([one.ids for one in found.values()], split)
     truth = annotations.align(shared, asker="compare")
     chosen = np.flatnonzero(_subset(truth, subset))
@@ -102,10 +101,14 @@ def predictions_of(run: Path, split: str) -> Path:
     Raises:
         InvalidInput: If there is none yet.
     """
-    file = run / f"predictions-{split}.npz"
+    file = _predictions_file(run, split)
     if not file.is_file():
         raise InvalidInput(f"{run}: has no predictions of {split} yet; train it to the end")
     return file
+
+
+def _predictions_file(run: Path, split: str) -> Path:
+    return run / f"predictions-{split}.npz"
 
 
 def interval_cell(found: Interval) -> str:
@@ -113,14 +116,16 @@ def interval_cell(found: Interval) -> str:
     return f"{found.estimate:+.2f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
-def _decided(run: Path, annotations: Annotations, split: str) -> Decided:
+def _decided(run: Path, annotations: Annotations, split: str, store_url: str | None) -> Decided:
     if run.is_file():
         return decide_predictions(read_predictions(run), annotations, split, source=str(run))
-    recipe, file = recipe_of(run), predictions_of(run, split)
+    recipe = recipe_of(run)
+    if is_imported(run) and (store_url or not _predictions_file(run, split).is_file()):
+        found = run_predictions(run, FeatureStore.open(store_url or store_of(run)), annotations, split)
+    else:
+        found = read_predictions(predictions_of(run, split))
     mask, threshold = recipe.evaluate.mask, recipe.evaluate.threshold
-    return decide_predictions(
-        read_predictions(file), annotations, split, mask=mask, threshold=threshold, source=str(run)
-    )
+    return decide_predictions(found, annotations, split, mask=mask, threshold=threshold, source=str(run))
 
 
 def _on(one: Decided, ids: Sequence[str]) -> VideoScores:
@@ -154,11 +159,12 @@ def difference_table(first: str, differences: Sequence[Difference]) -> str:
 
 
 def print_comparison(
-    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, picture: str | None
-) -> None:
+    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, picture: str | None,
+    store_url: str | None,
+) -> None:  # fmt: skip
     """``avvp compare``."""
     labelled = load_annotations(annotations, dataset=dataset)
-    scores, differences, truth = compare_runs(runs, labelled, split, subset=subset)
+    scores, differences, truth = compare_runs(runs, labelled, split, subset=subset, store_url=store_url)
     console = wide_console()
     console.print(f"{split}{', ' + subset if subset else ''}: {count(len(truth), 'video')}\n")
     show_tables(console, markdown({**scores, "nothing predicted": nothing_predicted(truth.audio, truth.visual)}))
@@ -166,13 +172,13 @@ def print_comparison(
         show_tables(console, difference_table(next(iter(scores)), differences))
         console.print(PAIRED)
     if picture:
-        _draw(picture, runs, labelled, split)
+        _draw(picture, runs, labelled, split, store_url)
         console.print(f"the timeline: {picture.partition('=')[2]}")
 
 
-def _draw(picture: str, runs: Sequence[Path], annotations: Annotations, split: str) -> None:
+def _draw(picture: str, runs: Sequence[Path], annotations: Annotations, split: str, store_url: str | None) -> None:
     clip, _, file = picture.partition("=")
-    found = {run.name: _decided(run, annotations, split) for run in runs}
+    found = {run.name: _decided(run, annotations, split, store_url) for run in runs}
     first = next(iter(found.values()))
     rows = [row for row, name in enumerate(first.ids) if name.startswith(clip)]
     if not rows or not file:

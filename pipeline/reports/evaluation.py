@@ -13,15 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.datasets.clip_labels import ClipLabels, named_once
 from pipeline.datasets.llp import Annotations
-from pipeline.foreign_arrays import read_json, read_npz
+from pipeline.foreign_arrays import read_npz
 from pipeline.metrics.bootstrap import Interval
 from pipeline.metrics.classwise import class_table
 from pipeline.metrics.decisions import Mask, decide
 from pipeline.metrics.parsing import HEADINGS, ParsingScores, VideoScores, nothing_predicted, video_scores
 from pipeline.metrics.subsets import Overlap, overlapping
-from pipeline.recipes.recipe import Recipe, load_recipe
 from pipeline.reports.score_tables import score_table
 from pipeline.terminal.score_tables import show_tables
+from pipeline.training.run_folder import recipe_of
 from storage.errors import InvalidInput
 from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 
@@ -152,53 +152,18 @@ def run_predictions(
         missing: ``skip`` or ``error``.
 
     Raises:
-        InvalidInput: If the folder holds no run.
+        InvalidInput: If the folder holds no run, or the store or the annotations do not fit its model.
     """
-    from pipeline.datasets.dataset import Missing, load_split
-    from pipeline.training.checkpoint import find_checkpoint, load_weights
+    from pipeline.datasets.dataset import Missing, check_features, load_split
+    from pipeline.training.loaded_run import model_for_store
     from pipeline.training.predict import predict
-    from pipeline.training.run_setup import fresh_model, load_labels, sized_config
     from pipeline.training.tasks import task_of
 
-    recipe, best = recipe_of(run), find_checkpoint(run / "best")
-    if best is None:
-        raise InvalidInput(f"{run}: has no finished epoch yet")
-    labels = load_labels(recipe, store, annotations.dataset)
-    model = fresh_model(sized_config(recipe, store, annotations.dataset, labels), recipe.train.seed)
-    load_weights(best, model)
+    recipe = recipe_of(run)
+    check_features(store, recipe.features)
+    model, labels = model_for_store(run, store, annotations.dataset)
     clips = load_split(store, annotations, recipe.features, split, missing=cast("Missing", missing))
     return {"id": np.asarray(clips.annotations.ids), **predict(model, clips, labels, parts=task_of(recipe).parts)}
-
-
-def recipe_of(run: Path) -> Recipe:
-    """The recipe of a run's folder.
-
-    Raises:
-        InvalidInput: If it holds no run.
-    """
-    if not (run / "recipe.toml").is_file():
-        raise InvalidInput(f"{run}: is no run: it has no recipe.toml. Train one: python -m pipeline.train")
-    return load_recipe(run / "recipe.toml")
-
-
-def provenance_of(run: Path) -> dict[str, Any]:
-    """Provenance of a run, as written at its start.
-
-    Raises:
-        InvalidInput: If that is absent or damaged.
-    """
-    path = run / "provenance.json"
-    remedy = "Put it back, or train again in a new --out"
-    found = read_json(path, remedy=remedy)
-    texts = isinstance(found, dict) and all(isinstance(found.get(key), str) for key in ("store", "clip_table"))
-    arrays = found.get("arrays") if texts else None
-    if not isinstance(arrays, dict) or not all(map(_has_fingerprint, arrays.values())):
-        raise InvalidInput(f"{path}: expected store, clip_table, and arrays with their fingerprints. {remedy}")
-    return dict(found)
-
-
-def _has_fingerprint(array: object) -> bool:
-    return isinstance(array, dict) and "fingerprint" in array
 
 
 def final_scores(run: Path, store: Any, labels: ClipLabels, *, missing: str, console: Any) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.metrics.bootstrap import Interval, mean_intervals
 from pipeline.metrics.localization import HEADINGS, video_accuracy
 from pipeline.reports.comparison import PAIRED, by_name, interval_cell, predictions_of, shared_ids
-from pipeline.reports.evaluation import read_predictions, recipe_of
+from pipeline.reports.evaluation import read_predictions
 from pipeline.reports.localization import Located, locate
 from pipeline.reports.score_tables import score_table
 from pipeline.terminal.console import count, wide_console
 from pipeline.terminal.score_tables import show_tables
+from pipeline.training.run_folder import recipe_of
 from storage.errors import InvalidInput
 
 
@@ -51,11 +52,14 @@ def compare_localization(
 
 
 def print_localization_comparison(
-    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, picture: str | None
-) -> None:
+    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, picture: str | None,
+    store_url: str | None,
+) -> None:  # fmt: skip
     """``avvp compare`` for localization."""
     if subset or picture:
         raise InvalidInput("compare: --subset and --picture are for parsing; these are runs of localization")
+    if store_url:
+        raise InvalidInput("compare: --store is for imported checkpoints; these are runs of localization")
     if strange := [run for run in runs if not is_localization(run)]:
         raise InvalidInput(f"compare: {strange[0]} is no run of localization, {runs[0]} is. Compare runs of one task")
     kept, differences = compare_localization(runs, load_events(annotations, dataset=dataset), split)

@@ -80,8 +80,13 @@ def find_checkpoint(folder: Path) -> Path | None:
     return folder if folder.is_dir() else old if old.is_dir() else None
 
 
-def load_weights(folder: Path, model: nn.Module) -> None:
+def load_weights(folder: Path, model: nn.Module, *, remedy: str = "Train it again, in another --out") -> None:
     """Load a checkpoint's weights into a model.
+
+    Args:
+        folder: of the checkpoint.
+        model: changed in place.
+        remedy: what to do about weights of another model, as a sentence.
 
     Raises:
         WeightsError: If they are absent, damaged or of another model.
@@ -94,7 +99,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         first = "".join(str(problem).splitlines()[1:2]).strip()
         shown = first if len(first) <= _SHOWN else f"{first[:_SHOWN]} …"
         raise WeightsError(
-            f"{folder / WEIGHTS}: is of another model or an older version: {shown} Train it again, in another --out"
+            f"{folder / WEIGHTS}: is of another model or an older version: {shown} {remedy}"
         ) from problem
 
 

@@ -23,13 +23,13 @@ from pipeline.recipes.recipe import Recipe
 from pipeline.training.checkpoint import Progress, find_checkpoint, load_progress, load_weights, save_checkpoint
 from pipeline.training.optim import learning_rate, make_optimizer, set_learning_rate
 from pipeline.training.predict import forward, predict
+from pipeline.training.run_folder import BEST, LAST
 from pipeline.training.tasks import task_of
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-LAST, BEST = "last", "best"
 METRICS = "metrics.jsonl"
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 _SEED_STRIDE = 1_000_003

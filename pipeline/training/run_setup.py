@@ -1,11 +1,11 @@
-"""Prepares a run: the model's sizes, label embeddings, fresh weights and provenance."""
+"""Prepares a run: the model's sizes, label embeddings, fresh weights, record and provenance."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any
 
@@ -21,7 +21,16 @@ from pipeline.models.factory import build_model
 from pipeline.models.localizers.localization import Localizer
 from pipeline.models.parser import Parser
 from pipeline.recipes.recipe import Recipe
+from pipeline.training.run_record import (
+    LEARNABLE,
+    FeatureRecord,
+    LabelsRecord,
+    RunRecord,
+    dataset_record,
+    stored_feature,
+)
 from storage.errors import InvalidInput
+from storage.labels import LabelStore
 from storage.store import FeatureStore
 
 _PACKAGES = ("avvp-pipeline", "torch", "numpy", "accelerate", "zarr")
@@ -40,12 +49,8 @@ def sized_config(
         raise InvalidInput(
             f"{recipe.name}: task is {recipe.task}, but its model is a {config.name}. Change one of them"
         )
+    check_streams(recipe, config)
     dims = {f"{stream}_dim": store.spec(name).dim for stream, name in recipe.features.streams().items()}
-    read = ("audio", "visual_2d") if isinstance(config, LocalizerConfig) else ("audio", "visual_2d", "visual_3d")
-    if wrong := [f"features.{stream}" for stream in read if f"{stream}_dim" not in dims]:
-        raise InvalidInput(f"{recipe.name}: {', '.join(wrong)} is empty, but this model reads it. Name an array")
-    if wrong := [f"features.{stream}" for stream in recipe.features.streams() if stream not in read]:
-        raise InvalidInput(f"{recipe.name}: {', '.join(wrong)} is not read by this model. Set it to an empty text")
     if isinstance(config, LocalizerConfig):
         _check_steps(recipe, store, dataset.segments)
     audio_map = store.spec(recipe.features.audio).steps % dataset.segments != 0
@@ -54,6 +59,16 @@ def sized_config(
     if isinstance(sized, MMCSEConfig) or not isinstance(sized.decoder, LEAPConfig):
         return sized
     return replace(sized, decoder=replace(sized.decoder, label_dim=0 if labels is None else labels.shape[1]))
+
+
+def check_streams(recipe: Recipe, config: ModelConfig) -> None:
+    """Raise InvalidInput if a recipe names no array for a stream that the model reads, or one that it does not read."""
+    read = ("audio", "visual_2d") if isinstance(config, LocalizerConfig) else ("audio", "visual_2d", "visual_3d")
+    named = recipe.features.streams()
+    if wrong := [f"features.{stream}" for stream in read if stream not in named]:
+        raise InvalidInput(f"{recipe.name}: {', '.join(wrong)} is empty, but this model reads it. Name an array")
+    if wrong := [f"features.{stream}" for stream in named if stream not in read]:
+        raise InvalidInput(f"{recipe.name}: {', '.join(wrong)} is not read by this model. Set it to an empty text")
 
 
 def _check_steps(recipe: Recipe, store: FeatureStore, segments: int) -> None:
@@ -79,7 +94,7 @@ def load_labels(recipe: Recipe, store: FeatureStore, dataset: DatasetDescription
     """
     if not reads_labels(recipe):
         return None
-    if recipe.features.labels == "learnable":
+    if recipe.features.labels == LEARNABLE:
         return None
     if not recipe.features.labels:
         raise InvalidInput(
@@ -94,14 +109,46 @@ def fresh_model(config: ModelConfig, seed: int) -> Parser | MMCSE | Localizer:
     return build_model(config)
 
 
-def provenance(recipe: Recipe, store: FeatureStore) -> dict[str, Any]:
-    """Provenance of a run: arrays of the store, code and packages."""
+def run_record(recipe: Recipe, config: ModelConfig, store: FeatureStore, dataset: DatasetDescription) -> RunRecord:
+    """The record of a model that is trained on a store.
+
+    Args:
+        recipe: names its arrays and label embeddings.
+        config: of the model, see :func:`sized_config`.
+        store: with these.
+        dataset: whose classes it predicts.
+    """
+    labels = labels_record(recipe, store, dataset)
+    return RunRecord("trained", asdict(config), dataset_record(dataset), stored_features(recipe, store), labels)
+
+
+def stored_features(recipe: Recipe, store: FeatureStore) -> dict[str, FeatureRecord]:
+    """Records of the arrays that a recipe reads, by stream."""
+    found = {}
+    for stream, name in recipe.features.streams().items():
+        spec = store.spec(name)
+        found[stream] = stored_feature(stream, name, dim=spec.dim, steps=spec.steps, origin=store.provenance(name))
+    return found
+
+
+def labels_record(recipe: Recipe, store: FeatureStore, dataset: DatasetDescription) -> LabelsRecord:
+    """The record of a recipe's label embeddings in a store."""
+    group = recipe.features.labels if reads_labels(recipe) else ""
+    if group in ("", LEARNABLE):
+        return LabelsRecord(group)
+    found = LabelStore.open(store.url).read_embeddings(group, classes=dataset.classes)
+    return LabelsRecord(group, found.spec.dim, found.provenance.maker, found.provenance.weights, store.url)
+
+
+def provenance(recipe: Recipe, store: FeatureStore | None) -> dict[str, Any]:
+    """Provenance of a run: arrays of the store, if there is one, code and packages."""
     arrays = {}
-    for name in recipe.features.streams().values():
-        arrays[name] = {"fingerprint": store.fingerprint(name), **store.provenance(name).to_json()}
+    if store is not None:
+        for name in recipe.features.streams().values():
+            arrays[name] = {"fingerprint": store.fingerprint(name), **store.provenance(name).to_json()}
     return {
-        "store": store.url,
-        "clip_table": store.info.clip_table_hash,
+        "store": "" if store is None else store.url,
+        "clip_table": "" if store is None else store.info.clip_table_hash,
         "arrays": arrays,
         "git": git_state(),
         "packages": {name: _version(name) for name in _PACKAGES},

@@ -9,6 +9,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from pipeline.models.official.wrapping import shown
 from storage.errors import WeightsError
 
 State = Mapping[str, Tensor]
@@ -106,7 +107,9 @@ class Layout:
             WeightsError: If a name is missing or unexpected or a shape differs; the first few and their count.
         """
         missing = [f"{name} {list(shape)}" for name, shape in self.shapes.items() if name not in state]
-        unexpected = [f"{name} {list(tensor.shape)}" for name, tensor in state.items() if name not in self.shapes]
+        unexpected = [
+            f"{shown(name)} {list(tensor.shape)}" for name, tensor in state.items() if name not in self.shapes
+        ]
         reshaped = [
             f"{name} {list(state[name].shape)} (expected {list(shape)})"
             for name, shape in self.shapes.items()

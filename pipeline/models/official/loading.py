@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,12 +18,26 @@ from pipeline.models.factory import build_model
 from pipeline.models.official.layout import Layout, State
 from pipeline.models.official.mmcse import mmcse_layout
 from pipeline.models.official.systems import parser_layout
+from pipeline.models.official.wrapping import shown, unwrapped
 from pipeline.models.parser import Parser
 from storage.errors import WeightsError
 from storage.foreign_files import reading
+from storage.text import visible
 
 _LABEL_DIMS = (300, 768)
 """Of GloVe and of BERT, the label embeddings that LEAP was published with; the first is the default."""
+
+
+class OfficialModel(NamedTuple):
+    """A published checkpoint as our module.
+
+    Attributes:
+        config: the system's, with the sizes found in the state dict.
+        model: in evaluation mode, float32, on the CPU.
+    """
+
+    config: ParsingConfig
+    model: Parser | MMCSE
 
 
 def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "post") -> Parser | MMCSE:
@@ -37,7 +51,9 @@ def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "p
     Args:
         system: a name of :data:`pipeline.models.config.PARSERS`. ``leap-han`` was never published: its names are
             those that the published LEAP would have with HAN's encoder (``hat_encoder.*``) for MM-Pyramid's.
-        state_dict: tensors or arrays by published name; a ``module.`` in front of every name is cut off.
+        state_dict: tensors or arrays by published name, or what ``torch.load`` gives where a script saved more: a
+            state dict below ``state_dict``, ``model_state_dict`` or ``model`` is found, and a ``module.``,
+            ``_orig_mod.`` or ``model.`` in front of every name is cut off.
         norm: VALOR only: ``pre`` for a checkpoint trained with ``--norm_where pre_norm``, which names do not tell.
 
     Returns:
@@ -47,15 +63,34 @@ def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "p
         WeightsError: If a name is missing or unexpected, or a shape differs.
         InvalidInput: If there is no such system.
     """
+    return read_official(system, state_dict, norm=norm).model
+
+
+def read_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "post", where: str = "") -> OfficialModel:
+    """As :func:`load_official`, with the configuration that was found; ``where`` begins errors."""
     config = PARSERS[known(system, PARSERS, "system")]
-    where = f"published {system} checkpoint"
+    where = visible(where) or f"published {system} checkpoint"
     state = _tensors(state_dict, where)
-    config = _as_found(config, state, norm)
-    layout = official_layout(config, han_layers=max(1, _count(state, "hat_encoder.layers")))
-    layout.check(state, where=where)
+    config, layout = _found_layout(config, state, norm)
+    try:
+        layout.check(state, where=where)
+    except WeightsError as problem:
+        fitting = [name for name in PARSERS if name != system and _fits(name, state)]
+        hint = f". It is one of {fitting[0]}" if fitting else ""
+        raise WeightsError(f"{problem}{hint}") from None
     model = build_model(config)
     model.load_state_dict(layout.translate(state))
-    return model.eval()
+    return OfficialModel(config, model.eval())
+
+
+def _found_layout(config: ParsingConfig, state: State, norm: Norm) -> tuple[ParsingConfig, Layout]:
+    found = _as_found(config, state, norm)
+    return found, official_layout(found, han_layers=max(1, _count(state, "hat_encoder.layers")))
+
+
+def _fits(system: str, state: State) -> bool:
+    _, layout = _found_layout(PARSERS[system], state, "post")
+    return layout.shapes == {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def official_layout(config: ParsingConfig, *, han_layers: int = 1) -> Layout:
@@ -69,12 +104,15 @@ def official_layout(config: ParsingConfig, *, han_layers: int = 1) -> Layout:
 
 
 def _tensors(state_dict: Mapping[str, Any], where: str) -> dict[str, Tensor]:
+    state = unwrapped(state_dict, where=where)
+    if strange := [name for name in state if not isinstance(name, str)]:
+        raise WeightsError(f"{where}: expected tensors by name, got the name {shown(repr(strange[0]))}")
     with reading(where, "expected tensors by name", error=WeightsError):
-        tensors = {name: torch.as_tensor(value) for name, value in state_dict.items()}
-    if strange := [name for name in tensors if not isinstance(name, str)]:
-        raise WeightsError(f"{where}: expected tensors by name, got the name {strange[0]!r}")
-    if tensors and all(name.startswith("module.") for name in tensors):
-        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+        tensors = {name: torch.as_tensor(value).detach().cpu() for name, value in state.items()}
+    for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex():
+            kind = f"{tensor.dtype}, {tensor.layout}"
+            raise WeightsError(f"{where}: {shown(name)} is {kind}, expected dense real numbers")
     return tensors
 
 

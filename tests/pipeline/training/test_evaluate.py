@@ -148,7 +148,7 @@ def test_a_published_checkpoint_is_imported(shared, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["checkpoint", "import", "--system", "han", str(tmp_path / "HAN.pt"), str(tmp_path / "out")])
     assert ended.value.code == 0, capsys.readouterr().err
-    assert (tmp_path / "out/model.safetensors").is_file()
+    assert (tmp_path / "out/best/model.safetensors").is_file()
     with pytest.raises(SystemExit) as ended:
         main(["checkpoint", "import", "--system", "mmpyr", str(tmp_path / "HAN.pt"), str(tmp_path / "other")])
     assert ended.value.code == 2
