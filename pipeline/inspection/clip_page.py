@@ -56,8 +56,19 @@ class ClipMedia:
 
 def lacks(store: FeatureStore) -> tuple[str, ...]:
     """What a page would show if it had been kept: names for ``--keep``."""
-    sound = any(name.startswith("waveform_") for name in store.decoded)
-    return tuple(name for name, there in (("frames", "frames" in store.decoded), ("waveform", sound)) if not there)
+    there = {"frames": bool(_pictures_of(store)), "waveform": bool(_sound_of(store))}
+    return tuple(name for name, found in there.items() if not found)
+
+
+def _pictures_of(store: FeatureStore) -> str:
+    """The kept array that pictures are shown from; empty where there is none."""
+    return next((name for name in ("frames", "thumbnails") if name in store.decoded), "")
+
+
+def _sound_of(store: FeatureStore) -> str:
+    """The kept array that the waveform is drawn from; empty where there is none."""
+    waveforms = [name for name in store.decoded if name.startswith("waveform_")]
+    return next(iter(waveforms), "envelope" if "envelope" in store.decoded else "")
 
 
 def clip_page(store: FeatureStore, clip_id: str, *, media: ClipMedia | None = None) -> str:
@@ -127,7 +138,7 @@ def _missing(store: FeatureStore, media: ClipMedia | None) -> str:
 
 def _frames(store: FeatureStore, row: int, media: ClipMedia | None) -> str:
     pictures, source = _kept_pictures(store, row), ""
-    if "frames" not in store.decoded and media is not None:
+    if "frames" in lacks(store) and media is not None:
         pictures, source = list(media.pictures), "<p class=facts>Decoded from the source file</p>"
     images = []
     for seconds, pixels in pictures:
@@ -139,27 +150,30 @@ def _frames(store: FeatureStore, row: int, media: ClipMedia | None) -> str:
 
 def _kept_pictures(store: FeatureStore, row: int) -> list[tuple[float, NDArray[np.uint8]]]:
     """Some of the frames that the store keeps of a clip, each with its seconds."""
-    if "frames" not in store.decoded or not store.committed("decoded.frames")[row]:
+    name = _pictures_of(store)
+    if not name or not store.committed(f"decoded.{name}")[row]:
         return []
-    valid = store.direct("decoded/frames_valid").rows(row, row + 1)[0]
+    valid = store.direct(f"decoded/{name}_valid").rows(row, row + 1)[0]
     if not valid.any():
         return []
-    sizes = store.direct("decoded/frames_size").rows(row, row + 1)[0]
-    canvases = store.direct("decoded/frames").rows(row, row + 1)[0]
-    rate = int(store.decoded_spec("frames").facts["frames_per_second"])
+    sizes = store.direct(f"decoded/{name}_size").rows(row, row + 1)[0]
+    canvases = store.direct(f"decoded/{name}").rows(row, row + 1)[0]
+    rate = int(store.decoded_spec(name).facts["frames_per_second"])
     places = np.flatnonzero(valid)
     chosen = places[np.unique(np.linspace(0, len(places) - 1, min(_THUMBNAILS, len(places))).round().astype(int))]
     return [(place / rate, canvases[place][: sizes[place][0], : sizes[place][1]]) for place in chosen]
 
 
 def _kept_sound(store: FeatureStore, row: int) -> tuple[NDArray[np.float32] | None, int]:
-    """The samples that the store keeps of a clip, and their rate."""
-    name = next((name for name in store.decoded if name.startswith("waveform_")), None)
-    if name is None or not store.committed(f"decoded.{name}")[row]:
+    """What the store keeps of a clip's sound, ``[samples]`` or an envelope ``[steps, 2]``, and the samples' rate."""
+    name = _sound_of(store)
+    if not name or not store.committed(f"decoded.{name}")[row]:
         return None, 0
-    if not int(store.direct(f"decoded/{name}_samples").rows(row, row + 1)[0]):
+    valid = "steps" if name == "envelope" else "samples"
+    if not int(store.direct(f"decoded/{name}_{valid}").rows(row, row + 1)[0]):
         return None, 0
-    return store.direct(f"decoded/{name}").rows(row, row + 1)[0], int(name.removeprefix("waveform_"))
+    rate = int(store.decoded_spec(name).facts["sample_rate_hz"])
+    return store.direct(f"decoded/{name}").rows(row, row + 1)[0], rate
 
 
 def _waveform(store: FeatureStore, row: int, media: ClipMedia | None) -> str:

@@ -55,7 +55,9 @@ def truth_of(video: ParsedVideo, annotations: Annotations) -> Truth:
     dataset, clip = annotations.dataset, annotations.ids[row]
     labels = tuple(dataset.classes[at] for at in np.flatnonzero(annotations.weak[row]).tolist())
     if not annotations.has_ground_truth[row]:
-        return Truth(clip, labels, note=f"{clip} is annotated without seconds: only which classes occur in it")
+        return Truth(
+            clip, labels, note=f"{clip} is annotated as a whole, without seconds: {', '.join(labels) or 'nothing'}"
+        )
     first = _first_segment(clip, video)
     count = min(dataset.segments, video.segments - first)
     if video.segment_seconds != dataset.segment_seconds or count <= 0:

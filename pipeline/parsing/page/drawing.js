@@ -89,7 +89,7 @@ function fillRuler(element, pixelsPerSecond) {
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
   const step = steps.find((seconds) => seconds * pixelsPerSecond >= 58) || 7200;
   element.replaceChildren();
-  for (let seconds = 0; seconds < data.seconds - 1e-6; seconds += step) {
+  for (let seconds = 0; (data.seconds - seconds) * pixelsPerSecond > 20; seconds += step) {
     const tick = make("div", "tick", clock(seconds));
     tick.style.left = `${(100 * seconds) / data.seconds}%`;
     element.append(tick);

@@ -52,8 +52,6 @@ def header(video: ParsedVideo) -> str:
 def notes(video: ParsedVideo, truth: Truth | None) -> str:
     """What a reader must know before the events."""
     said = [*video.notes, *([f"truth: {truth.note}"] if truth is not None and truth.note else [])]
-    if truth is not None and truth.labels and not truth.grids:
-        said.append(f"annotated somewhere in {truth.clip}: {', '.join(truth.labels)}")
     items = "".join(f"<li>{text(note)}</li>" for note in said)
     return f"<ul class=notes>{items}</ul>" if items else ""
 

@@ -53,6 +53,22 @@ def test_what_the_store_does_not_keep_comes_from_the_source_file(make_clip, tmp_
     assert "<code>--keep frames,waveform</code>" in (tmp_path / "gone.html").read_text()
 
 
+def test_kept_previews_are_shown_where_nothing_larger_is_kept(avvp, make_clip, tmp_path):
+    path = make_clip(tmp_path / "clips" / "red.mp4", colour="red", seconds=3)
+    store = tmp_path / "s.zarr"
+    keep = ("--keep", "preview", "--clip-seconds", 3)
+    assert avvp("extract", "--clips", path.parent, "--store", store, *keep)[0] == 0
+    path.unlink()
+    code, out, _ = avvp("inspect", store, "--html", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert (code, "--keep" in out + page) == (0, False)
+    assert page.count("alt='frame at") == 3
+    assert re.search(r"16000 Hz, peak 0\.\d+<", page)
+    assert page.count("V") > 60
+    first = Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^']+)' title", page)[1])))
+    np.testing.assert_allclose(np.asarray(first).mean(axis=(0, 1)), [255, 0, 0], atol=10)
+
+
 @pytest.mark.slow
 def test_a_page_with_frames_sound_and_log_mel(avvp, six_clips, tmp_path):
     code, _, err = avvp(

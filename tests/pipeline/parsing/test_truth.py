@@ -74,7 +74,7 @@ def test_the_whole_source_video_has_the_truth_where_the_clip_was_cut(annotations
 def test_a_clip_with_weak_labels_only(annotations):
     truth = truth_of(video("ABCDEFGHIJK_0_10"), annotations)
     assert (truth.labels, truth.grids, truth.scores) == (("Dog", "Speech"), {}, {})
-    assert "annotated without seconds" in truth.note
+    assert truth.note == "ABCDEFGHIJK_0_10 is annotated as a whole, without seconds: Dog, Speech"
 
 
 @pytest.mark.parametrize(
