@@ -1,7 +1,7 @@
 """From clips to features, labels, trained parsers and scores.
 
-``from pipeline import extract, open_store, features_of, train, evaluate``: see :mod:`pipeline.api`. Nothing is imported
-until one of them is asked for.
+``from pipeline import extract, open_store, features_of, parse, train, evaluate``: see :mod:`pipeline.api`. Nothing is
+imported until one of them is asked for.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from pipeline.api import extract as extract
     from pipeline.api import features_of as features_of
     from pipeline.api import open_store as open_store
+    from pipeline.api import parse as parse
     from pipeline.api import train as train
 
-__all__ = ["evaluate", "extract", "features_of", "open_store", "train"]
+__all__ = ["evaluate", "extract", "features_of", "open_store", "parse", "train"]
 
 
 class _Package(ModuleType):

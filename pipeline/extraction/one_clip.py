@@ -48,7 +48,7 @@ def extract_one(
     path: Path, backbone: str, *, weights: str, clip_seconds: int | None, sampling: Sampling, precision: str,
     device: str, engine: str,
 ) -> ClipFeatures:  # fmt: skip
-    """See :func:`pipeline.api.features_of`."""
+    """See :func:`pipeline.api.features.features_of`."""
     seconds = clip_seconds or _whole_seconds(path)
     place = pick_device(device)
     # Decoded first: a file that cannot be read is told before a network is built.

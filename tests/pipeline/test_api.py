@@ -14,7 +14,7 @@ from pipeline import api
 from storage.clips import ClipTable
 from storage.errors import AvvpError, InvalidInput, StoreError
 
-NAMES = ("extract", "open_store", "features_of", "train", "evaluate")
+NAMES = ("extract", "open_store", "features_of", "parse", "train", "evaluate")
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,9 @@ def test_a_clip_gets_the_decisions_that_are_scored(avvp, trained, tmp_path):
     run, made = trained
     labels = load_annotations(str(made / "annotations"))
     clips = sorted((made / "clips").glob("*.mp4"))
-    code, _, err = avvp("parse", *clips, "--model", run, "--out", tmp_path / "out", "--probabilities", "--format", "json")
+    code, _, err = avvp(
+        "parse", *clips, "--model", run, "--out", tmp_path / "out", "--probabilities", "--format", "json"
+    )
     assert code == 0, err
     assert "RANDOM WEIGHTS in toy_audio, toy_visual" in err
     compared = 0
