@@ -47,7 +47,7 @@ def parsed_page(video: ParsedVideo, *, preview: Preview | None, media: str, trut
     body = (
         sections.warning(video.model)
         + f"<main>{sections.header(video)}{sections.notes(video, truth)}"
-        + f"{_player(video, media)}{_timeline(video, truth)}"
+        + f"{_player(video, media, preview)}{_timeline(video, truth)}"
         + f"<div class=columns>{sections.scores_table(truth)}{sections.limits(video)}</div>"
         + "<footer><p>Made by avvp parse. This file works offline; keep it beside its video.</p><p class=keys>"
         + "<kbd>space</kbd> play <kbd>←</kbd> <kbd>→</kbd> by second <kbd>+</kbd> <kbd>−</kbd> zoom</p></footer></main>"
@@ -80,13 +80,15 @@ def _digest(source: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 
-def _player(video: ParsedVideo, media: str) -> str:
+def _player(video: ParsedVideo, media: str, preview: Preview | None) -> str:
+    seen = "visual" in video.probabilities or (preview is not None and bool(preview.thumbnails))
+    kind = "picture" if seen else "sound"
     return (
-        "<section class='card player'><div class=screen>"
+        f"<section class='card player'><div class='screen {kind}'>"
         f'<video id=video src="{html.escape(media, quote=True)}" controls preload=metadata playsinline></video>'
         "<p id=missing hidden>The video cannot be played: it is not beside this page any more, or this browser "
         "does not know its format. The time line works without it."
-        f"</p></div><div class=beside><div class=now><output id=time>0:00</output><ul id=now></ul></div>"
+        "</p></div><div class=beside><div class=now><output id=time>0:00</output><ul id=now></ul></div>"
         f"{sections.events_table(video)}</div></section>"
     )
 

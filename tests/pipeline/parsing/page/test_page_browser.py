@@ -217,7 +217,8 @@ def test_keys(show, browser):
 
 
 def test_zoom(show, browser):
-    show(seconds=600)
+    show(seconds=600, media="gone.mp4")
+    until(browser, "!missing.hidden")
     width = "return tracks.lastChild.lastChild.offsetWidth"
     fitted = browser.execute_script(width)
     assert browser.execute_script("return scroller.scrollWidth - scroller.clientWidth") == 0

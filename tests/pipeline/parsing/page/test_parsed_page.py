@@ -99,7 +99,9 @@ def test_random_weights_cannot_be_missed(make_video):
 
 @pytest.mark.parametrize("modalities", [("visual",), ("audio",)])
 def test_one_modality(make_video, modalities):
-    data = Reader(page_of(make_video(modalities=modalities))).data
+    page = Reader(page_of(make_video(modalities=modalities)))
+    assert ("div", "class", f"screen {'picture' if 'visual' in modalities else 'sound'}") in page.attributes
+    data = page.data
     assert list(data["probabilities"]) == list(modalities)
     assert (data["wave"], data["thumbnails"]) == (None, [])
 
