@@ -24,18 +24,20 @@ MAIN_SCORES = {"average": "F1", "accuracy": "accuracy"}
 
 @flow(name="evaluate")
 @refuses_in_one_line
-def evaluate(run: Text, annotations: Text, split: Split = "test") -> State[Any]:
-    """Score a trained run exactly as the published code does.
+def evaluate(run: Text, annotations: Text, split: Split = "test", store: Text | None = None) -> State[Any]:
+    """Score a run exactly as the published code does.
 
     Args:
-        run: The folder of a run that `train` has made.
+        run: The folder of a run that `train` has made, or of a published checkpoint that was imported.
         annotations: The folder with the label files of the dataset.
         split: val or test.
+        store: The features. Empty for the store that the run was trained on or imported for.
     """
     check_folder(run, "run")
     check_folder(annotations, "annotations")
     file = Path(run) / f"scores-{split}.json"
     options = ["--run", run, "--annotations", annotations, "--split", split, "--json", str(file)]
+    options += [] if store is None else ["--store", store]
     run_module("pipeline.evaluate", options, log=get_run_logger())
     scores = read_scores(file)
     main, unit = next((name, unit) for name, unit in MAIN_SCORES.items() if name in scores)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.datasets.dataset_description import DatasetDescription
-from pipeline.models.config import ModelConfig
+from pipeline.models.config import LEAPConfig, MMCSEConfig, ModelConfig
 from pipeline.models.config_tables import model_config
 from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.factory import build_model
@@ -20,7 +20,7 @@ from pipeline.models.localizers.localization import Localizer
 from pipeline.models.parser import Parser
 from pipeline.recipes.recipe import Recipe
 from pipeline.training.checkpoint import WEIGHTS, find_checkpoint, load_weights
-from pipeline.training.run_folder import BEST, RECORD, labels_of, recipe_of, record_of
+from pipeline.training.run_folder import BEST, RECIPE, RECORD, labels_of, recipe_of, record_of
 from pipeline.training.run_record import FeatureRecord, RunRecord
 from pipeline.training.run_setup import load_labels, sized_config
 from storage.errors import InvalidInput
@@ -82,8 +82,8 @@ def load_run(folder: str | Path) -> LoadedRun:
             f"{run}: holds no label embeddings, and its model reads {record.labels.group}. Import the checkpoint "
             "again, with --labels FILE.npz or --store STORE"
         )
-    best = best_checkpoint(run)
-    model = build_model(model_config(record.model))
+    config, best = _recorded_config(run, recipe, record), best_checkpoint(run)
+    model = build_model(config)
     load_weights(best, model)
     return LoadedRun(
         folder=run, recipe=recipe, dataset=record.dataset.description(source=str(run / RECORD)), model=model.eval(),
@@ -114,7 +114,8 @@ def model_for_store(run: Path, store: FeatureStore, dataset: DatasetDescription)
     labels = load_labels(recipe, store, dataset) if vectors is None else torch.from_numpy(vectors)
     config = sized_config(recipe, store, dataset, labels)
     if record is not None:
-        config = _recorded_config(run, record, config, store, labels)
+        _check_sizes(run, record, config, store, labels)
+        config = _recorded_config(run, recipe, record, audio_map=config.features.audio_map)
     model = build_model(config)
     load_weights(best, model)
     return model.eval(), labels
@@ -160,11 +161,27 @@ def _check_dataset(run: Path, record: RunRecord, dataset: DatasetDescription) ->
         )
 
 
-def _recorded_config(
-    run: Path, record: RunRecord, found: ModelConfig, store: FeatureStore, labels: Tensor | None
-) -> ModelConfig:
-    """The model's own configuration, after a check that it fits what the store has."""
-    recorded = model_config(record.model)
+def _recorded_config(run: Path, recipe: Recipe, record: RunRecord, *, audio_map: bool = False) -> ModelConfig:
+    """The model's own configuration, after a check that the recipe is still for this model.
+
+    Args:
+        run: its folder.
+        recipe: of the run.
+        record: likewise.
+        audio_map: whether audio comes as a map even if it did not in training; the weights are the same.
+    """
+    recorded, named = model_config(record.model), model_config(recipe.model)
+    features = recorded.features
+    named = replace(named, features=features, classes=recorded.classes, segments=recorded.segments)
+    if not isinstance(named, MMCSEConfig) and isinstance(named.decoder, LEAPConfig):
+        named = replace(named, decoder=replace(named.decoder, label_dim=record.labels.dim))
+    if named != recorded:
+        raise InvalidInput(f"{run}: {RECIPE} and {RECORD} are of different models. Put back the one that was changed")
+    return replace(recorded, features=replace(features, audio_map=features.audio_map or audio_map))
+
+
+def _check_sizes(run: Path, record: RunRecord, found: ModelConfig, store: FeatureStore, labels: Tensor | None) -> None:
+    """Compare what the model reads with what a store has."""
     for stream, feature in record.features.items():
         dim = getattr(found.features, f"{stream}_dim")
         if dim != feature.dim:
@@ -178,6 +195,3 @@ def _recorded_config(
             f"{store.url}: labels/{record.labels.group} has {labels.shape[1]} values a class, the model of {run} reads "
             f"{record.labels.dim}. Make the others: avvp labels"
         )
-    # A model that was trained on segments can read a map too: the weights are the same.
-    audio_map = recorded.features.audio_map or found.features.audio_map
-    return replace(recorded, features=replace(recorded.features, audio_map=audio_map))

@@ -17,11 +17,15 @@ from pipeline.models.official.loading import load_official, official_layout
 from pipeline.recipes.recipe import load_recipe
 from pipeline.reports.comparison import compare_runs
 from pipeline.reports.evaluation import run_predictions
+from pipeline.synthetic.features import write_shards
 from pipeline.train import run_training
 from pipeline.training.imported_run import import_official
 from pipeline.training.loaded_run import load_run
+from pipeline.training.loop import Trainer
 from pipeline.training.run_folder import provenance_of, recipe_of, record_of
+from storage.clips import ClipTable
 from storage.errors import AvvpError, InvalidInput, WeightsError
+from storage.schema import FeatureSpec, Provenance
 from storage.store import FeatureStore
 
 CLASSIC = ("vggish", "resnet152", "r2plus1d_18")
@@ -87,6 +91,33 @@ def test_predictions_are_bit_for_bit_those_of_load_official(system, state_file, 
     assert set(found) == set(PARTS)
     for part, values in expected.items():
         np.testing.assert_array_equal(found[part], values)
+
+
+@pytest.fixture(scope="module")
+def map_store(store, tmp_path_factory):
+    """CLAP's map and CLIP, as VALOR publishes them, for the test clips of the made-up store."""
+    clips = [clip for clip in store.clips.clips if clip.split == "test"]
+    folder = tmp_path_factory.mktemp("maps")
+    made = FeatureStore.create(str(folder / "maps.zarr"), ClipTable(clips, dataset="synthetic"), shard_size=len(clips))
+    arrays = (("clap_map", 64, 768, "audio"), ("clip_vit_l14", 10, 768, "visual"), ("r2plus1d_18", 10, 512, "visual"))
+    for name, steps, dim, modality in arrays:
+        made.ensure_feature(
+            FeatureSpec(name, steps, dim, modality, None), Provenance(name, "imported", "unknown", {}, "published")
+        )
+        draw = np.random.default_rng(dim + steps).random((len(clips), steps, dim), dtype=np.float32)
+        write_shards(made, name, lambda span, draw=draw: draw[span.start : span.stop])
+    return made
+
+
+@pytest.mark.parametrize("system", ["valor-plusplus", "mmcse-clap-clip"])
+def test_systems_on_claps_map_predict_the_same_bits(system, state_file, map_store, annotations, tmp_path):
+    import_official(system, state_file(system), tmp_path / "run", store_url=map_store.url)
+    found = run_predictions(tmp_path / "run", map_store, annotations, "test")
+    model = load_official(system, torch.load(state_file(system)))
+    for part, values in by_hand(model, None, map_store, annotations, system).items():
+        np.testing.assert_array_equal(found[part], values)
+    audio = load_run(tmp_path / "run").features["audio"]
+    assert (audio.array, audio.backbone, audio.steps, audio.weights) == ("clap_map", "clap", 64, "")
 
 
 @pytest.mark.slow
@@ -250,6 +281,26 @@ def test_training_begins_with_imported_weights_and_resumes(state_file, made, tmp
     assert (out / "metrics.jsonl").read_bytes() == metrics
     with pytest.raises(InvalidInput, match=r"began with the weights of .*start, and is to go on with fresh"):
         train_from(None, out, made, "train.epochs=1", "train.learning_rate=0.0", recipe="han")
+
+
+def test_stopped_in_any_epoch_it_ends_with_the_same_metrics(state_file, made, tmp_path, monkeypatch):
+    import_official("han", state_file("han"), tmp_path / "start")
+    train_from(tmp_path / "start", tmp_path / "whole", made, "train.epochs=2")
+    run_epoch = Trainer._epoch
+    for stopped in (1, 2):
+
+        def stop(trainer, epoch, at=stopped):
+            if epoch == at:
+                raise KeyboardInterrupt
+            return run_epoch(trainer, epoch)
+
+        monkeypatch.setattr(Trainer, "_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_from(tmp_path / "start", tmp_path / "cut", made, "train.epochs=2")
+    monkeypatch.setattr(Trainer, "_epoch", run_epoch)
+    train_from(tmp_path / "start", tmp_path / "cut", made, "train.epochs=2")
+    whole, cut = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "cut"))
+    assert cut == whole
 
 
 def test_other_label_embeddings_than_the_initial_runs_are_told(state_file, made, annotations, tmp_path, capsys):

@@ -16,6 +16,7 @@ from pipeline.recipes.recipe import LocalizationRecipe, load_recipe
 from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.synthetic.events import EventDifficulty, write_event_features
 from pipeline.train import run_training
+from pipeline.training.loaded_run import load_run
 from pipeline.training.localization import weak_loss
 from pipeline.training.optim import learning_rate
 from storage.errors import InvalidInput
@@ -76,6 +77,13 @@ def test_every_recipe_trains_goes_on_and_is_scored(easy, tmp_path, recipe):
     again = evaluate(easy, run=tmp_path / "run")
     assert again == pytest.approx(scores["test"])
     assert "background everywhere, test" in (tmp_path / "run/table.md").read_text()
+    loaded, kept = load_run(tmp_path / "run"), np.load(tmp_path / "run/predictions-test.npz")
+    assert (loaded.dataset.background, loaded.dataset.name) == ("Background", "ave")
+    store = FeatureStore.open(easy / "features.zarr")
+    values = {stream: store.read(one.array, list(kept["id"])) for stream, one in loaded.features.items()}
+    with torch.inference_mode():
+        found = loaded.model(**{name: torch.from_numpy(array) for name, array in values.items()}, labels=loaded.labels)
+    np.testing.assert_allclose(found.segment.numpy(), kept["segment"], atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_bytes(easy, tmp_path):

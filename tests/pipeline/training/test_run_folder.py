@@ -129,6 +129,21 @@ def test_labels_can_be_imported_again(run, made, tmp_path):
     assert torch.equal(torch.from_numpy(vectors), load_run(run).labels)
 
 
+@pytest.mark.parametrize("changed", ["", 'description = "a HAN"\n[model]\nsystem = "mmcse"', None])
+def test_a_recipe_of_another_model_is_told(run, made, changed):
+    text = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").write_text(text.replace("heads = 4", "heads = 8") if changed is None else changed)
+    for use in (lambda: load_run(run), lambda: predicted(run, made)):
+        with pytest.raises(InvalidInput, match=r"recipe\.toml and model\.json are of different models"):
+            use()
+
+
+def test_the_threshold_and_the_mask_may_be_changed(run, made):
+    text = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").write_text(text.replace('mask = "union"', 'mask = "own"'))
+    assert load_run(run).recipe.evaluate.mask == "own"
+
+
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
@@ -138,6 +153,7 @@ def test_labels_can_be_imported_again(run, made, tmp_path):
         (RECORD, '{"version": 9}', "is of format 9, this avvp reads 1. Install a newer"),
         (RECORD, {"features": {"audio": {"array": "x", "dim": 0, "modality": "audio", "backbone": "x"}}},
          "features: audio: dim: expected a whole number, 1 or more, got 0"),
+        (RECORD, {"labels": {"group": "glove", "dim": 200, "source": "x"}}, "expected float32 embeddings [25, 200]"),
         (RECORD, {"model": {"name": "parser", "encoder": "hna"}}, "encoder: expected one of han"),
         (RECORD, {"extra\u001b[31m": 1}, "unknown key 'extra"),
         (LABELS, "no archive", "labels.npz: holds no label embeddings"),
