@@ -88,9 +88,7 @@ def parse(
     from pipeline.parsing.work_store import Resident
     from storage.store import FeatureStore
 
-    rules = Rules(
-        threshold, None if thresholds is None else str(thresholds), min_duration, join_gap, tuple(classes), top
-    )
+    rules = Rules(threshold, None if thresholds is None else str(thresholds), min_duration, join_gap, classes, top)
     chosen, how = set_up(
         None if model is None else str(model), dataset=dataset, rules=rules, hop=hop, preview=True,
         extraction={"weights": weights_texts(weights), "device": device, "engine": engine},

@@ -63,7 +63,7 @@ class HowToParse:
         fitting = [hop for hop in range(1, window + 1) if hop * segments % window == 0]
         if self.hop is None:
             return max((hop for hop in fitting if 2 * hop <= window), default=fitting[0])
-        if self.hop not in fitting:
+        if self.hop not in fitting or not isinstance(self.hop, int):
             shown = ", ".join(map(str, fitting))
             raise InvalidInput(f"--hop {self.hop}: expected whole segments within a window, one of {shown} s")
         return self.hop

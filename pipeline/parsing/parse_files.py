@@ -24,6 +24,7 @@ from pipeline.parsing.work_folder import clear, held, sweep
 from pipeline.parsing.work_store import Resident
 from storage.errors import AvvpError, BackboneBroken, InvalidInput, SchemaMismatch, StoreError, WeightsError
 from storage.store import FeatureStore
+from storage.text import visible
 
 if TYPE_CHECKING:
     from pipeline.datasets.llp import Annotations
@@ -156,7 +157,7 @@ def _reason(job: Job, problem: AvvpError | OSError) -> str:
     text = str(problem)
     if isinstance(problem, OSError):
         text = f"{problem.filename or job.folder}: {problem.strerror or problem}"
-    return text if text.startswith(str(job.path)) else f"{job.path}: {text}"
+    return text if text.startswith((str(job.path), visible(job.path))) else f"{job.path}: {text}"
 
 
 @dataclass(frozen=True)
@@ -205,8 +206,9 @@ class _Parser:
         return all(path.name in record.files and path.is_file() for path in others)
 
     def _same(self, job: Job, record: OutputRecord) -> bool:
-        weights = record.video.model.weights
-        return record.settings == settings_of(job.path, self.model, self.how) and weights == self.model.facts.weights
+        video, model = record.video, self.model
+        same = video.classes == model.classes and video.model.weights == model.facts.weights
+        return same and record.settings == settings_of(job.path, model, self.how)
 
     def _truth_identity(self, job: Job) -> str:
         return "" if self.output.truth is None else identity_of(job.path.stem, self.output.truth)

@@ -81,7 +81,7 @@ class ParsedFile(ParsedVideo):
         Raises:
             InvalidInput: If a format is unknown or a file cannot be written.
         """
-        names = registry.parse_formats(",".join(formats), more=(PAGE,))
+        names = registry.parse_formats(formats if isinstance(formats, str) else ",".join(formats), more=(PAGE,))
         place, stem = Path(folder), stem or self.path.stem
         texts = {place / f"{stem}.{PAGE}": self.to_html(page=place / f"{stem}.{PAGE}")} if PAGE in names else {}
         others = [name for name in names if name not in (PAGE, RECORD)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from collections.abc import Sequence
 
@@ -39,6 +40,8 @@ def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[s
     from storage.extras import naming_extras
 
     name = prog_name.split()[-1].removeprefix("pipeline.")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it may know no more than ASCII; standard error escapes by itself
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         given = None if arguments is None else list(arguments)
         with naming_extras():

@@ -58,6 +58,12 @@ def annotate(folder, label):
     return folder
 
 
+def test_output_of_other_classes_is_made_anew(parse, monkeypatch):
+    parse()
+    monkeypatch.setattr(ToyParser, "classes", ("rot", "green", "loud"))
+    assert parse() is True
+
+
 def test_truth_that_is_given_later_is_drawn(parse, beach, tmp_path):
     truth = annotate(tmp_path / "truth", "Dog")
     page = beach.with_suffix(".html")

@@ -191,3 +191,9 @@ def test_what_a_long_file_lacks_is_said_once(parse, make_clip, ffmpeg, tmp_path)
     short = make_clip(tmp_path / "short.mp4", seconds=0.5)
     with pytest.raises(CannotParse, match=r"short.mp4: the clip's video lasts 0\.50 s; at least 1 s is needed"):
         parse(short, store="short.zarr")
+
+
+def test_hops_are_whole_numbers(parse, scenes):
+    for hop in (0, 1.5, 2.0):
+        with pytest.raises(InvalidInput, match="expected whole segments within a window, one of 1, 2, 3, 4 s"):
+            parse(scenes, hop=hop)

@@ -15,7 +15,7 @@ from pipeline.parsing.jobs import Job
 
 
 @pytest.fixture(autouse=True)
-def toy_model(monkeypatch):
+def toy_model(toys, monkeypatch):
     """The toy parser for every ``--model``."""
     monkeypatch.setattr("pipeline.parsing.setup.open_model", lambda name, **how: ToyParser())
 
@@ -63,6 +63,14 @@ def test_no_name_ends_the_run(avvp, put, tmp_path):
     assert code == 3
     assert "10 files parsed, 5 failed" in out
     assert not [name for name in names(tmp_path / "films") if name.startswith(".")]
+
+
+def test_a_terminal_that_knows_ascii_only(avvp_process, put, tmp_path):
+    path = put("🎉.mp4")
+    assert avvp_process("parse", path, AVVP_TOY_PARSER="1", PYTHONIOENCODING="ascii").wait() == 0
+    log = (tmp_path / "log.txt").read_text()
+    assert "\\U0001f389.mp4: 2.00 s" in log
+    assert "Traceback" not in log
 
 
 def test_a_folder_for_each_name(put):
@@ -163,3 +171,12 @@ def test_ctrl_c(avvp_process, put, tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     assert names(tmp_path / "films") == [".a.avvp-parse", "a.mp4"]
+
+
+def test_one_name_instead_of_a_list_from_python(put, tmp_path):
+    from pipeline import parse
+
+    found = parse(put("a.mp4"), classes="red", progress=False)
+    assert [event.label for event in found.events] == ["red"]
+    assert names(tmp_path / "films") == ["a.mp4"]
+    assert [path.name for path in found.save(tmp_path / "out", "vtt")] == ["a.audio.vtt", "a.visual.vtt"]
