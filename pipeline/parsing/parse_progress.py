@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 
 from pipeline.extraction.plan import Plan
 from pipeline.extraction.reporting import Reporter
+from pipeline.terminal.console import tell
 from storage.ledger import Row
 from storage.text import visible
 
@@ -67,4 +67,4 @@ class MinutesReporter(Reporter):
 
 
 def _to_standard_error(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is where progress goes
+    tell([text])
