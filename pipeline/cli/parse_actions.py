@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,8 @@ def run_parse(inputs: Sequence[str], asked: Asked, extraction: Mapping[str, Any]
     formats = parse_formats(asked.formats, more=(PAGE,))
     jobs, notes = find_jobs(inputs, out=asked.out)
     tell(notes)
-    if asked.report is not None and asked.report.is_dir():
-        raise InvalidInput(f"--report {asked.report}: is a folder. Give the name of a file")
+    if asked.report is not None:
+        _check_report(asked.report)
     rules = Rules(asked.threshold, asked.thresholds, asked.min_duration, asked.join_gap, asked.classes, asked.top)
     model, how = set_up(
         asked.model, dataset=asked.dataset, rules=rules, hop=asked.hop, preview=PAGE in formats, extraction=extraction
@@ -68,6 +69,15 @@ def run_parse(inputs: Sequence[str], asked: Asked, extraction: Mapping[str, Any]
     if asked.report is not None:
         write_text(asked.report, json_text(_report(outcome)) + "\n")
     return _say_what_was_done(outcome)
+
+
+def _check_report(path: Path) -> None:
+    """Refuse a report that could not be written when all is done."""
+    if path.is_dir():
+        raise InvalidInput(f"--report {path}: is a folder. Give the name of a file")
+    place = next(folder for folder in path.parents if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InvalidInput(f"--report {path}: no file can be made in {place}. Choose another folder")
 
 
 def _truth(folder: str | None, dataset: str | None) -> Any:

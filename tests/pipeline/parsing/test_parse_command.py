@@ -150,6 +150,7 @@ def test_one_store_a_file_where_there_are_several(avvp, toy_model, holidays, tmp
         (["--device", "abacus"], "expected auto, cpu or cuda:N"),
         (["--memory", "1"], "--memory '1': is 1 bytes"),
         (["--report", "/"], "--report /: is a folder. Give the name of a file"),
+        (["--report", f"{__file__}/report.json"], "report.json: no file can be made in "),
         (["--out", __file__], "test_parse_command.py is a file, expected a folder"),
         (["--out", f"{__file__}/new"], "test_parse_command.py is a file, expected a folder"),
         (["--keep", __file__], "test_parse_command.py is a file, expected a folder"),
