@@ -32,4 +32,19 @@ def check(folder: str, *, dataset: str, strict: bool, show_all: bool, as_json: b
     check_annotations(folder, dataset=dataset, strict=strict, show_all=show_all, as_json=as_json)
 
 
+@annotations_group.command()
+@click.argument("parsed", metavar="DIR")
+@click.argument("out", metavar="OUT")
+@DATASET_OPTION
+@click.option("--split", default="test", show_default=True, help="The split that the clips are of.")
+def gather(parsed: str, out: str, *, dataset: str, split: str) -> None:
+    """Make label files in OUT from the .audio.tsv and .visual.tsv in DIR, which avvp parse wrote and you corrected.
+
+    Clips that OUT has already are replaced, others stay.
+    """
+    from pipeline.cli.annotations_actions import gather_annotations
+
+    gather_annotations(parsed, out, dataset=dataset, split=split)
+
+
 COMMANDS: tuple[click.Command, ...] = (annotations_group,)

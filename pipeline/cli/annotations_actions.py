@@ -1,4 +1,4 @@
-"""Implementation of ``avvp annotations check``."""
+"""Implementation of ``avvp annotations``."""
 
 from __future__ import annotations
 
@@ -89,3 +89,22 @@ def _as_json(found: Annotations) -> dict[str, Any]:
 def _hint(found: Annotations, clip: str, kind: str) -> str:
     near = nearest_clip(clip, found.ids) if kind == "unknown_clip" else ""
     return f" (perhaps {near})" if near else ""
+
+
+def gather_annotations(parsed: str, out: str, *, dataset: str, split: str) -> None:
+    """``avvp annotations gather``.
+
+    Raises:
+        InvalidInput: If there is nothing to gather, or a file is malformed.
+    """
+    from pathlib import Path
+
+    from pipeline.parsing.formats.llp_folder import gather
+
+    found = gather(Path(parsed), Path(out), split=split, dataset=dataset)
+    console = wide_console()
+    console.print(f"{visible(out)}: {count(len(found.clips), 'clip')} of {visible(split)} gathered")
+    if found.empty:
+        shown = ", ".join(visible(name) for name in found.empty[:_SHOWN])
+        more = f" and {len(found.empty) - _SHOWN} more" if len(found.empty) > _SHOWN else ""
+        console.print(f"left out, for nothing happens in them and these files cannot say that: {shown}{more}")

@@ -64,3 +64,20 @@ def test_files_of_events_are_counted(avvp, tmp_path):
     code, _, err = avvp("annotations", "check", tmp_path, "--classes", "ave", "--strict")
     assert (code, err.count("\n")) == (2, 1)
     assert "1 rows are of videos that other rows are of, too" in err
+
+
+def test_gather_makes_label_files_of_corrected_rows(avvp, tmp_path):
+    parsed, out = tmp_path / "parsed", tmp_path / "labels"
+    parsed.mkdir()
+    (parsed / "BjCEufrlXm4_20_30.audio.tsv").write_text(f"{DENSE}BjCEufrlXm4_20_30\t0\t4\tSpeech\n")
+    (parsed / "BjCEufrlXm4_20_30.visual.tsv").write_text(f"{DENSE}BjCEufrlXm4_20_30\t2\t10\tDog\n")
+    for modality in ("audio", "visual"):
+        (parsed / f"quiet.{modality}.tsv").write_text(DENSE)
+    code, said, _ = avvp("annotations", "gather", parsed, out)
+    assert (code, f"{out}: 1 clip of test gathered" in said) == (0, True)
+    assert "nothing happens in them and these files cannot say that: " in said
+    code, said, _ = avvp("annotations", "check", out)
+    assert (code, "test: clips 1, with ground truth 1" in said) == (0, True)
+    code, _, err = avvp("annotations", "gather", tmp_path, out / "no", "--dataset", "ave")
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
