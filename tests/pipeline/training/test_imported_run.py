@@ -240,6 +240,18 @@ def test_two_commands_from_published_files_to_the_papers_row(state_file, tmp_pat
     assert load_run(tmp_path / "run").features["audio"].weights == ""
 
 
+def test_clips_that_do_not_count_in_the_row_are_told(state_file, store, made, tmp_path, ends):
+    command = ("store", "subset", store.url, tmp_path / "part.zarr", "--ids", tmp_path / "ids.txt")
+    (tmp_path / "ids.txt").write_text("\n".join(store.ids[-7:]))
+    assert ends(*command)[0] == 0
+    code, out, err = ends("checkpoint", "import", "--system", "han", state_file("han"), tmp_path / "run", "--store",
+                          tmp_path / "part.zarr", "--annotations", made / "annotations")  # fmt: skip
+    assert code == 0, err
+    assert "val: not evaluated" in out
+    assert "3 of 10 clips of test have no predictions and do not count" in out
+    assert "han, test, 7 videos" in out
+
+
 def test_imported_runs_are_compared_with_trained_ones(state_file, made, store, annotations, tmp_path, ends):
     small = ("train.epochs=1", "model.width=16", "model.encoder.feed_forward=16")
     run_training(recipe="han", store_url=store.url, annotations=str(made / "annotations"), out=tmp_path / "own",
