@@ -66,7 +66,9 @@ def find_jobs(inputs: Sequence[str], *, out: Path | None = None) -> tuple[list[J
     repeated = [key for key, count in Counter((job.folder, job.stem) for job in jobs).items() if count > 1]
     if repeated:
         same = [str(job.path) for job in jobs if (job.folder, job.stem) == repeated[0]]
-        raise InvalidInput(f"{visible(same[0])} and {visible(same[1])} would have the same output. Leave --out away")
+        raise InvalidInput(
+            f"{visible(same[0])} and {visible(same[1])} would have the same output. Leave --output-dir away"
+        )
     return jobs, tuple(notes)
 
 
