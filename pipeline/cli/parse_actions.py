@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from pipeline.parsing.formats.registry import parse_formats
 from pipeline.parsing.formats.summary import summary_text
+from pipeline.parsing.formats.whole_files import write_text
 from pipeline.parsing.jobs import Job, find_jobs
 from pipeline.parsing.parse_files import Outcome, Output, parse_files
 from pipeline.parsing.parse_progress import MinutesReporter
@@ -17,8 +17,9 @@ from pipeline.parsing.parsed_file import PAGE
 from pipeline.parsing.parsed_video import ParsedVideo
 from pipeline.parsing.setup import Rules, set_up
 from pipeline.parsing.window_model import WindowModel
-from pipeline.terminal.console import count, say, tell
+from pipeline.terminal.console import count, json_text, say, tell
 from pipeline.terminal.exit_codes import SOME_CLIPS_FAILED
+from storage.errors import InvalidInput
 from storage.text import visible
 
 
@@ -53,16 +54,19 @@ def run_parse(inputs: Sequence[str], asked: Asked, extraction: Mapping[str, Any]
     formats = parse_formats(asked.formats, more=(PAGE,))
     jobs, notes = find_jobs(inputs, out=asked.out)
     tell(notes)
+    if asked.report is not None and asked.report.is_dir():
+        raise InvalidInput(f"--report {asked.report}: is a folder. Give the name of a file")
     rules = Rules(asked.threshold, asked.thresholds, asked.min_duration, asked.join_gap, asked.classes, asked.top)
     model, how = set_up(
         asked.model, dataset=asked.dataset, rules=rules, hop=asked.hop, preview=PAGE in formats, extraction=extraction
     )
     output = Output(formats, asked.probabilities, _truth(asked.truth, asked.dataset), asked.keep)
-    tell([f"model: {model.facts.name} ({model.facts.kind}). {model.facts.description}"])
+    output.check(jobs)
+    tell([f"model: {model.facts.name} ({model.facts.kind}). {model.facts.description}".rstrip()])
     _warn(model)
     outcome = parse_files(jobs, model, how, output, reporter=_reporter(model), told=_told(output))
     if asked.report is not None:
-        asked.report.write_text(json.dumps(_report(outcome), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(asked.report, json_text(_report(outcome)) + "\n")
     return _say_what_was_done(outcome)
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.parsing.formats.registry import FORMATS
 from storage.errors import InvalidInput
-from storage.tables.media_files import find_media
-from storage.text import visible
+from storage.tables.media_files import MEDIA_SUFFIXES, find_media
+from storage.text import count, visible
+
+PAGE_ENDING = ".html"
+ENDINGS = (*(ending for entry in FORMATS.values() for ending in entry.files), PAGE_ENDING)
+"""What follows the stem in the names of output."""
+_LONGEST_STEM_BYTES = 255 - len("..avvp-parse")
 
 
 @dataclass(frozen=True)
@@ -31,14 +38,16 @@ class Job:
     @property
     def work_folder(self) -> Path:
         """Where features lie until the output is written; hidden."""
-        return self.folder / f".{self.stem}.avvp-parse"
+        name = os.fsencode(self.stem)
+        short = self.stem if len(name) <= _LONGEST_STEM_BYTES else hashlib.sha256(name).hexdigest()
+        return self.folder / f".{short}.avvp-parse"
 
 
 def find_jobs(inputs: Sequence[str], *, out: Path | None = None) -> tuple[list[Job], tuple[str, ...]]:
     """The files to parse, each once, and notes on what was left out of folders.
 
     Output lies beside the file, or in ``out``. It is named by the file without its suffix, or with it where two files
-    would have one name.
+    would have one name. Output of an earlier run, which ``talks/*`` names too, is no input.
 
     Args:
         inputs: files, folders and patterns such as ``talks/*.mp4``. A file is taken whatever its suffix.
@@ -60,16 +69,40 @@ def find_jobs(inputs: Sequence[str], *, out: Path | None = None) -> tuple[list[J
             else:
                 some = (path,)
             files |= {os.path.realpath(file): file for file in some if os.path.realpath(file) not in files}
-    places = [(file, out if out is not None else file.parent) for file in files.values()]
-    counts = Counter((folder, file.stem) for file, folder in places)
-    jobs = [Job(file, folder, file.stem if counts[folder, file.stem] == 1 else file.name) for file, folder in places]
-    repeated = [key for key, count in Counter((job.folder, job.stem) for job in jobs).items() if count > 1]
-    if repeated:
-        same = [str(job.path) for job in jobs if (job.folder, job.stem) == repeated[0]]
-        raise InvalidInput(
-            f"{visible(same[0])} and {visible(same[1])} would have the same output. Leave --output-dir away"
-        )
+    chosen = [file for file in files.values() if not _is_output(file, files.values())]
+    if written := len(files) - len(chosen):
+        notes.append(f"left out {count(written, 'file')} that avvp parse wrote")
+    jobs = _named([(file, out if out is not None else file.parent) for file in chosen])
+    _check_apart({(job.folder, job.stem): job.path for job in jobs}, jobs)
     return jobs, tuple(notes)
+
+
+def _is_output(file: Path, files: Iterable[Path]) -> bool:
+    """Whether a file bears the name of output of another one beside it."""
+    if file.suffix.lower() in MEDIA_SUFFIXES:
+        return False
+    stems = {name[: -len(ending)] for name in [file.name] for ending in ENDINGS if name.endswith(ending)}
+    beside = [other for other in files if other.parent == file.parent and not other.name.endswith(ENDINGS)]
+    return any(other.stem in stems or other.name in stems for other in beside)
+
+
+def _named(places: Sequence[tuple[Path, Path]]) -> list[Job]:
+    """Jobs of files and the folders of their output; a stem that is not its file's alone is the whole name."""
+    stems = Counter((folder, file.stem) for file, folder in places)
+    names = Counter((folder, file.name) for file, folder in places)
+    jobs = []
+    for file, folder in places:
+        others = stems[folder, file.stem] - 1 + names[folder, file.stem] - (file.name == file.stem)
+        jobs.append(Job(file, folder, file.name if others else file.stem))
+    return jobs
+
+
+def _check_apart(first: Mapping[tuple[Path, str], Path], jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        other = first[job.folder, job.stem]
+        if other != job.path:
+            both = f"{visible(job.path)} and {visible(other)}"
+            raise InvalidInput(f"{both} would have the same output. Leave --output-dir away, or rename one")
 
 
 def _expanded(text: str) -> list[Path]:

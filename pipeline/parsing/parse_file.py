@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,10 +103,10 @@ def parse_file(
         resident: networks and decode workers that are kept for the next file.
 
     Raises:
-        CannotParse: If the file has neither sound nor picture that can be decoded.
+        CannotParse: If the file has neither sound nor picture that can be decoded, or changes meanwhile.
         AvvpError: If store or weights do not fit.
     """
-    duration = length_of(path)
+    settings, duration = settings_of(path, model, how), length_of(path)
     one_window = duration <= model.window_seconds + CUT_SLACK_SECONDS
     published = model.sampling == "published" and one_window
     # The published scripts take a cut clip for one window, whatever is left over behind it.
@@ -123,7 +123,9 @@ def parse_file(
     notes = [f"no {_WORDS[modality]}: {reason}" for modality, reason in missing.items()]
     if model.sampling == "published" and not published:
         notes.append("frames on a uniform grid: the published scripts' choice is defined for single clips only")
-    return _decided(path, length, model, how, reader, means, notes)
+    if settings_of(path, model, how) != settings:
+        raise CannotParse(f"{path}: was changed while it was parsed. Run the same command when it is complete")
+    return replace(_decided(path, length, model, how, reader, means, notes), settings=settings)
 
 
 def _run(reader: WindowReader, model: WindowModel, plan: Cut) -> dict[str, NDArray[np.float32]]:
@@ -163,13 +165,20 @@ def _decided(
     )  # fmt: skip
     return ParsedVideo(
         path, duration, model.facts, model.classes, seconds_a_segment, probabilities, decided, events,
-        notes=tuple(notes), settings=settings_of(path, model, how), libraries=versions(_LIBRARIES),
+        notes=tuple(notes), libraries=versions(_LIBRARIES),
     )  # fmt: skip
 
 
 def settings_of(path: Path, model: WindowModel, how: HowToParse) -> dict[str, Any]:
-    """What decisions depend on besides the weights, as plain data; the file's size and time among it."""
-    state = path.stat()
+    """What decisions depend on besides the weights, as plain data; the file's size and time among it.
+
+    Raises:
+        CannotParse: If there is no such file.
+    """
+    try:
+        state = path.stat()
+    except OSError as problem:
+        raise CannotParse(f"{path}: missing: {problem.strerror or 'cannot be read'}") from problem
     levels = how.rules.levels(model.thresholds)
     return {
         "file": {"bytes": state.st_size, "modified_ns": state.st_mtime_ns},

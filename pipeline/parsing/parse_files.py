@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.extraction.decode_pools import DecodePools
 from pipeline.parsing.formats import registry
-from pipeline.parsing.formats.json_reading import read_json
+from pipeline.parsing.formats.whole_files import FULL_DISK
 from pipeline.parsing.jobs import Job
+from pipeline.parsing.output_record import OutputRecord, check_replaceable, read_record
 from pipeline.parsing.page.preview import read_preview
-from pipeline.parsing.parse_file import CannotParse, HowToParse, parse_file, settings_of
-from pipeline.parsing.parsed_file import PAGE, ParsedFile
+from pipeline.parsing.parse_file import HowToParse, parse_file, settings_of
+from pipeline.parsing.parsed_file import PAGE, RECORD, ParsedFile
 from pipeline.parsing.parsed_video import ParsedVideo
-from pipeline.parsing.truth import truth_of
+from pipeline.parsing.truth import identity_of, truth_of
 from pipeline.parsing.window_model import WindowModel
+from pipeline.parsing.work_folder import clear, held, sweep
 from pipeline.parsing.work_store import Resident
-from storage.errors import InvalidInput, SchemaMismatch
+from storage.errors import AvvpError, BackboneBroken, InvalidInput, SchemaMismatch, StoreError, WeightsError
 from storage.store import FeatureStore
 
 if TYPE_CHECKING:
     from pipeline.datasets.llp import Annotations
     from pipeline.extraction.reporting import Reporter
-
-RECORD = "json"
-"""Always written: a second run knows by it what is done."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Output:
     keep: Path | None = None
 
     def paths(self, job: Job) -> list[Path]:
-        """The files of a job."""
+        """The files of a job, the JSON first."""
         texts = dict.fromkeys((RECORD, *(name for name in self.formats if name != PAGE)))
         files = [path for name in texts for path in registry.FORMATS[name].paths(folder=job.folder, stem=job.stem)]
         return [*files, *([_page_of(job)] if PAGE in self.formats else [])]
@@ -58,6 +57,26 @@ class Output:
         if self.keep is None:
             return job.work_folder / "features.zarr"
         return self.keep if alone and self.keep.suffix == ".zarr" else self.keep / f"{job.stem}.zarr"
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """Check that the output of all jobs has a place of its own.
+
+        Raises:
+            InvalidInput: If a file is where a folder should be, or two files would share a store.
+        """
+        for option, folder in (("--keep", self.keep), *(("--output-dir", job.folder) for job in jobs)):
+            if folder is not None and (found := next(filter(Path.exists, [folder, *folder.parents]))).is_file():
+                raise InvalidInput(f"{option} {folder}: {found} is a file, expected a folder")
+        if self.keep is None or len(jobs) == 1:
+            return
+        if self.keep.suffix == ".zarr":
+            raise InvalidInput(f"--keep {self.keep}: is a store of one file, there are {len(jobs)}. Give a folder")
+        first: dict[Path, Job] = {}
+        for job in jobs:
+            other = first.setdefault(self.store_of(job, alone=False), job)
+            if other is not job:
+                both = f"{other.path} and {job.path}"
+                raise InvalidInput(f"--keep {self.keep}: {both} would have the same store. Parse them one by one")
 
 
 @dataclass
@@ -95,73 +114,125 @@ def parse_files(
         told: called with each parsed file and the seconds that it took.
 
     Raises:
-        AvvpError: What concerns all files: weights, a kept store that holds something else, a full disk.
+        AvvpError: What concerns all files: weights, a broken backbone, or the only file's kept store.
+        OSError: Of a full disk.
     """
     outcome = Outcome()
+    alone = len(jobs) == 1
     with DecodePools() as pools:
-        resident = Resident(pools)
+        parser = _Parser(model, how, output, alone, Resident(pools))
         for job in jobs:
-            if _is_done(job, model, how, output):
-                outcome.done.append(job.path)
-                continue
             began = time.monotonic()
             try:
-                video = _parse(job, model, how, output, alone=len(jobs) == 1, reporter=reporter(job), resident=resident)
-            except CannotParse as problem:
-                outcome.failed[job.path] = str(problem)
-                shutil.rmtree(job.work_folder, ignore_errors=True)
+                video = parser.parse(job, reporter(job))
+            except (AvvpError, OSError) as problem:
+                if _ends_the_run(problem, chosen_store=output.keep is not None and alone):
+                    raise
+                outcome.failed[job.path] = _reason(job, problem)
                 continue
-            outcome.parsed.append(video)
-            told(job, video, time.monotonic() - began)
+            if video is None:
+                outcome.done.append(job.path)
+            else:
+                outcome.parsed.append(video)
+                told(job, video, time.monotonic() - began)
     return outcome
 
 
-def _is_done(job: Job, model: WindowModel, how: HowToParse, output: Output) -> bool:
-    """Whether all output is there, of this file as it is, this model and these settings."""
-    paths = output.paths(job)
-    if not all(path.is_file() for path in paths) or not job.path.is_file():
-        return False
-    try:
-        found = read_json(paths[0])
-    except InvalidInput:  # somebody else's file, or an older form: it is written anew
-        return False
-    if output.probabilities and not found.probabilities:
-        return False
-    same = found.settings == settings_of(job.path, model, how) and found.model.weights == model.facts.weights
-    return bool(same)
+def _ends_the_run(problem: AvvpError | OSError, *, chosen_store: bool) -> bool:
+    """Whether other files would fail in the same way, or the only file's store was the user's choice."""
+    if isinstance(problem, OSError):
+        return problem.errno in FULL_DISK
+    if isinstance(problem, (SchemaMismatch, StoreError)):
+        return chosen_store
+    return _of_all_files(problem)
 
 
-def _parse(
-    job: Job, model: WindowModel, how: HowToParse, output: Output, *, alone: bool, reporter: Reporter,
-    resident: Resident,
-) -> ParsedVideo:  # fmt: skip
-    place = output.store_of(job, alone=alone)
-    url = str(place)
-    if output.keep is None:
-        job.work_folder.mkdir(parents=True, exist_ok=True)
-    try:
-        video = parse_file(job.path, model, how, store_url=url, reporter=reporter, resident=resident)
-    except SchemaMismatch:
-        if output.keep is not None:
-            raise
-        # Left by a killed run with another model, or of a file that has changed since.
-        shutil.rmtree(job.work_folder)
-        job.work_folder.mkdir()
-        video = parse_file(job.path, model, how, store_url=url, reporter=reporter, resident=resident)
-    _write(job, video, output, url)
-    if output.keep is None:
-        shutil.rmtree(job.work_folder, ignore_errors=True)
-    return video
+def _of_all_files(problem: AvvpError) -> bool:
+    return isinstance(problem, (WeightsError, BackboneBroken))
 
 
-def _write(job: Job, video: ParsedVideo, output: Output, store_url: str) -> None:
-    """The page first and the JSON last: it says that all is done."""
-    store = FeatureStore.open(store_url)
-    preview = read_preview(store, range(store.info.clips)) if PAGE in output.formats else None
-    truth = None if output.truth is None else truth_of(video, output.truth)
-    formats = dict.fromkeys((*output.formats, RECORD))
-    made = ParsedFile.of(video, preview=preview, truth=truth)
-    made.save(job.folder, tuple(formats), stem=job.stem, probabilities=output.probabilities)
+def _reason(job: Job, problem: AvvpError | OSError) -> str:
+    """Why a file failed; the file comes first."""
+    text = str(problem)
+    if isinstance(problem, OSError):
+        text = f"{problem.filename or job.folder}: {problem.strerror or problem}"
+    return text if text.startswith(str(job.path)) else f"{job.path}: {text}"
+
+
+@dataclass(frozen=True)
+class _Parser:
+    """Parses files, and writes their output."""
+
+    model: WindowModel
+    how: HowToParse
+    output: Output
+    alone: bool
+    resident: Resident
+
+    def parse(self, job: Job, reporter: Reporter) -> ParsedVideo | None:
+        """The result; ``None`` if an earlier run had it already, or another process meanwhile."""
+        if self._is_done(job, read_record(self.output.paths(job)[0])):
+            sweep(job.work_folder)
+            return None
+        with held(job.work_folder, waiting=lambda: reporter.waiting(1)):
+            paths = self.output.paths(job)
+            record = read_record(paths[0])  # it may have come while we waited
+            if self._is_done(job, record):
+                clear(job.work_folder)
+                return None
+            check_replaceable(paths[1:], record)
+            try:
+                video, store = self._parsed(job, reporter)
+                self._write(job, video, store, record)
+            except AvvpError as problem:
+                if not _of_all_files(problem):
+                    clear(job.work_folder)
+                raise
+            clear(job.work_folder)
+        return video
+
+    def _is_done(self, job: Job, record: OutputRecord | None) -> bool:
+        """Whether all output is there, of this file as it is, this model and these settings."""
+        others = self.output.paths(job)[1:]
+        if record is None or not job.path.is_file() or not self._same(job, record):
+            return False
+        if self.output.probabilities and not record.video.probabilities:
+            return False
+        if PAGE in self.output.formats and self._truth_identity(job) not in ("", record.truth):
+            return False
+        return all(path.name in record.files and path.is_file() for path in others)
+
+    def _same(self, job: Job, record: OutputRecord) -> bool:
+        weights = record.video.model.weights
+        return record.settings == settings_of(job.path, self.model, self.how) and weights == self.model.facts.weights
+
+    def _truth_identity(self, job: Job) -> str:
+        return "" if self.output.truth is None else identity_of(job.path.stem, self.output.truth)
+
+    def _parsed(self, job: Job, reporter: Reporter) -> tuple[ParsedVideo, FeatureStore]:
+        url = str(self.output.store_of(job, alone=self.alone))
+        parse = partial(
+            parse_file, job.path, self.model, self.how, store_url=url, reporter=reporter, resident=self.resident
+        )
+        try:
+            video = parse()
+        except (SchemaMismatch, StoreError):
+            if self.output.keep is not None:
+                raise
+            # Left by a killed run with another model, or of a file that has changed since.
+            clear(job.work_folder)
+            video = parse()
+        return video, FeatureStore.open(url)
+
+    def _write(self, job: Job, video: ParsedVideo, store: FeatureStore, record: OutputRecord | None) -> None:
+        page = PAGE in self.output.formats
+        preview = read_preview(store, range(store.info.clips)) if page else None
+        truth = truth_of(video, self.output.truth) if page and self.output.truth is not None else None
+        earlier = record.files if record is not None and self._same(job, record) else {}
+        ParsedFile.of(video, preview=preview, truth=truth).save(
+            job.folder, tuple(dict.fromkeys((*self.output.formats, RECORD))), stem=job.stem,
+            probabilities=self.output.probabilities, earlier=earlier,
+        )  # fmt: skip
 
 
 def _page_of(job: Job) -> Path:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from pipeline.parsing.formats import registry
 from pipeline.parsing.formats.json_file import to_json
 from pipeline.parsing.formats.subtitles import to_srt, to_vtt
 from pipeline.parsing.formats.summary import summary_html, summary_text
-from pipeline.parsing.formats.whole_files import write_text
+from pipeline.parsing.formats.whole_files import remove, write_text
+from pipeline.parsing.output_record import OUTPUT, digest
 from pipeline.parsing.page.parsed_page import media_url, parsed_page
 from pipeline.parsing.page.preview import Preview
 from pipeline.parsing.parsed_video import Modality, ParsedVideo
 from pipeline.parsing.truth import Truth
 
 PAGE = "html"
+RECORD = "json"
+"""Always written by ``avvp parse``: a second run knows by it what is done."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,15 +62,18 @@ class ParsedFile(ParsedVideo):
 
     def save(
         self, folder: str | PathLike[str], formats: Sequence[str] = ("json", PAGE), *, stem: str | None = None,
-        probabilities: bool = False,
+        probabilities: bool = False, earlier: Mapping[str, str] = MappingProxyType({}),
     ) -> list[Path]:  # fmt: skip
         """Write files as ``avvp parse`` does.
+
+        The JSON goes first and comes last: it says that the others are there, and of these settings.
 
         Args:
             folder: made if absent.
             formats: names as ``avvp parse --format`` takes them.
             stem: begins the names; the file's own if not given.
             probabilities: whether the JSON holds the probabilities of each step.
+            earlier: digests of files that an earlier run wrote from the same settings, by name.
 
         Returns:
             The files; the JSON is the last one that is written.
@@ -76,14 +83,19 @@ class ParsedFile(ParsedVideo):
         """
         names = registry.parse_formats(",".join(formats), more=(PAGE,))
         place, stem = Path(folder), stem or self.path.stem
-        written = []
-        if PAGE in names:
-            page = place / f"{stem}.{PAGE}"
-            write_text(page, self.to_html(page=page))
-            written.append(page)
-        texts = sorted((name for name in names if name != PAGE), key=lambda name: name == "json")
-        made = registry.write(self, folder=place, stem=stem, formats=texts, probabilities=probabilities)
-        return [*written, *made]
+        texts = {place / f"{stem}.{PAGE}": self.to_html(page=place / f"{stem}.{PAGE}")} if PAGE in names else {}
+        others = [name for name in names if name not in (PAGE, RECORD)]
+        texts |= registry.render_texts(self, folder=place, stem=stem, formats=others)
+        record = place / f"{stem}.{RECORD}"
+        if RECORD in names:
+            files = {**earlier, **{path.name: digest(text) for path, text in texts.items()}}
+            truth = "" if self.truth is None else self.truth.identity
+            noted = replace(self, settings={**self.settings, OUTPUT: {"files": files, "truth": truth}})
+            texts[record] = noted.to_json(probabilities=probabilities)
+            remove(record)
+        for path, text in texts.items():
+            write_text(path, text)
+        return list(texts)
 
     def __repr__(self) -> str:
         """A few lines: the file, the model, its first events."""

@@ -13,6 +13,7 @@ from pipeline.parsing.choose_model import choose_weights, open_model
 from pipeline.parsing.decisions import EventRules, Levels
 from pipeline.parsing.parse_file import HowToParse
 from pipeline.parsing.window_model import WindowModel
+from pipeline.parsing.work_store import extraction_of
 from storage.errors import InvalidInput
 
 
@@ -43,7 +44,8 @@ class Rules:
             InvalidInput: If a value makes no sense, a class is unknown, or the file is not for these classes.
         """
         levels = None if self.thresholds is None else _levels(str(self.thresholds), model)
-        chosen = tuple(name for text in self.classes for name in _names(text, model.classes))
+        asked = [self.classes] if isinstance(self.classes, str) else self.classes
+        chosen = tuple(name for text in asked for name in _names(text, model.classes))
         rules = EventRules(self.threshold, levels, self.min_duration, self.join_gap, chosen, self.top)
         rules.check_classes(model.classes)
         return rules
@@ -79,8 +81,18 @@ def set_up(
         raise InvalidInput(f"--device {device}: avvp parse runs on one device. Give one, and start a second command")
     model = open_model(name, dataset=dataset, weights=weights, device=device, engine=given.get("engine", "auto"))
     how = HowToParse(choose_weights(model, weights), hop=hop, rules=rules.of(model), preview=preview, extraction=given)
-    how.hop_of(model)  # one that does not fit is refused before anything is read
+    _check(model, how)
     return model, how
+
+
+def _check(model: WindowModel, how: HowToParse) -> None:
+    """Refuse what does not fit before anything is read."""
+    from extractors.engines.runtime import pick_device
+    from extractors.engines.selection import pick_engine
+
+    how.hop_of(model)
+    options = extraction_of(model, how.extraction, published=False, preview=how.preview, weights=how.weights)
+    pick_engine(options.engine, device=pick_device(options.device))
 
 
 def _levels(path: str, model: WindowModel) -> Levels:
@@ -94,4 +106,7 @@ def _levels(path: str, model: WindowModel) -> Levels:
 
 def _names(text: str, known: Sequence[str]) -> list[str]:
     """One name, or several: names may hold commas themselves."""
-    return [text] if text in known else [part.strip() for part in text.split(",") if part.strip()]
+    names = [text] if text in known else [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise InvalidInput(f"--classes {text!r}: expected names. The model knows {', '.join(known)}")
+    return names

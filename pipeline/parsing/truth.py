@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ class Truth:
         known: ``[segments]`` bool, the segments that were looked at; the grids say nothing of others.
         scores: the eleven scores of this video in percent, by name; empty where they are not defined.
         note: what is missing, and why; else empty.
+        identity: changes with the annotations of the video, see :func:`identity_of`.
     """
 
     clip: str = ""
@@ -40,6 +42,23 @@ class Truth:
     known: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
     scores: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    identity: str = ""
+
+
+def identity_of(stem: str, annotations: Annotations) -> str:
+    """What the truth of a file of this name depends on, as a digest.
+
+    Args:
+        stem: name of the file without its suffix.
+        annotations: of a dataset.
+    """
+    row, why = _row_of(stem, annotations)
+    found = hashlib.sha256("\n".join([*annotations.dataset.classes, why]).encode(errors="surrogateescape"))
+    if row is not None:
+        found.update(annotations.ids[row].encode())
+        for values in (annotations.weak, annotations.audio, annotations.visual, annotations.has_ground_truth):
+            found.update(np.ascontiguousarray(values[row]).tobytes())
+    return found.hexdigest()[:16]
 
 
 def truth_of(video: ParsedVideo, annotations: Annotations) -> Truth:
@@ -49,6 +68,10 @@ def truth_of(video: ParsedVideo, annotations: Annotations) -> Truth:
         video: parsed.
         annotations: of a dataset, see :func:`pipeline.datasets.llp.load_annotations`.
     """
+    return replace(_truth_of(video, annotations), identity=identity_of(video.path.stem, annotations))
+
+
+def _truth_of(video: ParsedVideo, annotations: Annotations) -> Truth:
     row, why = _row_of(video.path.stem, annotations)
     if row is None:
         return Truth(note=why)

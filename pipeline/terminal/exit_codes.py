@@ -21,8 +21,10 @@ _USERS_DISK = (
     errno.EDQUOT,
     errno.ENOTDIR,
     errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
 )
-"""What only the owner of the disk can mend: rights, space, a file where a folder should be."""
+"""What only the owner of the disk can mend: rights, space, a file where a folder should be, a name that cannot be."""
 
 
 def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[str] | None = None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.parsing.formats.fields import events_of, milliseconds, one_line, xml_text
+from pipeline.parsing.formats.fields import SIGN, events_of, milliseconds, one_line, xml_text
 from pipeline.parsing.parsed_video import MODALITIES, Event, Modality, ParsedVideo
 
 _FORMAT = "2.7"  # the newest in which a vocabulary needs no languages; every ELAN since 4 reads it
@@ -47,7 +47,8 @@ def to_eaf(video: ParsedVideo, *, folder: Path) -> str:
             _add_event(tier, next(slots), event)
     _add_vocabulary(root, video)
     ET.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+    # The comment goes when ELAN saves the document: it tells ours from one that somebody has corrected.
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<!-- {SIGN} -->\n{ET.tostring(root, encoding="unicode")}\n'
 
 
 def _add_header(root: ET.Element, video: ParsedVideo, folder: Path) -> None:

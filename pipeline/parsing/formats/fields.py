@@ -7,6 +7,8 @@ import re
 from pipeline.parsing.parsed_video import Event, Modality, ParsedVideo
 from storage.text import visible
 
+SIGN = "Made by avvp parse"
+"""In files that bear the names which people give to files of their own: pages and ELAN documents."""
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

@@ -135,12 +135,19 @@ def write(
     Raises:
         InvalidInput: If a name cannot be said in a format, or a file cannot be written.
     """
+    texts = render_texts(video, folder=folder, stem=stem, formats=formats, probabilities=probabilities)
+    for path, text in texts.items():
+        write_text(path, text)
+    return list(texts)
+
+
+def render_texts(
+    video: ParsedVideo, *, folder: Path, stem: str, formats: Iterable[str], probabilities: bool = False
+) -> dict[Path, str]:
+    """The files that :func:`write` writes, and their texts."""
     target = Target(folder, stem, probabilities)
-    texts = {
+    return {
         folder / f"{stem}{ending}": render(video, target)
         for name in formats
         for ending, render in FORMATS[name].files.items()
     }
-    for path, text in texts.items():
-        write_text(path, text)
-    return list(texts)

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from pipeline.parsing.formats.fields import SIGN
 from pipeline.parsing.page import sections
 from pipeline.parsing.page.page_data import page_json
 from pipeline.parsing.page.preview import Preview
@@ -49,7 +50,7 @@ def parsed_page(video: ParsedVideo, *, preview: Preview | None, media: str, trut
         + f"<main>{sections.header(video)}{sections.notes(video, truth)}"
         + f"{_player(video, media, preview)}{_timeline(video, truth)}"
         + f"<div class=columns>{sections.scores_table(truth)}{sections.limits(video)}</div>"
-        + "<footer><p>Made by avvp parse. This file works offline; keep it beside its video.</p><p class=keys>"
+        + f"<footer><p>{SIGN}. This file works offline; keep it beside its video.</p><p class=keys>"
         + "<kbd>space</kbd> play <kbd>←</kbd> <kbd>→</kbd> by second <kbd>+</kbd> <kbd>−</kbd> zoom</p></footer></main>"
     )
     return (

@@ -58,6 +58,22 @@ def test_files_with_one_stem_keep_their_suffix(folder):
     assert [job.stem for job in jobs] == ["a.mkv", "a.mp4", "b", "c"]
 
 
+def test_a_stem_that_is_the_name_of_another_file_keeps_its_suffix(folder):
+    for name in ("a.mkv.avi", "a"):
+        (folder / "talks" / name).write_bytes(b"x")
+    jobs, _ = find_jobs([str(folder / "talks" / name) for name in ("a.mkv", "a.mkv.avi", "a", "b.mp4")])
+    assert [job.stem for job in jobs] == ["a.mkv", "a.mkv.avi", "a", "b"]
+
+
+def test_output_of_an_earlier_run_is_no_input(folder):
+    talks = folder / "talks"
+    for name in ("b.json", "b.html", "b.audio.vtt", "b.labelstudio.xml", "a.mkv.json", "b.txt", "lonely.json"):
+        (talks / name).write_bytes(b"x")
+    jobs, notes = find_jobs([str(talks / "*.*")])
+    assert names(jobs) == ["a.mkv", "b.mp4", "b.txt", "lonely.json", "notes.txt"]
+    assert notes == ("left out 5 files that avvp parse wrote",)
+
+
 def test_output_of_all_in_one_folder(folder, tmp_path):
     (folder / "talks" / "holiday.mp4").write_bytes(b"x")
     out = tmp_path / "out"
