@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pipeline.decode.clip_buffer import DecodeRequest
@@ -14,6 +15,8 @@ CUT_SLACK_SECONDS = 1.5
 """A file at most this much longer than its span is the cut clip itself; clips are cut at key frames."""
 MIN_SECONDS = 1.0
 ROUNDING_SECONDS = 0.01
+_CUT_NOTE = re.compile(r"(source|the span) is [\d.]+ s; (the|its) first \S+ s were used")
+_TOO_LITTLE = re.compile(r"(?:(?:audio|video): )?the clip's (audio|video) lasts [\d.]+ s; at least \S+ s is needed")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,18 @@ def place(request: DecodeRequest, duration: float) -> Span:
     if start == 0 and end is None:
         return Span(0.0, duration, whole=True)
     return Span(start, start + min(left, wanted), whole=False)
+
+
+def without_cuts(reason: str, *, ends: bool = False) -> str:
+    """A clip's reason without what follows from cutting a long file into clips.
+
+    Args:
+        reason: as a ledger has it, with ``; `` between its parts.
+        ends: also drop that a clip has too little of a stream: a stream that begins late or ends early.
+    """
+    for said in (_CUT_NOTE, *([_TOO_LITTLE] if ends else [])):
+        reason = said.sub("", reason)
+    return "; ".join(filter(None, reason.split("; ")))
 
 
 def refuse_short(kind: str, track: VideoTrack | AudioTrack, first: float, span: Span) -> None:

@@ -192,11 +192,13 @@ class _Parser:
         return video
 
     def _is_done(self, job: Job, record: OutputRecord | None) -> bool:
-        """Whether all output is there, of this file as it is, this model and these settings."""
+        """Whether all that was asked for is there, of this file as it is, this model and these settings."""
         others = self.output.paths(job)[1:]
         if record is None or not job.path.is_file() or not self._same(job, record):
             return False
         if self.output.probabilities and not record.video.probabilities:
+            return False
+        if self.output.keep is not None and not self.output.store_of(job, alone=self.alone).exists():
             return False
         if PAGE in self.output.formats and self._truth_identity(job) not in ("", record.truth):
             return False
@@ -216,9 +218,10 @@ class _Parser:
         )
         try:
             video = parse()
-        except (SchemaMismatch, StoreError):
+        except (SchemaMismatch, StoreError) as problem:
             if self.output.keep is not None:
-                raise
+                what = str(problem).rpartition(". ")[0] or str(problem)  # without the remedy of avvp extract
+                raise type(problem)(f"{what}. Give another --keep, or remove this one") from problem
             # Left by a killed run with another model, or of a file that has changed since.
             clear(job.work_folder)
             video = parse()

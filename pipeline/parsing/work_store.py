@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from extractors import registry
 from extractors.base import MIN_SEGMENT_COVER
+from pipeline.decode.span import without_cuts
 from pipeline.parsing.parsed_video import Modality
 from pipeline.parsing.tiles import Cut
 from pipeline.parsing.window_model import ModelInput, WindowModel
 from storage.clips import Clip, ClipTable
 from storage.errors import StoreError
 from storage.store import FeatureStore
+from storage.text import kind_of_reason
 
 if TYPE_CHECKING:
     from pipeline.extraction.decode_pools import DecodePools
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from pipeline.extraction.options import ExtractOptions
     from pipeline.extraction.reporting import Reporter
 
+_SHOWN_REASONS = 3
+"""Kinds of them: a tile a reason would be pages for a long file."""
 SHARD_TILES = 8
 """Tiles a shard: what a kill can cost."""
 
@@ -119,7 +123,7 @@ class WindowReader:
 
     def _presence(self, arrays: Iterable[str]) -> Presence:
         valid = np.ones(self._cut.seconds, dtype=bool)
-        reasons: dict[str, None] = {}
+        reasons: dict[str, str] = {}
         for name in arrays:
             known = self._store.valid(name)
             steps = known.shape[1] // self._cut.window
@@ -130,8 +134,10 @@ class WindowReader:
                 seconds = known.all(axis=1)[self._tile]
             valid &= seconds
             for tile in np.unique(self._tile[~seconds]).tolist():
-                reasons.update(dict.fromkeys(filter(None, [self._reason(name, tile)])))
-        return Presence(valid, "; ".join(reasons))
+                reason = without_cuts(self._reason(name, tile), ends=bool(seconds.any()))
+                if reason:
+                    reasons.setdefault(kind_of_reason(reason), reason)
+        return Presence(valid, "; ".join([*reasons.values()][:_SHOWN_REASONS]))
 
     def _reason(self, array: str, row: int) -> str:
         """What the ledger says of a tile."""

@@ -104,6 +104,29 @@ def test_kept_features_are_not_made_again(avvp, toy_model, holidays, tmp_path, m
     assert (holidays / "beach.html").stat().st_size > 10_000
 
 
+def test_features_that_are_to_be_kept_later_are_made(avvp, toy_model, holidays, tmp_path):
+    beach, kept = holidays / "beach.mp4", tmp_path / "kept"
+    avvp("parse", beach)
+    assert "1 file parsed" in avvp("parse", beach, "--keep", kept)[1]
+    assert names(kept) == ["beach.zarr"]
+    assert "1 were done already" in avvp("parse", beach, "--keep", kept)[1]
+
+
+def test_a_kept_store_of_something_else_is_not_touched(avvp, toy_model, holidays, tmp_path):
+    kept = tmp_path / "kept.zarr"
+    avvp("parse", holidays / "beach.mp4", "--keep", kept)
+    for other in (["silent.mp4"], ["beach.mp4", "--weights", "random:3"]):
+        code, out, err = avvp("parse", holidays / other[0], *other[1:], "--keep", kept)
+        assert (code, out) == (2, "")
+        assert err.splitlines()[-1].endswith(". Give another --keep, or remove this one")
+    (tmp_path / "kept").mkdir()
+    kept.rename(tmp_path / "kept" / "silent.zarr")
+    code, out, _ = avvp("parse", holidays, "--keep", tmp_path / "kept")
+    assert code == 3
+    assert "silent.mp4: " in out
+    assert "1 file parsed, 2 failed" in out or "1 were done already, 2 failed" in out
+
+
 def test_one_store_a_file_where_there_are_several(avvp, toy_model, holidays, tmp_path):
     avvp("parse", holidays, "--keep", tmp_path / "kept")
     assert names(tmp_path / "kept") == ["beach.zarr", "silent.zarr"]

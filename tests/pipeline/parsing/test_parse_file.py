@@ -179,3 +179,15 @@ def test_windows_begin_where_segments_do(segments, fitting, half):
         else:
             with pytest.raises(InvalidInput, match=f"--hop {hop}: expected whole segments within a window"):
                 HowToParse(WEIGHTS, hop=hop).hop_of(model)
+
+
+def test_what_a_long_file_lacks_is_said_once(parse, make_clip, ffmpeg, tmp_path):
+    silent = make_clip(tmp_path / "silent.mp4", colour="red", seconds=14, audio=False)
+    assert parse(silent).notes == ("no sound: no audio stream",)
+    sound = make_clip(tmp_path / "sound.m4a", seconds=6, video=False)
+    early = tmp_path / "early.mp4"
+    ffmpeg("-i", silent, "-i", sound, "-c", "copy", early)
+    assert parse(early, store="early.zarr").notes == ("no sound in 8 of 14 s",)
+    short = make_clip(tmp_path / "short.mp4", seconds=0.5)
+    with pytest.raises(CannotParse, match=r"short.mp4: the clip's video lasts 0\.50 s; at least 1 s is needed"):
+        parse(short, store="short.zarr")
