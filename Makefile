@@ -75,7 +75,7 @@ demo: setup
 	$(AVVP) train --recipe han --store $(DEMO)/toy/features.zarr --annotations $(DEMO)/toy/annotations \
 		--out $(DEMO)/toy/run $(SMALL) --set train.epochs=8
 	@echo "== 6 of 6: any video in, events out: $(notdir $(PARSED)) by YAMNet and EfficientNet-Lite0, untrained on LLP (15 s)"
-	$(AVVP) parse $(PARSED) --model yamnet+efficientnet_lite0 --out $(DEMO)/parsed
+	$(AVVP) parse $(PARSED) --model yamnet+efficientnet_lite0 --output-dir $(DEMO)/parsed
 	@echo "== done. Open $(DEMO)/parsed/$(basename $(notdir $(PARSED))).html and $(DEMO)/clip.html in a browser."
 	@echo "   All five published backbones: make demo-full (20 minutes)"
 

@@ -61,8 +61,10 @@ def parse(
 
 def file_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a file, failures first."""
-    rows = [
-        {"file": path, "state": "failed", "events": "", "reason": reason} for path, reason in found["failed"].items()
-    ]
-    rows += [{"file": path, "state": "parsed", "events": n, "reason": ""} for path, n in found["parsed"].items()]
-    return rows + [{"file": path, "state": "done before", "events": "", "reason": ""} for path in found["done"]]
+    rows = [_row(path, "failed", reason=reason) for path, reason in found["failed"].items()]
+    rows += [_row(path, "parsed", events=str(number)) for path, number in found["parsed"].items()]
+    return rows + [_row(path, "done before") for path in found["done"]]
+
+
+def _row(path: str, state: str, *, events: str = "", reason: str = "") -> dict[str, Any]:
+    return {"file": path, "state": state, "events": events, "reason": reason}

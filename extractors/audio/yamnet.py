@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from extractors.audio.waveform import waveform_on_grid
 from extractors.audio.yamnet_network import CLASSES, build_network, fill_network
-from extractors.audio.yamnet_onnx import WEIGHTS, QuantizedYamnet
+from extractors.audio.yamnet_onnx import IDENTITY, WEIGHTS, QuantizedYamnet
 from extractors.base import Frames, Units, Waveform
 from extractors.engines.network import Engine
 from extractors.network_extractor import NetworkExtractor
@@ -144,7 +144,7 @@ class Yamnet(NetworkExtractor):
 
 
 def _is_quantized(weights: ResolvedWeights) -> bool:
-    return weights.identity == f"sha256:{WEIGHTS.sha256}"
+    return weights.identity == IDENTITY
 
 
 def class_names() -> tuple[str, ...]:

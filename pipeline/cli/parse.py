@@ -23,7 +23,8 @@ EXTRACTION = ("weights", "device", "engine", "workers", "deadline_seconds", "mem
               "Default: clip+clap where its weights are cached, else the other.")  # fmt: skip
 @click.option("--dataset", help="Whose classes the teachers tell: llp, ave or a TOML file. Default: llp. A run has its "
               "own.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the output. Default: beside each file.")
+@click.option("--output-dir", "--out", "out", type=click.Path(path_type=Path),
+              help="Folder for the output. Default: beside each file.")  # fmt: skip
 @click.option("--format", "formats", default="json,html", show_default=True,
               help="json, html, vtt, srt, tsv, audacity, eaf, labelstudio, with commas between, or all. json is always "
               "written.")  # fmt: skip

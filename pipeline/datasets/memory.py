@@ -56,14 +56,23 @@ def load_segments(store: FeatureStore, backbone: str, rows: ArrayLike | slice | 
     for first in range(0, len(wanted), _BLOCK_ROWS):
         places = order[first : first + _BLOCK_ROWS]
         block, mask = store.read(backbone, wanted[places]), store.valid(backbone, wanted[places])
-        values[places], valid[places] = _averaged(block, mask, segments)
+        values[places], valid[places] = average_segments(block, mask, segments)
     return InMemory(values, valid)
 
 
-def _averaged(
+def average_segments(
     block: NDArray[np.float32], mask: NDArray[np.bool_], segments: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Means over the valid steps of each segment."""
+    """Means over the valid steps of each segment.
+
+    Args:
+        block: ``[clips, steps, dim]``.
+        mask: ``[clips, steps]`` bool, the valid steps.
+        segments: of a clip; they divide the steps evenly.
+
+    Returns:
+        ``[clips, segments, dim]`` float32, and ``[clips, segments]``: whether any step is valid.
+    """
     rows, steps, dim = block.shape
     each = steps // segments
     if each == 1 and mask.all():

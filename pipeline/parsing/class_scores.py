@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors import registry
-from extractors.audio import yamnet
+from extractors.audio import yamnet, yamnet_onnx
 from extractors.engines.runtime import pick_device
 from extractors.visual import efficientnet_lite0
 from extractors.weights.loading import resolve
@@ -85,7 +85,8 @@ def class_scores_model(
         "visual": load_teacher_table("imagenet", dataset, efficientnet_lite0.class_names()),
     }
     inputs = tuple(_input(name, weights or {}, device=device, engine=engine) for name in (AUDIO, VISUAL))
-    said = f"class scores of AudioSet and ImageNet by table; nothing was trained on {dataset.name}"
+    bits = " in 8 bits" if inputs[0].identity == yamnet_onnx.IDENTITY else ""
+    said = f"YAMNet{bits} and EfficientNet-Lite0, class scores by table; nothing was trained on {dataset.name}"
     return ClassScoresModel(
         facts=ModelFacts(
             name=NAME,

@@ -101,9 +101,8 @@ def _check_apart(first: Mapping[tuple[Path, str], Path], jobs: Sequence[Job]) ->
     for job in jobs:
         other = first[job.folder, job.stem]
         if other != job.path:
-            raise InvalidInput(
-                f"{visible(job.path)} and {visible(other)} would have the same output. Leave --out away, or rename one"
-            )
+            both = f"{visible(job.path)} and {visible(other)}"
+            raise InvalidInput(f"{both} would have the same output. Leave --output-dir away, or rename one")
 
 
 def _expanded(text: str) -> list[Path]:

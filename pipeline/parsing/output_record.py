@@ -82,4 +82,4 @@ def _digest(content: bytes) -> str:
 
 
 def _not_ours(path: Path, why: str) -> InvalidInput:
-    return InvalidInput(f"{visible(path)}: {why}, so it is not replaced. Move it away, or give another --out")
+    return InvalidInput(f"{visible(path)}: {why}, so it is not replaced. Move it away, or give another --output-dir")

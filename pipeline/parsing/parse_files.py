@@ -65,7 +65,7 @@ class Output:
         Raises:
             InvalidInput: If a file is where a folder should be, or two files would share a store.
         """
-        for option, folder in (("--keep", self.keep), *(("--out", job.folder) for job in jobs)):
+        for option, folder in (("--keep", self.keep), *(("--output-dir", job.folder) for job in jobs)):
             if folder is not None and (found := next(filter(Path.exists, [folder, *folder.parents]))).is_file():
                 raise InvalidInput(f"{option} {folder}: {found} is a file, expected a folder")
         if self.keep is None or len(jobs) == 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.datasets.memory import average_segments
 from pipeline.metrics.decisions import Mask
 from pipeline.parsing.parsed_video import RANDOM, Modality, ModelFacts
 from pipeline.parsing.window_model import Floats, ModelInput, WindowScores
@@ -71,7 +72,7 @@ class RunModel:
         import torch
 
         streams = {
-            stream: torch.from_numpy(np.ascontiguousarray(features[feature.array])).to(self._device)
+            stream: torch.from_numpy(self._averaged(features[feature.array])).to(self._device)
             for stream, feature in self._run.features.items()
         }
         with torch.inference_mode():
@@ -84,6 +85,12 @@ class RunModel:
             {"audio": arrays["audio_segment"], "visual": arrays["visual_segment"]},
             {name: arrays[name] for name in _VIDEO},
         )
+
+    def _averaged(self, block: Floats) -> Floats:
+        """Features as the trainer and the evaluation see them: a mean a segment, but for maps without segments."""
+        if block.shape[1] % self.segments:
+            return np.ascontiguousarray(block)
+        return average_segments(block, np.ones(block.shape[:2], dtype=bool), self.segments)[0]
 
 
 def open_run(folder: Path, *, device: str = "cpu") -> RunModel:

@@ -19,7 +19,7 @@ from pipeline.metrics.classwise import class_table
 from pipeline.metrics.decisions import Mask, decide
 from pipeline.metrics.parsing import HEADINGS, ParsingScores, VideoScores, nothing_predicted, video_scores
 from pipeline.metrics.subsets import Overlap, overlapping
-from pipeline.reports.score_tables import score_table
+from pipeline.reports.score_tables import absent_line, score_table
 from pipeline.terminal.score_tables import show_tables
 from pipeline.training.run_folder import recipe_of
 from storage.errors import InvalidInput
@@ -183,6 +183,7 @@ def final_scores(run: Path, store: Any, labels: ClipLabels, *, missing: str, con
             continue
         np.savez_compressed(run / f"predictions-{split}.npz", **found)
         truth = labels.split(split).align([str(name) for name in found.pop("id")], asker=str(run))
+        console.print(absent_line(len(labels.split(split)), len(truth), split), end="")
         own = f"{recipe.name}, {split}, {len(truth)} videos"
         rows[own] = out[split] = task.scores(found, truth, recipe)
         rows |= {f"{name}, {split}": scores for name, scores in task.baselines(truth).items()}

@@ -84,7 +84,8 @@ def test_the_site_is_built_and_asks_nothing_of_the_internet(tmp_path):
         loaded += re.findall(r"<link[^>]*rel=\"?(?:stylesheet|preconnect|icon)\"?[^>]*href=\"?(https?:[^\s\">]+)", text)
         assert not loaded, f"{page.name}: {loaded}"
     reference = (tmp_path / "site" / "reference.html").read_text()
-    for name in ("extract", "open_store", "features_of", "train", "evaluate"):
+    names = ("features.extract", "features.open_store", "features.features_of", "videos.parse", "parsers.train")
+    for name in (*names, "parsers.evaluate"):
         assert f'id="pipeline.api.{name}"' in reference
     assert "Length of every clip." in reference
     assert ":class:" not in reference

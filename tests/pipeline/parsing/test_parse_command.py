@@ -80,7 +80,7 @@ def test_a_second_run_does_what_is_missing(avvp, toy_model, holidays, make_clip)
 
 def test_every_format_and_its_names(avvp, toy_model, holidays, tmp_path):
     out = tmp_path / "out"
-    code, _, _ = avvp("parse", holidays / "beach.mp4", "--out", out, "--format", "all")
+    code, _, _ = avvp("parse", holidays / "beach.mp4", "--output-dir", out, "--format", "all")
     assert code == 0
     assert names(out) == [
         "beach.audio.srt", "beach.audio.tsv", "beach.audio.txt", "beach.audio.vtt", "beach.eaf", "beach.html",

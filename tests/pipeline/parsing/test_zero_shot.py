@@ -89,8 +89,10 @@ def test_the_facts_say_what_the_weights_are():
     assert set(real.facts.weights) == {"yamnet", "efficientnet_lite0"}
     assert all(identity.startswith("sha256:") for identity in real.facts.weights.values())
     assert real.facts.random == ()
+    assert real.facts.description.startswith("YAMNet in 8 bits and EfficientNet-Lite0, class scores by table; nothing")
     mixed = class_scores_model(LLP, weights={"efficientnet_lite0": "random:3", "yamnet": "pretrained"})
     assert mixed.facts.random == ("efficientnet_lite0",)
+    assert "8 bits" not in class_scores_model(LLP, weights=RANDOM).facts.description
     assert [item.weights for item in mixed.inputs] == ["pretrained", "random:3"]
     assert class_scores_model(LLP, weights=RANDOM).facts.random == ("yamnet", "efficientnet_lite0")
 

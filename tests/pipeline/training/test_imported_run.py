@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.cli.main import main
 from pipeline.datasets.dataset import label_vectors, load_split
-from pipeline.datasets.llp import load_annotations
 from pipeline.evaluate import run_evaluation
-from pipeline.models.config import PARSERS, SYSTEMS
-from pipeline.models.official.loading import load_official, official_layout
+from pipeline.models.config import PARSERS
+from pipeline.models.official.loading import load_official
 from pipeline.recipes.recipe import load_recipe
 from pipeline.reports.comparison import compare_runs
 from pipeline.reports.evaluation import run_predictions
@@ -21,54 +19,14 @@ from pipeline.synthetic.features import write_shards
 from pipeline.train import run_training
 from pipeline.training.imported_run import import_official
 from pipeline.training.loaded_run import load_run
-from pipeline.training.loop import Trainer
 from pipeline.training.run_folder import provenance_of, recipe_of, record_of
 from storage.clips import ClipTable
-from storage.errors import AvvpError, InvalidInput, WeightsError
+from storage.errors import AvvpError, InvalidInput
 from storage.schema import FeatureSpec, Provenance
 from storage.store import FeatureStore
 
 CLASSIC = ("vggish", "resnet152", "r2plus1d_18")
 PARTS = ("audio_segment", "visual_segment", "union_video", "audio_video", "visual_video")
-
-
-@pytest.fixture(scope="module")
-def state_file(tmp_path_factory, random_state):
-    """A function: a file with random weights of a published system."""
-    folder = tmp_path_factory.mktemp("official")
-
-    def make(system, **changed):
-        path = folder / f"{system}.pt"
-        if changed or not path.exists():
-            state = random_state(official_layout(SYSTEMS[system]).shapes | changed)
-            path = folder / f"{system}{len(changed)}.pt"
-            torch.save(state, path)
-        return path
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def store(made):
-    return FeatureStore.open(made / "features.zarr")
-
-
-@pytest.fixture(scope="module")
-def annotations(made):
-    return load_annotations(made / "annotations")
-
-
-@pytest.fixture
-def ends(capsys):
-    """Runs the command line; gives exit code, standard output and standard error."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        out = capsys.readouterr()
-        return ended.value.code, out.out, out.err
-
-    return run
 
 
 def by_hand(model, labels, store, annotations, recipe, split="test"):
@@ -126,26 +84,33 @@ def test_systems_on_claps_map_predict_the_same_bits(system, state_file, map_stor
     [("leap-mmpyr", "leap"), ("leap-mmpyr", "leap_N4"), ("han", "han"), ("mmpyr", "mmpyr"),
      ("valor-plus", "valor_plus"), ("mmcse", "mmcse_vggish_res152_train"), ("mmcse", "mmcse_vggish_res152_test")],
 )  # fmt: skip
-def test_published_shapes_end_in_the_same_bits(system, name, published, rule, store, annotations, tmp_path):
+def test_published_shapes_end_in_the_same_bits(system, name, published, rule, store, annotations, run):
     state = {key: torch.from_numpy(value) for key, value in rule.rule_state(published(name)["state_shapes"], 2).items()}
-    torch.save({"model": state}, tmp_path / "official.pt")
-    import_official(system, tmp_path / "official.pt", tmp_path / "run", store_url=store.url)
+    torch.save({"model": state}, run.parent / "official.pt")
+    import_official(system, run.parent / "official.pt", run, store_url=store.url)
     labels = label_vectors(store, "glove", annotations.dataset.classes)
     expected = by_hand(load_official(system, state), labels, store, annotations, system)
-    found = run_predictions(tmp_path / "run", store, annotations, "test")
+    found = run_predictions(run, store, annotations, "test")
     for part, values in expected.items():
         np.testing.assert_array_equal(found[part], values)
-    run = load_run(tmp_path / "run")
-    clips = load_split(store, annotations, run.recipe.features, "test")
+    loaded = load_run(run)
+    clips = load_split(store, annotations, loaded.recipe.features, "test")
     with torch.inference_mode():
-        out = run.model(**clips.batch(np.arange(len(clips))).features, labels=run.labels)
+        out = loaded.model(**clips.batch(np.arange(len(clips))).features, labels=loaded.labels)
     np.testing.assert_array_equal(out.audio_segment.numpy(), expected["audio_segment"])
 
 
+@pytest.fixture
+def run(tmp_path):
+    """Where to import to; large weights are not left behind."""
+    yield tmp_path / "run"
+    shutil.rmtree(tmp_path)
+
+
 @pytest.mark.parametrize("system", PARSERS)
-def test_every_system_has_its_recipe_and_published_backbones(system, state_file, tmp_path):
-    done = import_official(system, state_file(system), tmp_path / "run")
-    recipe, run = load_recipe(system), done.folder
+def test_every_system_has_its_recipe_and_published_backbones(system, state_file, run):
+    import_official(system, state_file(system), run)
+    recipe = load_recipe(system)
     assert replace(recipe_of(run), model={}) == replace(recipe, model={})
     record = record_of(run)
     assert record.origin == "imported"
@@ -185,9 +150,9 @@ def label_file(path, classes, dim=300):
     return path, vectors
 
 
-def test_labels_of_a_file_stay_with_the_run(state_file, store, annotations, tmp_path, ends, made):
+def test_labels_of_a_file_stay_with_the_run(state_file, store, annotations, tmp_path, avvp, made):
     file, vectors = label_file(tmp_path / "labels.npz", annotations.dataset.classes)
-    code, out, err = ends("checkpoint", "import", "--system", "leap-han", "--labels", file, state_file("leap-han"),
+    code, out, err = avvp("checkpoint", "import", "--system", "leap-han", "--labels", file, state_file("leap-han"),
                           tmp_path / "run")  # fmt: skip
     assert (code, err) == (0, "")
     assert f"label embeddings: 300 values a class, from {file}" in out
@@ -199,16 +164,16 @@ def test_labels_of_a_file_stay_with_the_run(state_file, store, annotations, tmp_
     np.testing.assert_array_equal(found["audio_segment"], expected["audio_segment"])
 
 
-def test_without_labels_they_are_the_evaluated_stores(state_file, tmp_path, ends, made):
-    code, out, _ = ends("checkpoint", "import", "--system", "leap-han", state_file("leap-han"), tmp_path / "run")
+def test_without_labels_they_are_the_evaluated_stores(state_file, tmp_path, avvp, made):
+    code, out, _ = avvp("checkpoint", "import", "--system", "leap-han", state_file("leap-han"), tmp_path / "run")
     assert code == 0
     assert "label embeddings: not in the folder; evaluate, compare and train take labels/glove of their store" in out
     with pytest.raises(InvalidInput, match=r"holds no label embeddings.*--labels FILE\.npz or --store STORE"):
         load_run(tmp_path / "run")
-    code, _, err = ends("evaluate", "--run", tmp_path / "run", "--annotations", made / "annotations")
+    code, _, err = avvp("evaluate", "--run", tmp_path / "run", "--annotations", made / "annotations")
     assert code == 2
     assert "was imported without a store. Give --store STORE, one with vggish, resnet152, r2plus1d_18" in err
-    code, out, _ = ends("evaluate", "--run", tmp_path / "run", "--annotations", made / "annotations", "--store",
+    code, out, _ = avvp("evaluate", "--run", tmp_path / "run", "--annotations", made / "annotations", "--store",
                         made / "features.zarr")  # fmt: skip
     assert code == 0
     assert "run, test, 10 videos" in out
@@ -222,14 +187,14 @@ def publish(store, folder):
             np.save(folder / name / f"{clip[:11]}.npy", np.repeat(values, each, axis=0))
 
 
-def test_two_commands_from_published_files_to_the_papers_row(state_file, tmp_path, ends, made):
+def test_two_commands_from_published_files_to_the_papers_row(state_file, tmp_path, avvp, made):
     """Features folder, checkpoint and label files, as they are published."""
     publish(FeatureStore.open(made / "features.zarr"), tmp_path / "features")
     store = tmp_path / "llp.zarr"
-    code, _, err = ends("import", store, tmp_path / "features", "--layout", "avvp-eccv20", "--clips",
+    code, _, err = avvp("import", store, tmp_path / "features", "--layout", "avvp-eccv20", "--clips",
                         made / "annotations")  # fmt: skip
     assert code == 0, err
-    code, out, err = ends("checkpoint", "import", "--system", "han", state_file("han"), tmp_path / "run", "--store",
+    code, out, err = avvp("checkpoint", "import", "--system", "han", state_file("han"), tmp_path / "run", "--store",
                           store, "--annotations", made / "annotations")  # fmt: skip
     assert code == 0, err
     assert "han, test, 10 videos" in out
@@ -240,7 +205,19 @@ def test_two_commands_from_published_files_to_the_papers_row(state_file, tmp_pat
     assert load_run(tmp_path / "run").features["audio"].weights == ""
 
 
-def test_imported_runs_are_compared_with_trained_ones(state_file, made, store, annotations, tmp_path, ends):
+def test_clips_that_do_not_count_in_the_row_are_told(state_file, store, made, tmp_path, avvp):
+    command = ("store", "subset", store.url, tmp_path / "part.zarr", "--ids", tmp_path / "ids.txt")
+    (tmp_path / "ids.txt").write_text("\n".join(store.ids[-7:]))
+    assert avvp(*command)[0] == 0
+    code, out, err = avvp("checkpoint", "import", "--system", "han", state_file("han"), tmp_path / "run", "--store",
+                          tmp_path / "part.zarr", "--annotations", made / "annotations")  # fmt: skip
+    assert code == 0, err
+    assert "val: not evaluated" in out
+    assert "3 of 10 clips of test have no predictions and do not count" in out
+    assert "han, test, 7 videos" in out
+
+
+def test_imported_runs_are_compared_with_trained_ones(state_file, made, store, annotations, tmp_path, avvp):
     small = ("train.epochs=1", "model.width=16", "model.encoder.feed_forward=16")
     run_training(recipe="han", store_url=store.url, annotations=str(made / "annotations"), out=tmp_path / "own",
                  changes=small, device="cpu")  # fmt: skip
@@ -254,82 +231,9 @@ def test_imported_runs_are_compared_with_trained_ones(state_file, made, store, a
     assert scores["official"].as_dict() == pytest.approx(evaluated)
     assert [one.name for one in differences] == ["official"]
     assert len(truth) == 10
-    code, out, _ = ends("compare", *runs, "--annotations", made / "annotations", "--store", store.url)
+    code, out, _ = avvp("compare", *runs, "--annotations", made / "annotations", "--store", store.url)
     assert code == 0
     assert "| minus own |" in out
-
-
-def train_from(init, out, made, *changes, recipe=None):
-    return run_training(
-        recipe=recipe, init=init, store_url=str(made / "features.zarr"), annotations=str(made / "annotations"), out=out,
-        changes=("train.batch_size=32", *changes), device="cpu",
-    )  # fmt: skip
-
-
-def test_training_begins_with_imported_weights_and_resumes(state_file, made, tmp_path, capsys):
-    start, out = tmp_path / "start", tmp_path / "tuned"
-    import_official("han", state_file("han"), start)
-    train_from(start, out, made, "train.epochs=1", "train.learning_rate=0.0")
-    assert f"{out}: begins with the weights of {start}" in capsys.readouterr().out
-    ours, theirs = load_run(out).model.state_dict(), load_run(start).model.state_dict()
-    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
-    init = provenance_of(out)["init"]
-    assert init == {"run": str(start), "weights": load_run(start).weights}
-    metrics = (out / "metrics.jsonl").read_bytes()
-    train_from(start, out, made, "train.epochs=1", "train.learning_rate=0.0")
-    assert "resuming after epoch 1" in capsys.readouterr().out
-    assert (out / "metrics.jsonl").read_bytes() == metrics
-    with pytest.raises(InvalidInput, match=r"began with the weights of .*start, and is to go on with fresh"):
-        train_from(None, out, made, "train.epochs=1", "train.learning_rate=0.0", recipe="han")
-
-
-def test_stopped_in_any_epoch_it_ends_with_the_same_metrics(state_file, made, tmp_path, monkeypatch):
-    import_official("han", state_file("han"), tmp_path / "start")
-    train_from(tmp_path / "start", tmp_path / "whole", made, "train.epochs=2")
-    run_epoch = Trainer._epoch
-    for stopped in (1, 2):
-
-        def stop(trainer, epoch, at=stopped):
-            if epoch == at:
-                raise KeyboardInterrupt
-            return run_epoch(trainer, epoch)
-
-        monkeypatch.setattr(Trainer, "_epoch", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train_from(tmp_path / "start", tmp_path / "cut", made, "train.epochs=2")
-    monkeypatch.setattr(Trainer, "_epoch", run_epoch)
-    train_from(tmp_path / "start", tmp_path / "cut", made, "train.epochs=2")
-    whole, cut = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "cut"))
-    assert cut == whole
-
-
-def test_other_label_embeddings_than_the_initial_runs_are_told(state_file, made, annotations, tmp_path, capsys):
-    from pipeline.training.run_start import labels_note
-
-    file, vectors = label_file(tmp_path / "labels.npz", annotations.dataset.classes)
-    main_arguments = ["checkpoint", "import", "--system", "leap-han", "--labels", str(file)]
-    with pytest.raises(SystemExit):
-        main([*main_arguments, str(state_file("leap-han")), str(tmp_path / "run")])
-    assert labels_note(tmp_path / "run", torch.from_numpy(vectors)) == ""
-    assert "reads other label embeddings" in labels_note(tmp_path / "run", torch.from_numpy(vectors + 1))
-
-
-def test_weights_that_do_not_fit_to_begin_with_are_one_line(state_file, made, tmp_path):
-    import_official("han", state_file("han"), tmp_path / "start")
-    with pytest.raises(WeightsError, match=r"size mismatch.*--recipe .*start/recipe\.toml$") as caught:
-        train_from(tmp_path / "start", tmp_path / "out", made, "model.width=16", recipe="han")
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out").exists()
-    with pytest.raises(InvalidInput, match="is no run"):
-        train_from(tmp_path, tmp_path / "out", made)
-    with pytest.raises(InvalidInput, match="give --recipe RECIPE, or --init RUN"):
-        train_from(None, tmp_path / "out", made)
-
-
-def test_an_imported_run_is_not_trained_on(state_file, made, store, tmp_path):
-    import_official("han", state_file("han"), tmp_path / "run", store_url=store.url)
-    with pytest.raises(InvalidInput, match=r"is an imported checkpoint.*--init .*run --out NEW"):
-        run_training(recipe="han", store_url=store.url, annotations=str(made / "annotations"), out=tmp_path / "run")
 
 
 def test_arrays_of_other_names_and_recipes_of_ones_own(state_file, made, store, tmp_path):
@@ -377,7 +281,7 @@ def test_what_does_not_fit_is_one_line_and_leaves_no_folder(state_file, made, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_mistakes_at_the_command_line(state_file, annotations, tmp_path, ends):
+def test_mistakes_at_the_command_line(state_file, annotations, tmp_path, avvp):
     file, _ = label_file(tmp_path / "labels.npz", annotations.dataset.classes, dim=768)
     command = ["checkpoint", "import", "--system"]
     for arguments, words in (
@@ -391,7 +295,7 @@ def test_mistakes_at_the_command_line(state_file, annotations, tmp_path, ends):
         ([*command, "hna", state_file("han"), tmp_path / "x"], "Did you mean han"),
         ([*command, "han", tmp_path, tmp_path / "x"], "is a folder, expected a file"),
     ):  # fmt: skip
-        code, _, err = ends(*arguments)
+        code, _, err = avvp(*arguments)
         assert code == 2
         assert words in err
         assert err.count("\n") == 1
