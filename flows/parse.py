@@ -46,10 +46,11 @@ def parse(
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        arguments = ["parse", *inputs, "--format", formats, "--device", device, "--report", str(report), *options]
+        arguments = ["parse", "--format", formats, "--device", device, "--report", str(report), *options]
         for flag, value in (("--model", model), ("--out", out), ("--keep", keep)):
             arguments += [flag, value] if value else []
         arguments += [part for value in weights for part in ("--weights", value)]
+        arguments += ["--", *inputs]  # a file's name may begin with a dash
         run_module("pipeline.cli", arguments, log=get_run_logger(), also_done=SOME_CLIPS_FAILED)
         found = json.loads(report.read_text(encoding="utf-8"))
     rows = file_rows(found)
