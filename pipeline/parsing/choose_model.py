@@ -69,7 +69,8 @@ def choose_weights(model: WindowModel, given: Iterable[str]) -> dict[str, str]:
     """
     weights = weights_of(model, given)
     known = model.facts.weights
-    found = {name: made for name, made in check_weights(model, weights).items() if made not in known.values()}
+    found = check_weights(model, weights)
+    found = {name: made for name, made in found.items() if not {name, name.partition(":")[0]} & set(known)}
     model.facts = replace(model.facts, weights={**known, **found})
     return weights
 

@@ -1,12 +1,14 @@
 """A file of any length through a parser: windows, missing modalities, and what is done twice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toy_parser import ToyParser
 
 from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.reporting import Reporter
-from pipeline.parsing.choose_model import weights_of
+from pipeline.parsing.choose_model import choose_weights, weights_of
 from pipeline.parsing.decisions import EventRules
 from pipeline.parsing.parse_file import CannotParse, HowToParse, parse_file
 from pipeline.parsing.work_store import Resident, WindowReader, in_seconds
@@ -197,3 +199,10 @@ def test_hops_are_whole_numbers(parse, scenes):
     for hop in (0, 1.5, 2.0):
         with pytest.raises(InvalidInput, match="expected whole segments within a window, one of 1, 2, 3, 4 s"):
             parse(scenes, hop=hop)
+
+
+def test_every_backbone_keeps_its_identity(toys):
+    model = ToyParser(weights="pretrained")
+    model.facts = replace(model.facts, weights={"toy_audio": "random:1", "parser": "sha256:1"})
+    choose_weights(model, ["random:1"])
+    assert model.facts.weights == {"toy_audio": "random:1", "parser": "sha256:1", "toy_visual": "random:1"}
