@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from pipeline.parsing.page.preview import read_preview
 from pipeline.parsing.parse_file import HowToParse, parse_file, settings_of
 from pipeline.parsing.parsed_file import PAGE, RECORD, ParsedFile
 from pipeline.parsing.parsed_video import ParsedVideo
-from pipeline.parsing.truth import identity_of, truth_of
+from pipeline.parsing.truth import Truth, identity_of, truth_of
 from pipeline.parsing.window_model import WindowModel
 from pipeline.parsing.work_folder import clear, held, sweep
 from pipeline.parsing.work_store import Resident
@@ -182,6 +182,8 @@ class _Parser:
                 clear(job.work_folder)
                 return None
             check_replaceable(paths[1:], record)
+            if record is not None and (texts := self._missing_texts(job, record)):
+                return self._rewritten(job, record, texts)
             try:
                 video, store = self._parsed(job, reporter)
                 self._write(job, video, store, record)
@@ -204,6 +206,22 @@ class _Parser:
         if PAGE in self.output.formats and self._truth_identity(job) not in ("", record.truth):
             return False
         return all(path.name in record.files and path.is_file() for path in others)
+
+    def _missing_texts(self, job: Job, record: OutputRecord) -> tuple[str, ...]:
+        """Formats that the events in the JSON suffice for, if nothing else is missing."""
+        alone = replace(self.output, formats=tuple(name for name in self.output.formats if name in (PAGE, RECORD)))
+        if not replace(self, output=alone)._is_done(job, record):
+            return ()
+        return tuple(name for name in self.output.formats if name not in (PAGE, RECORD))
+
+    def _rewritten(self, job: Job, record: OutputRecord, formats: Sequence[str]) -> ParsedVideo:
+        """Write further formats of a file that has been parsed, and the JSON that notes them. Decodes nothing."""
+        video = replace(record.video, path=job.path, settings=record.settings)
+        truth = Truth(identity=record.truth) if record.truth else None
+        ParsedFile.of(video, truth=truth).save(
+            job.folder, (*formats, RECORD), stem=job.stem, probabilities=bool(video.probabilities), earlier=record.files
+        )
+        return video
 
     def _same(self, job: Job, record: OutputRecord) -> bool:
         video, model = record.video, self.model

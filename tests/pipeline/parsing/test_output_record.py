@@ -64,6 +64,26 @@ def test_output_of_other_classes_is_made_anew(parse, monkeypatch):
     assert parse() is True
 
 
+def test_further_formats_of_the_same_events_decode_nothing(parse, beach, tmp_path, monkeypatch):
+    parse("--truth", annotate(tmp_path / "truth", "Dog"))
+    page = beach.with_suffix(".html").read_bytes()
+
+    def refuse(*arguments, **how):
+        raise AssertionError("decodes again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.parsing.parse_files.parse_file", refuse)
+        assert parse("--format", "vtt,tsv,eaf,labelstudio,srt,audacity") is True
+        later = {path.name: path.read_bytes() for path in beach.parent.iterdir() if path.suffix != ".mp4"}
+        assert later["beach.html"] == page
+        assert parse("--format", "all", "--truth", tmp_path / "truth") is False
+    (beach.parent / "beach.json").unlink()
+    assert parse("--format", "all", "--truth", tmp_path / "truth") is True
+    for name, content in later.items():
+        if not name.endswith((".json", ".eaf")):  # the one of ELAN has a date
+            assert beach.with_name(name).read_bytes() == content, name
+
+
 def test_truth_that_is_given_later_is_drawn(parse, beach, tmp_path):
     truth = annotate(tmp_path / "truth", "Dog")
     page = beach.with_suffix(".html")
