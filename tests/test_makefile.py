@@ -24,7 +24,7 @@ def lines_of(target, tmp_path):
     return done.stdout.replace("\\\n", " ").splitlines()
 
 
-@pytest.mark.parametrize(("target", "steps"), [("setup", 4), ("demo", 9), ("demo-full", 10)])
+@pytest.mark.parametrize(("target", "steps"), [("setup", 4), ("demo", 10), ("demo-full", 10)])
 def test_every_step_is_announced_with_its_number_and_time(target, steps, tmp_path):
     numbers = [found.groups() for line in lines_of(target, tmp_path) if (found := STEP.search(line))]
     assert len(numbers) == steps

@@ -69,8 +69,10 @@ def choose_weights(model: WindowModel, given: Iterable[str]) -> dict[str, str]:
     """
     weights = weights_of(model, given)
     known = model.facts.weights
-    found = check_weights(model, weights)
-    found = {name: made for name, made in found.items() if not {name, name.partition(":")[0]} & set(known)}
+    bases = {name: name.partition(":")[0] for name in weights}
+    found = {
+        bases[name] if bases[name] in known else name: made for name, made in check_weights(model, weights).items()
+    }
     model.facts = replace(model.facts, weights={**known, **found})
     return weights
 
