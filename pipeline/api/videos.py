@@ -79,12 +79,10 @@ def parse(
     from pipeline.datasets.llp import load_annotations
     from pipeline.extraction.decode_pools import DecodePools
     from pipeline.extraction.reporting import Reporter
-    from pipeline.parsing.page.preview import read_preview
     from pipeline.parsing.parse_file import parse_file
     from pipeline.parsing.parse_progress import MinutesReporter
     from pipeline.parsing.parsed_file import ParsedFile
     from pipeline.parsing.setup import Rules, set_up
-    from pipeline.parsing.truth import truth_of
     from pipeline.parsing.work_store import Resident
     from storage.store import FeatureStore
 
@@ -93,14 +91,12 @@ def parse(
         None if model is None else str(model), dataset=dataset, rules=rules, hop=hop, preview=True,
         extraction={"weights": weights_texts(weights), "device": device, "engine": engine},
     )  # fmt: skip
+    annotations = None if truth is None else load_annotations(str(truth), dataset=dataset or "llp")
     file = Path(path)
     reporter = MinutesReporter(file.name, tile_seconds=chosen.window_seconds) if progress else Reporter()
     with _place(keep) as url, DecodePools() as pools:
         video = parse_file(file, chosen, how, store_url=url, reporter=reporter, resident=Resident(pools))
-        store = FeatureStore.open(url)
-        preview = read_preview(store, range(store.info.clips))
-    known = None if truth is None else truth_of(video, load_annotations(str(truth), dataset=dataset or "llp"))
-    return ParsedFile.of(video, preview=preview, truth=known)
+        return ParsedFile.from_store(video, FeatureStore.open(url), annotations=annotations)
 
 
 @contextmanager

@@ -8,13 +8,11 @@ from pathlib import Path
 
 from extractors import registry
 from pipeline.datasets.dataset_description import load_description
-from pipeline.extraction.options import EVERY, parse_weights
-from pipeline.parsing.window_model import WindowModel
+from pipeline.extraction.options import parse_weights
+from pipeline.parsing.window_model import WindowModel, weights_for
 from storage.errors import InvalidInput
 
 ZERO_SHOT = "zero-shot"
-TEACHERS = ("clip+clap", "yamnet+efficientnet_lite0")
-TEACHER_BACKBONES = ("clip_vit_l14", "clap", "yamnet", "efficientnet_lite0", "efficientnet_lite0:scores")
 
 
 def open_model(
@@ -23,7 +21,8 @@ def open_model(
     """The model of a name.
 
     Args:
-        name: a run's folder, one of :data:`TEACHERS`, or :data:`ZERO_SHOT` or ``None`` for the best teachers at hand.
+        name: a run's folder, one of :data:`pipeline.parsing.zero_shot.MODELS`, or :data:`ZERO_SHOT` or ``None`` for the
+            best of these at hand.
         dataset: whose classes zero-shot teachers tell: a description's name or file; a run has its own.
         weights: as ``--weights`` takes them.
         device: ``auto``, ``cpu`` or ``cuda:N``.
@@ -34,19 +33,18 @@ def open_model(
         WeightsError: If weights cannot be had.
     """
     from extractors.engines.runtime import pick_device
+    from pipeline.parsing.zero_shot import BACKBONES, MODELS, zero_shot_model
 
-    if name is None or name == ZERO_SHOT or name in TEACHERS:
-        from pipeline.parsing.zero_shot import zero_shot_model
-
+    if name is None or name == ZERO_SHOT or name in MODELS:
         return zero_shot_model(
             None if name == ZERO_SHOT else name, load_description(dataset or "llp"),
-            weights=_by_backbone(weights, TEACHER_BACKBONES), device=device, engine=engine,
+            weights=_by_backbone(weights, BACKBONES), device=device, engine=engine,
         )  # fmt: skip
     folder = Path(name).expanduser()
     if not folder.is_dir():
         raise InvalidInput(
             f"--model {name}: no such folder. Give a run, an imported checkpoint (avvp checkpoint import), or one of "
-            f"{', '.join(TEACHERS)}"
+            f"{', '.join(MODELS)}"
         )
     from pipeline.parsing.run_model import open_run
 
@@ -105,16 +103,14 @@ def weights_of(model: WindowModel, given: Iterable[str]) -> dict[str, str]:
         InvalidInput: If one names a backbone that the model does not read, or two are for all.
     """
     own = {item.backbone: item.weights for item in model.inputs}
-    chosen = _by_backbone(given, [*own, *(name.partition(":")[0] for name in own)])
-    return {
-        name: next((chosen[key] for key in (name, name.partition(":")[0], EVERY) if key in chosen), weights)
-        for name, weights in own.items()
-    }
+    chosen = _by_backbone(given, own)
+    return {name: weights_for(name, chosen, default=weights) for name, weights in own.items()}
 
 
-def _by_backbone(given: Iterable[str], names: Sequence[str]) -> dict[str, str]:
-    """``--weights`` by backbone; the entry ``""`` is for all others, where one was given for all."""
+def _by_backbone(given: Iterable[str], backbones: Iterable[str]) -> dict[str, str]:
+    """``--weights`` by backbone or its base name; the entry ``""`` is for all others, where one was given for all."""
     texts = tuple(given)
+    names = tuple(dict.fromkeys(part for name in backbones for part in (name, name.partition(":")[0])))
     chosen = parse_weights(texts, names)
     for_all = any(text.partition("=")[0] not in names for text in texts)
     return {name: weights for name, weights in chosen.items() if name or for_all}

@@ -5,43 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from extractors import registry
 from extractors.audio import yamnet, yamnet_onnx
 from extractors.engines.runtime import pick_device
 from extractors.visual import efficientnet_lite0
 from extractors.weights.loading import resolve
 from pipeline.datasets.dataset_description import DatasetDescription
-from pipeline.metrics.decisions import Mask
 from pipeline.parsing.parsed_video import Modality, ModelFacts
+from pipeline.parsing.teacher_model import TeacherModel, is_by_the_second
 from pipeline.parsing.teacher_tables import TeacherTable, load_teacher_table
-from pipeline.parsing.window_model import Floats, ModelInput, WindowScores
+from pipeline.parsing.window_model import Floats, ModelInput, WindowScores, weights_for
 from storage.errors import InvalidInput
-from storage.schema import Sampling
 
 NAME = "yamnet+efficientnet_lite0"
 AUDIO, VISUAL = "yamnet", "efficientnet_lite0:scores"
 
 
-@dataclass(eq=False)
-class ClassScoresModel:
+@dataclass(eq=False, kw_only=True)
+class ClassScoresModel(TeacherModel):
     """See :class:`pipeline.parsing.window_model.WindowModel`. Made by :func:`class_scores_model`.
 
     Attributes:
         tables: by modality, from the network's classes to the dataset's.
     """
 
-    facts: ModelFacts
-    classes: tuple[str, ...]
-    window_seconds: int
-    segments: int
-    inputs: tuple[ModelInput, ...]
     tables: Mapping[Modality, TeacherTable]
-    thresholds: Mapping[Modality, NDArray[np.float64]]
-    sampling: Sampling = "uniform"
-    mask: Mask = "none"
 
     def predict(self, features: Mapping[str, Floats]) -> WindowScores:
         """See :meth:`WindowModel.predict`. A class without a counterpart has probability 0."""
@@ -104,21 +92,10 @@ def class_scores_model(
     )
 
 
-def is_by_the_second(dataset: DatasetDescription) -> bool:
-    """Whether the segments of a dataset are seconds, as the steps of the teachers are."""
-    return dataset.segments == dataset.clip_seconds
-
-
-def weights_of(backbone: str, weights: Mapping[str, str]) -> str:
-    """The weights of a backbone; those of its base name, and those of all backbones, stand behind its own."""
-    names = (backbone, backbone.partition(":")[0], "")
-    return next((weights[name] for name in names if name in weights), "pretrained")
-
-
 def _input(backbone: str, weights: Mapping[str, str], *, device: str, engine: str) -> ModelInput:
     """A backbone's array, once its weights are found and its engine is known to run them."""
     made = registry.create(backbone)
-    chosen = weights_of(backbone, weights)
+    chosen = weights_for(backbone, weights)
     found = resolve(chosen, made.weights_source)
     made.choose_engine(engine, found, device=pick_device(device), precision="float32")
     return ModelInput(made.array_name, backbone, made.modality, chosen, found.identity)

@@ -20,13 +20,11 @@ from pipeline.datasets.prompt_files import load_prompts
 from pipeline.datasets.threshold_files import load_thresholds
 from pipeline.labels.embeddings import embed_labels
 from pipeline.labels.pseudo_labels import similarity_logits
-from pipeline.metrics.decisions import Mask
-from pipeline.parsing.class_scores import is_by_the_second, weights_of
 from pipeline.parsing.parsed_video import Modality, ModelFacts
-from pipeline.parsing.window_model import Floats, ModelInput, WindowScores
+from pipeline.parsing.teacher_model import TeacherModel, is_by_the_second
+from pipeline.parsing.window_model import Floats, ModelInput, WindowScores, weights_for
 from storage.errors import InvalidInput
 from storage.layout.label_schema import LabelEmbeddings
-from storage.schema import Sampling
 
 NAME = "clip+clap"
 BACKBONES: Mapping[Modality, str] = {"audio": "clap", "visual": "clip_vit_l14"}
@@ -36,8 +34,8 @@ DATASETS = ("llp",)
 HALF = 0.5
 
 
-@dataclass(eq=False)
-class ClipClapModel:
+@dataclass(eq=False, kw_only=True)
+class ClipClapModel(TeacherModel):
     """See :class:`pipeline.parsing.window_model.WindowModel`. Made by :func:`clip_clap_model`.
 
     The probability of a class is the sigmoid of its logit less VALOR's threshold, so that 0.5 is VALOR's rule. A logit
@@ -48,16 +46,8 @@ class ClipClapModel:
         shifts: by modality, ``[classes]``, VALOR's thresholds of logits.
     """
 
-    facts: ModelFacts
-    classes: tuple[str, ...]
-    window_seconds: int
-    segments: int
-    inputs: tuple[ModelInput, ...]
     labels: Mapping[Modality, LabelEmbeddings]
     shifts: Mapping[Modality, NDArray[np.float64]]
-    thresholds: Mapping[Modality, NDArray[np.float64]]
-    sampling: Sampling = "uniform"
-    mask: Mask = "none"
 
     def predict(self, features: Mapping[str, Floats]) -> WindowScores:
         """See :meth:`WindowModel.predict`."""
@@ -93,7 +83,7 @@ def clip_clap_model(
     labels: dict[Modality, LabelEmbeddings] = {}
     inputs: list[ModelInput] = []
     for modality, backbone in BACKBONES.items():
-        chosen = weights_of(backbone, weights or {})
+        chosen = weights_for(backbone, weights or {})
         made = labels[modality] = _embedded(EMBEDDERS[modality], dataset, chosen, device=device)
         array = registry.create(backbone).array_name
         inputs.append(ModelInput(array, backbone, modality, chosen, made.provenance.weights))

@@ -148,7 +148,7 @@ def _decided(
     rules, seconds_a_segment = how.rules, model.window_seconds / model.segments
     levels = rules.levels(model.thresholds)
     decided = decide_segments(means, levels=levels, mask=model.mask)
-    there = [modality for modality in MODALITIES if modality in reader.presence and _any(reader, modality)]
+    there = [modality for modality in MODALITIES if modality in reader.presence.keys() - absent(reader.presence)]
     probabilities = {}
     for modality in there:
         known = _by_segment(reader.presence[modality].valid, len(means[modality]), seconds_a_segment)
@@ -192,10 +192,6 @@ def settings_of(path: Path, model: WindowModel, how: HowToParse) -> dict[str, An
         "classes": list(how.rules.classes),
         "top": how.rules.top,
     }
-
-
-def _any(reader: WindowReader, modality: Modality) -> bool:
-    return bool(reader.presence[modality].valid.any())
 
 
 def _by_segment(seconds: NDArray[np.bool_], segments: int, segment_seconds: float) -> NDArray[np.bool_]:

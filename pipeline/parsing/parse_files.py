@@ -14,11 +14,10 @@ from pipeline.parsing.formats import registry
 from pipeline.parsing.formats.whole_files import FULL_DISK
 from pipeline.parsing.jobs import Job
 from pipeline.parsing.output_record import OutputRecord, check_replaceable, read_record
-from pipeline.parsing.page.preview import read_preview
 from pipeline.parsing.parse_file import HowToParse, parse_file, settings_of
 from pipeline.parsing.parsed_file import PAGE, RECORD, ParsedFile
 from pipeline.parsing.parsed_video import ParsedVideo
-from pipeline.parsing.truth import Truth, identity_of, truth_of
+from pipeline.parsing.truth import Truth, identity_of
 from pipeline.parsing.window_model import WindowModel
 from pipeline.parsing.work_folder import clear, held, sweep
 from pipeline.parsing.work_store import Resident
@@ -248,11 +247,10 @@ class _Parser:
         return video, FeatureStore.open(url)
 
     def _write(self, job: Job, video: ParsedVideo, store: FeatureStore, record: OutputRecord | None) -> None:
-        page = PAGE in self.output.formats
-        preview = read_preview(store, range(store.info.clips)) if page else None
-        truth = truth_of(video, self.output.truth) if page and self.output.truth is not None else None
         earlier = record.files if record is not None and self._same(job, record) else {}
-        ParsedFile.of(video, preview=preview, truth=truth).save(
+        has_page = PAGE in self.output.formats
+        shown = ParsedFile.from_store(video, store, annotations=self.output.truth) if has_page else ParsedFile.of(video)
+        shown.save(
             job.folder, tuple(dict.fromkeys((*self.output.formats, RECORD))), stem=job.stem,
             probabilities=self.output.probabilities, earlier=earlier,
         )  # fmt: skip

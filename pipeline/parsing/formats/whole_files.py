@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from storage.errors import InvalidInput
+from storage.files.local import written_whole
 from storage.foreign_files import reason_of
 from storage.text import visible
 
@@ -55,13 +55,5 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _replace(path: Path, data: bytes) -> None:
     # The temporary name does not contain the file's: together they could be longer than file systems allow.
-    temporary = path.with_name(f".{uuid.uuid4().hex}.partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with written_whole(path, path.with_name(f".{uuid.uuid4().hex}.partial")) as file:
+        file.write(data)

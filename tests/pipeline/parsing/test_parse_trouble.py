@@ -10,7 +10,6 @@ import time
 import pytest
 from toy_parser import ToyParser
 
-from pipeline.parsing.formats import whole_files
 from pipeline.parsing.jobs import Job
 
 
@@ -104,7 +103,7 @@ def test_a_full_disk_ends_the_run(avvp, put, tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(whole_files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     code, out, err = avvp("parse", tmp_path / "films")
     assert (code, out) == (2, "")
     assert "No space left on device" in err.splitlines()[-1]

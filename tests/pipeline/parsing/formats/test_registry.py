@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.parsing.formats import whole_files
 from pipeline.parsing.formats.json_reading import read_json
 from pipeline.parsing.formats.registry import FORMATS, parse_formats, write
 from storage.errors import InvalidInput
@@ -89,7 +88,7 @@ def test_a_write_that_is_cut_off_leaves_the_old_file(video, tmp_path, monkeypatc
     def killed(descriptor):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(whole_files.os, "fsync", killed)
+    monkeypatch.setattr(os, "fsync", killed)
     with pytest.raises(KeyboardInterrupt):
         write(video, folder=tmp_path, stem="a", formats=["json"], probabilities=True)
     assert path.read_bytes() == before
