@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+from typing import Any
 
 from extractors.base import Extractor
+from extractors.family import Family
 from storage.errors import UnknownBackbone
 from storage.extras import missing_extra
 
@@ -22,6 +24,9 @@ BACKBONES: dict[str, str] = {
     "efficientnet_lite0": "extractors.visual.efficientnet_lite0:EfficientNetLite0",
 }
 """Name -> ``module:Class``."""
+
+FAMILIES: dict[str, str] = {}
+"""Prefix -> ``module:Class`` of a :class:`extractors.family.Family`."""
 
 PREFIXES = {"clip": "clip:<model>/<pretrained>, e.g. clip:ViT-B-32/openai"}
 """Names that need a variant after a colon, and how it is written."""
@@ -48,10 +53,13 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
     rate = _RATE.fullmatch(name)
     rest = rate["rest"] if rate else name
     base, _, variant = rest.partition(":")
+    frames_per_second = int(rate["rate"]) if rate else None
+    if base in FAMILIES and variant:
+        return family(base).create(name, variant, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
     if base not in BACKBONES or "@" in rest:
         raise UnknownBackbone(_unknown(name, base.partition("@")[0]))
     module, _, attribute = BACKBONES[base].partition(":")
-    kind = _kind(base, module, attribute)
+    kind: type[Extractor] = _kind(base, module, attribute)
     if base in PREFIXES and not variant:
         raise UnknownBackbone(f"backbone {name!r}: expected {PREFIXES[base]}")
     if variant and base not in PREFIXES and not kind.variants:
@@ -62,13 +70,21 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
         name=name,
         variant=variant,
         clip_seconds=clip_seconds,
-        frames_per_second=int(rate["rate"]) if rate else None,
+        frames_per_second=frames_per_second,
     )
 
 
-def _kind(base: str, module: str, attribute: str) -> type[Extractor]:
+def family(prefix: str) -> Family:
+    """The family of a prefix, one of :data:`FAMILIES`."""
+    module, _, attribute = FAMILIES[prefix].partition(":")
+    kind: type[Family] = _kind(prefix, module, attribute)
+    return kind()
+
+
+def _kind(base: str, module: str, attribute: str) -> Any:
+    """The class of a backbone or a family."""
     try:
-        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as problem:
         raise missing_extra(problem.name) or _not_importable(base, module, attribute, problem) from problem
     except (ImportError, AttributeError, SyntaxError, NameError, TypeError) as problem:
