@@ -108,13 +108,7 @@ class Engine:
         def deliver(ticket: _Ticket, result: dict[str, Features] | Failure) -> None:
             self._deliver(item.extractor, ticket, result)
 
-        return Batcher(
-            item.extractor,
-            item.runner.submit,
-            batch_units=item.runner.batch_units,
-            in_flight=item.runner.in_flight,
-            deliver=deliver,
-        )
+        return Batcher(item.extractor, item.runner, deliver=deliver)
 
     def run(self, tasks: Iterable[ShardTask]) -> list[ShardTask]:
         """Do the tasks.
