@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+from importlib.metadata import entry_points
 from typing import Any
 
 from extractors.base import Extractor
@@ -27,6 +28,9 @@ BACKBONES: dict[str, str] = {
 
 FAMILIES: dict[str, str] = {}
 """Prefix -> ``module:Class`` of a :class:`extractors.family.Family`."""
+
+ENTRY_POINTS = "avvp.backbones"
+"""Entry points of other packages: name -> ``module:Class``."""
 
 PREFIXES = {"clip": "clip:<model>/<pretrained>, e.g. clip:ViT-B-32/openai"}
 """Names that need a variant after a colon, and how it is written."""
@@ -56,9 +60,10 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
     frames_per_second = int(rate["rate"]) if rate else None
     if base in FAMILIES and variant:
         return family(base).create(name, variant, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
-    if base not in BACKBONES or "@" in rest:
+    target = BACKBONES.get(base) or _entry_point(base)
+    if target is None or "@" in rest:
         raise UnknownBackbone(_unknown(name, base.partition("@")[0]))
-    module, _, attribute = BACKBONES[base].partition(":")
+    module, _, attribute = target.partition(":")
     kind: type[Extractor] = _kind(base, module, attribute)
     if base in PREFIXES and not variant:
         raise UnknownBackbone(f"backbone {name!r}: expected {PREFIXES[base]}")
@@ -72,6 +77,11 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
         clip_seconds=clip_seconds,
         frames_per_second=frames_per_second,
     )
+
+
+def _entry_point(name: str) -> str | None:
+    """``module:Class`` of a backbone that an installed package registers under ``avvp.backbones``."""
+    return next((point.value for point in entry_points(group=ENTRY_POINTS, name=name)), None)
 
 
 def family(prefix: str) -> Family:

@@ -15,6 +15,7 @@ from extractors.batch_runner import BatchRunner, Outputs, Pending
 from extractors.engines.device_errors import is_device_broken
 from pipeline.extraction.health import broken
 from storage.errors import BackboneBroken
+from storage.text import error_words
 
 Token = TypeVar("Token")
 
@@ -186,8 +187,7 @@ def failure_of(extractor: Extractor, problem: Exception) -> Failure:
     Raises:
         BackboneBroken: If it is no clip's failure, because the device is broken.
     """
-    words = str(problem).strip().splitlines()
-    text = f"{type(problem).__name__}: {words[0]}" if words else type(problem).__name__
+    text = error_words(problem)
     if isinstance(problem, BackboneBroken):
         raise problem
     if is_device_broken(problem):

@@ -29,6 +29,7 @@ from pipeline.extraction.options import EVERY, ExtractOptions
 from pipeline.extraction.plan import Plan, make_plan
 from pipeline.extraction.provenance import provenance_of
 from pipeline.extraction.reporting import Reporter
+from pipeline.extraction.sound_units import units_views, workers_make_units
 from pipeline.extraction.sources import MediaSource
 from pipeline.malloc import keep_freed_memory
 from storage.clips import Clip, ClipTable
@@ -253,6 +254,7 @@ def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -
         frame_views=frame_views,
         audio_views=sounds,
         keep=kept_canvases(specs),
+        units=units_views(extractors) if workers_make_units(run.options.device) else (),
         workers=run.options.workers,
         deadline_seconds=run.options.deadline_seconds,
         decoder=run.options.decoder,

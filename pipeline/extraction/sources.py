@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from extractors.views import AudioView, FrameView
-from pipeline.decode.clip_buffer import DecodedClip, Decoder, DecodeRequest
+from pipeline.decode.clip_buffer import DecodedClip, Decoder, DecodeRequest, UnitsView
 from pipeline.decode.frames import CanvasView
 from pipeline.decode.media import MAX_PIXELS
 from pipeline.extraction.decode_pools import DecodePools
@@ -28,6 +28,7 @@ def request_of(
     keep: Sequence[CanvasView] = (),
     decoder: Decoder = "pyav",
     max_pixels: int = MAX_PIXELS,
+    units: Sequence[UnitsView] = (),
 ) -> DecodeRequest:
     """What the decoder is asked for one clip."""
     return DecodeRequest(
@@ -42,6 +43,7 @@ def request_of(
         tuple(keep),
         decoder,
         max_pixels,
+        tuple(units),
     )
 
 
@@ -55,6 +57,7 @@ class MediaSource:
         frame_views: what the visual backbones want.
         audio_views: what the audio backbones want.
         keep: pictures for the store; may be empty.
+        units: of the audio backbones, see :func:`~pipeline.extraction.sound_units.units_views`.
         workers: decode processes; ``None`` for :func:`default_workers`.
         deadline_seconds: for one clip.
         row_bytes: of one clip's features, which are in memory until its shard is written.
@@ -78,6 +81,7 @@ class MediaSource:
         frame_views: Sequence[FrameView],
         audio_views: Sequence[AudioView],
         keep: Sequence[CanvasView],
+        units: Sequence[UnitsView] = (),
         workers: int | None,
         deadline_seconds: float,
         row_bytes: int = 0,
@@ -96,6 +100,7 @@ class MediaSource:
             audio_views=audio_views,
             keep=keep,
             decoder=decoder,
+            units=units,
             max_pixels=fit_pixels(workers or default_workers(), budget_bytes),
         )
         shape = self._request(clips[0]).shape

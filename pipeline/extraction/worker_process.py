@@ -21,7 +21,9 @@ from pathlib import Path
 from pipeline.decode.clip import decode_clip
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest
 from pipeline.decode.media import shorten
+from pipeline.extraction.sound_units import with_units
 from storage.schema import Status
+from storage.text import error_words
 
 Answer = tuple[DecodeReport, str]
 """A worker's report, and the traceback of an internal error or nothing."""
@@ -102,7 +104,11 @@ class WorkerProcess:
         path = [entry or str(Path.cwd()) for entry in sys.path]
         command = [sys.executable, "-c", _BEGIN, str(theirs.fileno()), str(os.getpid()), *path]
         with theirs:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            # A clip a process, and a thread: spectrograms need no more, and the cores are the other workers'.
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
+            )
 
     @property
     def pid(self) -> int:
@@ -170,7 +176,8 @@ def _leave_with(parent: int) -> None:
 def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> Answer:
     """Decode a clip into its buffer. Whatever a file makes a library raise, the answer is a report."""
     try:
-        return decode_clip(request, _mapped(memory_path)[offset : offset + request.shape.nbytes]), ""
+        buffer = _mapped(memory_path)[offset : offset + request.shape.nbytes]
+        return with_units(request, buffer, decode_clip(request, buffer)), ""
     except (SystemExit, KeyboardInterrupt):
         raise
     except MemoryError:
@@ -181,9 +188,7 @@ def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> Answe
 
 def _words(bug: BaseException) -> str:
     """Its type and first line, without addresses: clips that failed alike are counted together."""
-    first = next(iter(str(bug).strip().splitlines()), "")
-    text = f"{type(bug).__name__}: {first}" if first else type(bug).__name__
-    return shorten(re.sub(r"0x[0-9a-fA-F]+", "0x…", text))
+    return shorten(re.sub(r"0x[0-9a-fA-F]+", "0x…", error_words(bug)))
 
 
 def _traceback(bug: BaseException) -> str:
