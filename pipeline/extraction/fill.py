@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,10 +12,12 @@ from extractors import registry
 from extractors.base import Extractor
 from extractors.views import FrameView
 from extractors.weights.loading import ResolvedWeights, resolve
+from pipeline.decode.clip_buffer import DecodeRequest
 from pipeline.decode.fingerprint import clip_fingerprint
 from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
 from pipeline.extraction.error_log import error_log_path
+from pipeline.extraction.kept_clips import make_kept_here
 from pipeline.extraction.kept_intermediates import (
     LOGMEL_LEDGER,
     audio_views,
@@ -24,13 +26,13 @@ from pipeline.extraction.kept_intermediates import (
     kept_specs,
     makes_logmel,
 )
-from pipeline.extraction.kept_source import KeptSource, can_read_kept
+from pipeline.extraction.kept_source import KeptRequests, can_read_kept
 from pipeline.extraction.options import EVERY, ExtractOptions
 from pipeline.extraction.plan import Plan, make_plan
 from pipeline.extraction.provenance import provenance_of
 from pipeline.extraction.reporting import Reporter
-from pipeline.extraction.sound_units import units_views, workers_make_units
-from pipeline.extraction.sources import MediaSource
+from pipeline.extraction.sound_units import feeds_gpu, units_views
+from pipeline.extraction.sources import LocalSource, PoolSource, media_requests
 from pipeline.malloc import keep_freed_memory
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
@@ -245,19 +247,23 @@ def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -
     extractors = [item.extractor for item in group]
     frame_views = list(dict.fromkeys(item.view for item in extractors if isinstance(item.view, FrameView)))
     sounds = list(dict.fromkeys([*audio_views(extractors), *kept_audio_views(specs)]))
+    on_gpu = feeds_gpu(run.options.device)
+    units = units_views(extractors) if on_gpu else ()
+    request_of_row: Callable[[int], DecodeRequest]
     if group and group[0].source == KEPT:
-        return nullcontext(KeptSource(run.store, frame_views=frame_views, audio_views=sounds))
-    return MediaSource(
-        run.clips,
-        clip_seconds=run.options.clip_seconds,
-        sampling=run.options.sampling,
-        frame_views=frame_views,
-        audio_views=sounds,
-        keep=kept_canvases(specs),
-        units=units_views(extractors) if workers_make_units(run.options.device) else (),
+        kept = KeptRequests(run.store, frame_views=frame_views, audio_views=sounds, units=units)
+        if not on_gpu:  # the networks take longer by far, and starting workers would be all that a few clips need
+            return nullcontext(LocalSource(lambda row: make_kept_here(kept(row), run.store)))
+        request_of_row = kept
+    else:
+        request_of_row = media_requests(
+            run.clips, run.options, frame_views=frame_views, audio_views=sounds, keep=kept_canvases(specs), units=units
+        )
+    return PoolSource(
+        request_of_row,
+        shape=request_of_row(0).shape,
         workers=run.options.workers,
         deadline_seconds=run.options.deadline_seconds,
-        decoder=run.options.decoder,
         row_bytes=sum(spec.steps * spec.dim * 4 for item in extractors for spec in item.specs),
         shard_size=run.store.info.shard_size,
         budget_bytes=run.options.memory_bytes,

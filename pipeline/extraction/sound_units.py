@@ -28,8 +28,8 @@ from storage.errors import InvalidInput
 from storage.text import error_words
 
 
-def workers_make_units(device: str) -> bool:
-    """Whether the decode workers make units in a run on this device: on a GPU, whose one process would starve it."""
+def feeds_gpu(device: str) -> bool:
+    """Whether a run on this device has a GPU to feed, so that worker processes do all that can be done before it."""
     from extractors.engines.runtime import pick_device
 
     return pick_device(device) != "cpu"

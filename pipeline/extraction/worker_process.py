@@ -21,6 +21,7 @@ from pathlib import Path
 from pipeline.decode.clip import decode_clip
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest
 from pipeline.decode.media import shorten
+from pipeline.extraction.kept_clips import KeptRequest, read_kept
 from pipeline.extraction.sound_units import with_units
 from storage.schema import Status
 from storage.text import error_words
@@ -177,7 +178,8 @@ def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> Answe
     """Decode a clip into its buffer. Whatever a file makes a library raise, the answer is a report."""
     try:
         buffer = _mapped(memory_path)[offset : offset + request.shape.nbytes]
-        return with_units(request, buffer, decode_clip(request, buffer)), ""
+        made = read_kept(request, buffer) if isinstance(request, KeptRequest) else decode_clip(request, buffer)
+        return with_units(request, buffer, made), ""
     except (SystemExit, KeyboardInterrupt):
         raise
     except MemoryError:

@@ -1,7 +1,8 @@
 """The engine's own ceiling: five backbones whose networks and decoding cost nothing. Prints one JSON line.
 
 What is left is what one process does for a device: taking clips over, filling batches, assembling rows and committing
-shards. No device is fed faster than that. Run by run.py in a process of its own; ``{"profile": true}`` shows where it goes.
+shards. No device is fed faster than that. Run by run.py in a process of its own; with ``{"profile": true}`` it shows
+where the time goes.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def test_a_store_is_the_same_whoever_makes_the_units(toys, six_clips, tmp_path, 
     monkeypatch.setattr(Vggish, "units", lambda *given: made_here.append(given) or plain(*given))
     stores, calls = [], []
     for in_workers in (False, True):
-        monkeypatch.setattr(fill, "workers_make_units", {"auto": in_workers}.get)
+        monkeypatch.setattr(fill, "feeds_gpu", {"auto": in_workers}.get)
         extract(table, str(tmp_path / f"{in_workers}.zarr"), options)
         stores.append(FeatureStore.open(str(tmp_path / f"{in_workers}.zarr")))
         calls.append(len(made_here))
