@@ -7,6 +7,7 @@ The engine fills batches with units of several clips; nothing here knows about f
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,28 @@ if TYPE_CHECKING:
 
 MIN_SEGMENT_COVER = 0.5
 """A segment is valid when at least this share of it lies inside the clip."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where an audio backbone looks: windows that begin a hop apart, the first with the clip.
+
+    Attributes:
+        window_seconds: length of each.
+        hop_seconds: from the beginning of one to that of the next.
+    """
+
+    window_seconds: float
+    hop_seconds: float
+
+    def count(self, clip_seconds: int) -> int:
+        """How many lie within a clip as a whole."""
+        return math.floor((clip_seconds - self.window_seconds) / self.hop_seconds + 1e-9) + 1
+
+    def starts_samples(self, clip_seconds: int, *, sample_rate_hz: int) -> NDArray[np.intp]:
+        """The first sample of each, ``[windows]``."""
+        starts = np.arange(self.count(clip_seconds)) * self.hop_seconds * sample_rate_hz
+        return np.asarray(np.rint(starts), dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,12 @@ class Waveform:
     def segment_valid(self, segments: int) -> NDArray[np.bool_]:
         """Which one-second segments the clip covers by at least half. Returns ``[segments]`` bool."""
         covered = self.valid_samples / self.sample_rate_hz - np.arange(segments)
+        return np.asarray(covered >= MIN_SEGMENT_COVER)
+
+    def windows_valid(self, windows: Windows, *, clip_seconds: int) -> NDArray[np.bool_]:
+        """Which windows the clip covers by at least half. Returns ``[windows]`` bool."""
+        starts = np.arange(windows.count(clip_seconds)) * windows.hop_seconds
+        covered = (self.valid_samples / self.sample_rate_hz - starts) / windows.window_seconds
         return np.asarray(covered >= MIN_SEGMENT_COVER)
 
 
@@ -107,6 +136,8 @@ class Extractor(ABC):
     modality: ClassVar[Modality]
     variants: ClassVar[tuple[str, ...]] = ()
     allows_frame_rate: ClassVar[bool] = False
+    windows: Windows | None = None
+    """Of an audio backbone that was asked for with ``@0.96s/0.48s``; ``None`` for one step a second."""
     cpu_batch: ClassVar[int] = 16
     gpu_batch: ClassVar[int] = 128
 
@@ -121,6 +152,14 @@ class Extractor(ABC):
         self.variant = variant
         self.clip_seconds = clip_seconds
         self.frames_per_second = frames_per_second
+
+    def use_windows(self, windows: Windows) -> None:
+        """Look at these windows of the sound instead of at each second. Called before anything else.
+
+        Raises:
+            UnknownBackbone: If the backbone cannot.
+        """
+        raise UnknownBackbone(f"backbone {self.name!r}: it has its own time grid; leave --window and --hop out")
 
     @property
     def array_name(self) -> str:

@@ -8,7 +8,7 @@ import re
 from importlib.metadata import entry_points
 from typing import Any
 
-from extractors.base import Extractor
+from extractors.base import Extractor, Windows
 from extractors.family import Family
 from storage.errors import UnknownBackbone
 from storage.extras import missing_extra
@@ -36,6 +36,7 @@ PREFIXES = {"clip": "clip:<model>/<pretrained>, e.g. clip:ViT-B-32/openai"}
 """Names that need a variant after a colon, and how it is written."""
 
 _RATE = re.compile(r"(?P<rest>.+)@(?P<rate>[1-9]\d?)fps")
+_WINDOWS = re.compile(r"(?P<rest>.+)@(?P<window>\d+(?:\.\d+)?)s/(?P<hop>\d+(?:\.\d+)?)s")
 
 
 def names() -> tuple[str, ...]:
@@ -48,12 +49,18 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
 
     Args:
         name: one of :func:`names`, or ``clip:<model>/<pretrained>``; ``@8fps`` at the end overrides the frame
-            rate of a backbone that looks at single frames.
+            rate of a backbone that looks at single frames, ``@0.96s/0.48s`` asks one that listens for windows of
+            0.96 s that begin 0.48 s apart.
         clip_seconds: length of every clip.
 
     Raises:
-        UnknownBackbone: If there is none of that name, or it has no frame rate to override.
+        UnknownBackbone: If there is none of that name, or it has no frame rate or no windows to override.
     """
+    if cut := _WINDOWS.fullmatch(name):
+        made = create(cut["rest"], clip_seconds=clip_seconds)
+        made.name = name
+        made.use_windows(Windows(float(cut["window"]), float(cut["hop"])))
+        return made
     rate = _RATE.fullmatch(name)
     rest = rate["rest"] if rate else name
     base, _, variant = rest.partition(":")
@@ -77,6 +84,28 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
         clip_seconds=clip_seconds,
         frames_per_second=frames_per_second,
     )
+
+
+def in_windows(name: str, *, window: float | None, hop: float | None) -> str:
+    """The name of an audio backbone that looks at windows; of any other backbone, its name as it is.
+
+    Args:
+        name: a backbone; one that says its windows already is left alone.
+        window: seconds of each; ``None`` for as long as the hop.
+        hop: seconds from the beginning of one to that of the next; ``None`` for the window's length.
+
+    Raises:
+        UnknownBackbone: If there is none of that name.
+    """
+    window, hop = window or hop, hop or window
+    if window is None or hop is None or has_windows(name) or create(name).modality != "audio":
+        return name
+    return f"{name}@{window:g}s/{hop:g}s"
+
+
+def has_windows(name: str) -> bool:
+    """Whether a name says which windows of the sound are looked at."""
+    return _WINDOWS.fullmatch(name) is not None
 
 
 def _entry_point(name: str) -> str | None:
