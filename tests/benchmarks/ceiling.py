@@ -114,28 +114,37 @@ class Clock:
         setattr(owner, method, timed)
 
 
-def main() -> None:
-    request = json.loads(sys.argv[1])
-    count = request.get("clips", 512)
-    clock, committing = Clock(), Clock()
-    if request.get("stages"):
-        clock.watch(batching.Batcher, "add", "copying units into batches")
-        clock.watch(BatchRunner, "submit_buffer", "handing batches to the device")
-        clock.watch(batching.Batcher, "_scatter", "sharing out outputs")
-        clock.watch(batching.Batcher, "_assembled", "assembling clips")
-        clock.watch(Engine, "_deliver", "rows into shards")
-        clock.watch(jobs.ShardJob, "__init__", "opening shards")
-        committing.watch(jobs.ShardJob, "commit", "committing, in the writer's thread")
+def watch_stages() -> tuple[Clock, Clock]:
+    """Clocks on the stages of the thread that feeds the device, and on the writer's thread."""
+    feeding, writing = Clock(), Clock()
+    feeding.watch(batching.Batcher, "add", "copying units into batches")
+    feeding.watch(BatchRunner, "submit_buffer", "handing batches to the device")
+    feeding.watch(batching.Batcher, "_scatter", "sharing out outputs")
+    feeding.watch(batching.Batcher, "_assembled", "assembling clips")
+    feeding.watch(Engine, "_deliver", "rows into shards")
+    feeding.watch(jobs.ShardJob, "__init__", "opening shards")
+    writing.watch(jobs.ShardJob, "commit", "committing, in the writer's thread")
+    return feeding, writing
+
+
+def open_store(url: str, clips: list[Clip], extractors: list[Extractor]) -> tuple[FeatureStore, dict[str, str]]:
+    """A store with the arrays of all backbones, and their fingerprints."""
+    store = FeatureStore.open_or_create(url, ClipTable(clips), clip_seconds=10, shard_size=64)
+    identities = {}
+    for extractor in extractors:
+        for spec in extractor.specs:
+            origin = Provenance(extractor.name, extractor.code_version, "random:0", {}, "uniform")
+            store.ensure_feature(spec, origin)
+            identities[spec.name] = fingerprint(spec, origin)
+    return store, identities
+
+
+def run(count: int, *, profile: cProfile.Profile | None) -> dict[str, float]:
+    """Run the engine over so many clips."""
     extractors = [with_null_network(registry.create(name)) for name in FIVE]
     clips = [Clip(f"clip {number}", f"/nowhere/{number}.mp4") for number in range(count)]
     with tempfile.TemporaryDirectory() as folder:
-        store = FeatureStore.open_or_create(f"{folder}/s.zarr", ClipTable(clips), clip_seconds=10, shard_size=64)
-        identities = {}
-        for extractor in extractors:
-            for spec in extractor.specs:
-                origin = Provenance(extractor.name, extractor.code_version, "random:0", {}, "uniform")
-                store.ensure_feature(spec, origin)
-                identities[spec.name] = fingerprint(spec, origin)
+        store, identities = open_store(f"{folder}/s.zarr", clips, extractors)
         plan = make_plan(store, list(identities), clips, fingerprint_of=lambda clip: "")
         backbones = [
             LoadedBackbone(item, BatchRunner(item, device="cpu", batch_units=item.gpu_batch)) for item in extractors
@@ -143,23 +152,30 @@ def main() -> None:
         source = ReadyClips(clips, extractors)
         engine = Engine(store, backbones, source, kept={}, identities=identities, reporter=Reporter())
         keep_freed_memory()
-        profile = cProfile.Profile() if request.get("profile") else None
-        began, thread_began, process_began = time.perf_counter(), time.thread_time(), time.process_time()
-        if profile:
-            profile.runcall(engine.run, plan.tasks)
-        else:
+        began = time.perf_counter(), time.thread_time(), time.process_time()
+        if profile is None:
             engine.run(plan.tasks)
-        seconds = time.perf_counter() - began
-        main_thread, process = time.thread_time() - thread_began, time.process_time() - process_began
-    if profile:
-        pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(25)
-    stages = {name: 1000 * spent / count for name, spent in (clock.seconds + committing.seconds).items()}
-    print(json.dumps({
+        else:
+            profile.runcall(engine.run, plan.tasks)
+        ended = time.perf_counter(), time.thread_time(), time.process_time()
+    seconds, thread, process = (after - before for before, after in zip(began, ended, strict=True))
+    return {
         "clips_per_second": count / seconds,
-        "main_thread_ms": 1000 * main_thread / count,
+        "main_thread_ms": 1000 * thread / count,
         "process_ms": 1000 * process / count,
-        "stages_ms": stages,
-    }))  # fmt: skip
+    }
+
+
+def main() -> None:
+    request = json.loads(sys.argv[1])
+    count = request.get("clips", 512)
+    clocks = watch_stages() if request.get("stages") else ()
+    profile = cProfile.Profile() if request.get("profile") else None
+    found: dict[str, object] = dict(run(count, profile=profile))
+    found["stages_ms"] = {name: 1000 * spent / count for clock in clocks for name, spent in clock.seconds.items()}
+    if profile is not None:
+        pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(25)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
