@@ -30,6 +30,7 @@ from pipeline.extraction.plan import Plan, make_plan
 from pipeline.extraction.provenance import provenance_of
 from pipeline.extraction.reporting import Reporter
 from pipeline.extraction.sources import MediaSource
+from pipeline.extraction.worker_count import niceness_beside
 from pipeline.malloc import keep_freed_memory
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
@@ -241,6 +242,8 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
 
 
 def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -> AbstractContextManager[ClipSource]:
+    from extractors.engines.runtime import pick_device
+
     extractors = [item.extractor for item in group]
     frame_views = list(dict.fromkeys(item.view for item in extractors if isinstance(item.view, FrameView)))
     sounds = list(dict.fromkeys([*audio_views(extractors), *kept_audio_views(specs)]))
@@ -260,5 +263,6 @@ def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -
         shard_size=run.store.info.shard_size,
         budget_bytes=run.options.memory_bytes,
         error_log=error_log_path(run.store.url),
+        niceness=niceness_beside(pick_device(run.options.device)),
         pools=run.pools,
     )

@@ -63,6 +63,7 @@ class MediaSource:
             size of pictures too.
         decoder: of pictures, see :class:`~pipeline.decode.clip_buffer.DecodeRequest`.
         error_log: file for internal errors, with their tracebacks.
+        niceness: by how much decode workers give way to this process.
         pools: keeps the decode workers for the next source; ``None`` to stop them with this one.
 
     Raises:
@@ -85,6 +86,7 @@ class MediaSource:
         budget_bytes: int | None = None,
         decoder: Decoder = "pyav",
         error_log: Path | None = None,
+        niceness: int = 0,
         pools: DecodePools | None = None,
     ) -> None:
         self._clips = clips
@@ -103,7 +105,12 @@ class MediaSource:
         count, buffers = fit_workers(workers or default_workers(), shape.nbytes + row_bytes, left)
         self._pools, self._stops_workers = pools or DecodePools(), pools is None
         self._pool = self._pools.pool(
-            shape, workers=count, deadline_seconds=deadline_seconds, buffers=buffers, error_log=error_log
+            shape,
+            workers=count,
+            deadline_seconds=deadline_seconds,
+            buffers=buffers,
+            error_log=error_log,
+            niceness=niceness,
         )
 
     def __enter__(self) -> MediaSource:
