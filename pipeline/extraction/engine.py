@@ -8,7 +8,7 @@ retried or running beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -110,11 +110,13 @@ class Engine:
 
         return Batcher(item.extractor, item.runner, deliver=deliver)
 
-    def run(self, tasks: Iterable[ShardTask]) -> list[ShardTask]:
+    def run(self, tasks: Iterable[ShardTask | None], *, locked: Callable[[ShardTask], None]) -> None:
         """Do the tasks.
 
-        Returns:
-            Tasks that another process is doing now.
+        Args:
+            tasks: in order; ``None`` among them says that there is none to be had yet, see
+                :class:`~pipeline.extraction.open_shards.OpenShards`.
+            locked: told of a task that another process is doing now.
 
         Raises:
             BackboneBroken: If a backbone fails whatever it is given. Shards that are not complete are released as
@@ -131,6 +133,7 @@ class Engine:
                 health=self._health,
                 writer=writer,
                 drain=self._drain,
+                locked=locked,
             )
             try:
                 for row, decoded in self._source.decode(shards.rows()):
@@ -139,7 +142,6 @@ class Engine:
                 shards.finish()
             finally:
                 shards.release()
-        return shards.locked
 
     def _take(self, job: ShardJob, row: int, decoded: DecodedClip) -> None:
         """Hand one decoded clip to every backbone that wants it."""

@@ -86,7 +86,8 @@ class PoolSource:
         shard_size: clips a shard.
         budget_bytes: for decoded clips and open shards together; ``None`` for what keeps the workers busy.
         error_log: file for internal errors, with their tracebacks.
-        pools: keeps the workers for the next source; ``None`` to stop them with this one.
+        niceness: by how much decode workers give way to this process.
+        pools: keeps the decode workers for the next source; ``None`` to stop them with this one.
 
     Raises:
         InvalidInput: If the budget does not hold two clips.
@@ -103,6 +104,7 @@ class PoolSource:
         shard_size: int = 1,
         budget_bytes: int | None = None,
         error_log: Path | None = None,
+        niceness: int = 0,
         pools: DecodePools | None = None,
     ) -> None:
         self._request_of_row = request_of_row
@@ -110,7 +112,12 @@ class PoolSource:
         count, buffers = fit_workers(workers or default_workers(), shape.nbytes + row_bytes, left)
         self._pools, self._stops_workers = pools or DecodePools(), pools is None
         self._pool = self._pools.pool(
-            shape, workers=count, deadline_seconds=deadline_seconds, buffers=buffers, error_log=error_log
+            shape,
+            workers=count,
+            deadline_seconds=deadline_seconds,
+            buffers=buffers,
+            error_log=error_log,
+            niceness=niceness,
         )
 
     def __enter__(self) -> Self:

@@ -30,12 +30,11 @@ Answer = tuple[DecodeReport, str]
 """A worker's report, and the traceback of an internal error or nothing."""
 
 _PR_SET_PDEATHSIG = 1
-_NICENESS = 10
 _PARENT_CHECK_SECONDS = 1.0
 _MAX_TRACEBACK = 8_000
 _END_SECONDS = 5.0
 """How long a killed worker is waited for; one that hangs in the kernel ends when the kernel lets it."""
-_BEGIN = "import sys; sys.path[:] = sys.argv[3:]; from pipeline.extraction.worker_process import main; main()"
+_BEGIN = "import sys; sys.path[:] = sys.argv[4:]; from pipeline.extraction.worker_process import main; main()"
 """The parent's import path, and nothing of its main module: that may be a notebook, a command of Prefect or Dask, or a
 script that imports torch or has no ``if __name__ == "__main__"``. ``-m`` would put the current folder first, where a
 folder named ``storage`` would hide ours."""
@@ -91,6 +90,9 @@ class WorkerProcess:
 
     A worker inherits the signal mask of the thread that starts it, and ends with that thread.
 
+    Args:
+        niceness: added to the parent's.
+
     Attributes:
         pipe: to the worker: a request in, ``None`` back when the worker begins with it, then its report.
         warm: whether it has reported before, so that its libraries are loaded.
@@ -99,11 +101,11 @@ class WorkerProcess:
         OSError: If no process can be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, niceness: int = 0) -> None:
         self.warm = False
         self.pipe, theirs = Pipe()
         path = [entry or str(Path.cwd()) for entry in sys.path]
-        command = [sys.executable, "-c", _BEGIN, str(theirs.fileno()), str(os.getpid()), *path]
+        command = [sys.executable, "-c", _BEGIN, str(theirs.fileno()), str(os.getpid()), str(niceness), *path]
         with theirs:
             # A clip a process, and a thread: spectrograms need no more, and the cores are the other workers'.
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -146,7 +148,7 @@ def main() -> None:
     """What a worker runs: decode one clip after the other into the parent's memory, until the parent is gone."""
     pipe = Connection(int(sys.argv[1]))
     os.set_inheritable(pipe.fileno(), False)
-    _start(parent=int(sys.argv[2]))
+    _start(parent=int(sys.argv[2]), niceness=int(sys.argv[3]))
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             memory_path, offset, request = pipe.recv()
@@ -154,7 +156,7 @@ def main() -> None:
             pipe.send(_decode_into(memory_path, offset, request))
 
 
-def _start(parent: int) -> None:
+def _start(parent: int, niceness: int) -> None:
     """First thing in a worker: die with the parent, stay silent on Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
@@ -164,8 +166,7 @@ def _start(parent: int) -> None:
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     with contextlib.suppress(OSError):
         os.dup2(2, 1)  # what a library prints is no output of the command that runs
-    # On a CPU a network's threads wait for the slowest: a decoder on one of their cores would hold up all of them.
-    os.nice(_NICENESS)
+    os.nice(niceness)
 
 
 def _leave_with(parent: int) -> None:
