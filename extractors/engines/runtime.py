@@ -100,22 +100,6 @@ def inference() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Autocast to ``precision``; a context that does nothing for float32."""
-    import torch
-
-    if precision == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.partition(":")[0], dtype=getattr(torch, precision))
-
-
-def without_autocast(kind: str) -> contextlib.AbstractContextManager[Any]:
-    """Inside :func:`autocast`, leave it for some steps. ``kind`` is ``cpu`` or ``cuda``."""
-    import torch
-
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
-
-
 def to_device(batch: Tensor, device: torch.device) -> Tensor:
     """Copy a batch to the network's device, from pinned memory if that is a GPU."""
     if device.type == "cuda" and batch.device.type == "cpu":
