@@ -165,7 +165,7 @@ class BatchRunner:
     ) -> None:
         import torch
 
-        self._name = extractor.name
+        self._name, self._precision = extractor.name, extractor.precision
         self._forward: Callable[[Tensor], tuple[Tensor, ...]] = extractor.forward
         if compiled:
             self._forward = torch.compile(extractor.forward, backend=compile_backend)
@@ -220,11 +220,13 @@ class BatchRunner:
         import torch
 
         buffer[count:] = buffer[count - 1]  # nothing that the backbone would not see anyway
-        again = partial(run_batched, self._forward, buffer, batch_units=self.size, name=self._name)
+        again = partial(
+            run_batched, self._forward, buffer, batch_units=self.size, name=self._name, precision=self._precision
+        )
         if len(buffer) > self.size.units:
             return _Running(again, again, count)
         try:
-            with inference():
+            with inference(self._precision):
                 batch = self._lanes.copy_in(torch.from_numpy(buffer), self._device)
                 return _Running(self._lanes.copy_out(self._forward(batch)), again, count)
         except (RuntimeError, MemoryError) as error:

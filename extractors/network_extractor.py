@@ -50,7 +50,7 @@ class NetworkExtractor(Extractor):
     def load(
         self, weights: ResolvedWeights, *, device: str = "cpu", precision: str = "float32", engine: str = "torch"
     ) -> None:
-        """See :meth:`Extractor.load`. Float32 is true float32 on every device: TF32 is off."""
+        """See :meth:`Extractor.load`. Float32 is true float32 on every device."""
         import torch
 
         from extractors.engines import runtime
@@ -58,7 +58,7 @@ class NetworkExtractor(Extractor):
         from extractors.engines.selection import start_engine
 
         device = runtime.pick_device(device)
-        runtime.check_precision(precision, device.partition(":")[0])
+        self.precision = runtime.check_precision(precision, device)
         noise = torch.Generator().manual_seed(0)
         example = torch.randint(256, (1, *self.unit_shape), generator=noise).to(getattr(torch, self.unit_dtype))
         self._engine = start_engine(

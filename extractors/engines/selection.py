@@ -19,7 +19,7 @@ def pick_engine(engine: str, *, device: str, precision: str = "float32", compile
     Args:
         engine: one of :data:`ENGINES`.
         device: ``cpu`` or ``cuda:N``.
-        precision: ``float32``, ``bfloat16`` or ``float16``.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         compiled: whether the network is to run through ``torch.compile``.
 
     Raises:

@@ -108,6 +108,14 @@ def test_every_batch_has_one_shape_and_gives_what_was_asked(lanes):
     assert set(extractor.batches) == {4}
 
 
+def test_batches_run_in_the_precision_of_the_backbone():
+    extractor, seen = Counter(), []
+    extractor.precision = "tf32"
+    extractor.forward = lambda batch: (seen.append(torch.get_float32_matmul_precision()), (batch,))[1]
+    BatchRunner(extractor, device="cpu").submit(np.ones(1, dtype=np.float32)).result()
+    assert seen == ["high"]
+
+
 def test_other_errors_are_not_swallowed():
     runner = BatchRunner(Counter(), device="cpu")
     with pytest.raises(ValueError, match="thirteen"):

@@ -74,6 +74,7 @@ def test_every_kind_of_file_ends_as_it_should(avvp, zoo, tmp_path):
         (["--clips", "{zoo}", "--backbone", "toy_visual", "--weights", "vgg=random:0"], "not among the backbones"),
         (["--clips", "{zoo}", "--backbone", "toy_visual", "--device", "cuda:7"], "CUDA devices"),
         (["--clips", "{zoo}", "--backbone", "toy_visual", "--precision", "float16", "--device", "cpu"], "needs a GPU"),
+        (["--clips", "{zoo}", "--backbone", "toy_visual", "--precision", "tf32", "--device", "cpu"], "use float32"),
         (["--clips", "{zoo}", "--backbone", "toy_visual", "--sampling", "random"], "--sampling"),
         (["--clips", "{zoo}", "--backbone", "toy_visual", "--shard-size", "0"], "--shard-size"),
         (["--backbone", "toy_visual"], "Missing option '--clips'"),
