@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from extractors.engines import runtime
 from extractors.engines.casting import HALF_TYPES, cast_network
+from extractors.engines.channel_padding import pad_channels
 from extractors.engines.folding import fold_batch_norms
 from extractors.engines.network import Network
 
@@ -27,7 +28,7 @@ class TorchEngine:
 
     def __init__(self, network: Network, *, device: str, precision: str) -> None:
         self._device = torch.device(device)
-        whole = prepared(network)
+        whole = prepared(network, padded=self._device.type == "cuda")
         if precision in HALF_TYPES:
             cast_network(whole.network, HALF_TYPES[precision], keep=network.float32_parts)
         self._network = whole.to(self._device)
@@ -51,10 +52,17 @@ class Whole(nn.Module):
         return self._compute(self.network, batch)
 
 
-def prepared(network: Network) -> Whole:
-    """Build a network and put it in the form that both engines start from. Equal but for rounding."""
+def prepared(network: Network, *, padded: bool = False) -> Whole:
+    """Build a network and put it in the form that both engines start from. Equal but for rounding.
+
+    Args:
+        network: what to build.
+        padded: widen odd channel counts, see :func:`pad_channels`; a CPU would only compute more.
+    """
     whole = Whole(network.build().requires_grad_(False), network.compute).eval()
     fold_batch_norms(whole, network.example)
+    if padded:
+        pad_channels(whole)
     for parameter in whole.parameters():
         if parameter.ndim in _CHANNELS_LAST:
             parameter.data = parameter.data.contiguous(memory_format=_CHANNELS_LAST[parameter.ndim])
