@@ -130,6 +130,9 @@ class Extractor(ABC):
         variant: the part after the prefix for parametrised names, else ``""``.
         clip_seconds: length of every clip, hence its number of segments.
         frames_per_second: overrides the frame rate where the backbone allows it (``name@8fps``).
+
+    Attributes:
+        precision: that it was loaded with.
     """
 
     code_version: ClassVar[str] = "1"
@@ -140,6 +143,8 @@ class Extractor(ABC):
     """Of an audio backbone that was asked for with ``@0.96s/0.48s``; ``None`` for one step a second."""
     cpu_batch: ClassVar[int] = 16
     gpu_batch: ClassVar[int] = 128
+
+    precision: str = "float32"
 
     def __init__(
         self, *, name: str, variant: str = "", clip_seconds: int = 10, frames_per_second: int | None = None
@@ -206,7 +211,7 @@ class Extractor(ABC):
             engine: as the user asked for it.
             weights: that will be loaded.
             device: ``cpu`` or ``cuda:N``.
-            precision: ``float32``, ``bfloat16`` or ``float16``.
+            precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
             compiled: whether the network is to run through ``torch.compile``.
 
         Returns:
@@ -228,7 +233,7 @@ class Extractor(ABC):
         Args:
             weights: as :func:`extractors.weights.loading.resolve` finds them.
             device: ``cpu`` or ``cuda:N``.
-            precision: ``float32``, ``bfloat16`` or ``float16``.
+            precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
             engine: ``torch`` or ``openvino``, what runs the network; see :mod:`extractors.engines`.
 
         Raises:
@@ -282,7 +287,7 @@ class Extractor(ABC):
         if not units:
             return []
         flat = np.concatenate([u.data[u.valid] for u in units])
-        joined = run_batched(self.forward, flat, batch_units=batch_units, name=self.name)
+        joined = run_batched(self.forward, flat, batch_units=batch_units, name=self.name, precision=self.precision)
         rows, at = [], 0
         for u in units:
             count = int(u.valid.sum())

@@ -149,7 +149,8 @@ class BatchRunner:
         device: where its network is.
         batch_units: units a batch; becomes smaller, for the rest of the run, when memory runs out.
         lanes: how work is ordered; by default the device's own.
-        compiled: run the backbone through ``torch.compile``; a minute or more at its first batch.
+        compiled: run the backbone through ``torch.compile``; a minute or more at its first batch. Batches that memory
+            did not suffice for are run as they are: other sizes would be compiled anew.
         compile_backend: of ``torch.compile``.
     """
 
@@ -161,14 +162,15 @@ class BatchRunner:
         batch_units: int | None = None,
         lanes: Lanes | None = None,
         compiled: bool = False,
-        compile_backend: str = "inductor",
+        compile_backend: str | Callable[..., Any] = "inductor",
     ) -> None:
         import torch
 
-        self._name = extractor.name
-        self._forward: Callable[[Tensor], tuple[Tensor, ...]] = extractor.forward
+        self._name, self._precision = extractor.name, extractor.precision
+        self._plain: Callable[[Tensor], tuple[Tensor, ...]] = extractor.forward
+        self._forward = self._plain
         if compiled:
-            self._forward = torch.compile(extractor.forward, backend=compile_backend)
+            self._forward = torch.compile(extractor.forward, backend=compile_backend, dynamic=False)
         self._device = torch.device(device)
         on_gpu = self._device.type == "cuda"
         self.size = BatchSize(batch_units or (extractor.gpu_batch if on_gpu else extractor.cpu_batch))
@@ -220,11 +222,13 @@ class BatchRunner:
         import torch
 
         buffer[count:] = buffer[count - 1]  # nothing that the backbone would not see anyway
-        again = partial(run_batched, self._forward, buffer, batch_units=self.size, name=self._name)
+        again = partial(
+            run_batched, self._plain, buffer, batch_units=self.size, name=self._name, precision=self._precision
+        )
         if len(buffer) > self.size.units:
             return _Running(again, again, count)
         try:
-            with inference():
+            with inference(self._precision):
                 batch = self._lanes.copy_in(torch.from_numpy(buffer), self._device)
                 return _Running(self._lanes.copy_out(self._forward(batch)), again, count)
         except (RuntimeError, MemoryError) as error:

@@ -163,7 +163,7 @@ def _check_places(extractor: Extractor, clips: Sequence[Frames | Waveform]) -> N
     first = flat[np.arange(size) % len(flat)]
     half = max(size // 2, 1)
     order = np.r_[np.arange(half)[::-1], np.zeros(size - half, dtype=int)]
-    with inference():
+    with inference(extractor.precision):
         one, other = (extractor.forward(torch.from_numpy(batch)) for batch in (first, first[order]))
     for number, (a, b) in enumerate(zip(one, other, strict=True)):
         same = (a[torch.from_numpy(order).to(a.device)] == b).flatten(1).all(dim=1)

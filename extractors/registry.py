@@ -152,7 +152,7 @@ def load(
         name: see :func:`create`.
         weights: ``pretrained``, ``random:SEED`` or a path to a state dict in the official format.
         device: ``auto``, ``cpu`` or ``cuda:N``.
-        precision: ``float32``, ``bfloat16`` or ``float16``.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         engine: ``auto``, ``torch`` or ``openvino``; see :meth:`Extractor.choose_engine`.
         clip_seconds: length of every clip.
 

@@ -110,7 +110,7 @@ class Provenance:
         preprocessing: what was done to frames or samples before the network.
         sampling: ``uniform`` or ``published``.
         source: ``media``, or ``decoded/frames`` and the like where kept arrays were read.
-        precision: ``float32``, ``bfloat16`` or ``float16``.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         weights_source: URL, path or package that the weights came from.
         engine: what ran the network when the array was made, ``torch`` or ``openvino``; empty in older stores.
         decoder: name and version of each decoder.

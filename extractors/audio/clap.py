@@ -80,6 +80,7 @@ class Clap(NetworkExtractor):
     modality: ClassVar[Modality] = "audio"
     cpu_batch: ClassVar[int] = 4
     gpu_batch: ClassVar[int] = 64
+    float32_parts: ClassVar[tuple[str, ...]] = ("audio_branch.norm", "audio_projection")
 
     logit_scale: float | None = None
 
@@ -183,18 +184,20 @@ class Clap(NetworkExtractor):
         """
         from torch.nn.functional import normalize
 
+        from extractors.engines.casting import for_network
+
         branch = network["audio_branch"]
         mel = batch[:, None]
         image = branch.reshape_wav2img(branch.bn0(mel.transpose(1, 3)).transpose(1, 3))
-        tokens = branch.patch_embed(image, longer_idx=[])
+        tokens = branch.patch_embed(for_network(network, image), longer_idx=[])
         for layer in branch.layers:  # not called itself: it collects attention weights, which nothing here reads
             for block in layer.blocks:
                 tokens, _ = block(tokens)
             if layer.downsample is not None:
                 tokens = layer.downsample(tokens)
-        feature_map = group_tokens(branch.norm(tokens))
+        feature_map = group_tokens(branch.norm(tokens.float()))
         embedding = network["audio_projection"](feature_map.mean(dim=1))
-        return normalize(embedding.float(), dim=-1), feature_map.float()
+        return normalize(embedding, dim=-1), feature_map
 
     def assemble(self, outputs: Sequence[NDArray[np.float32]], valid: NDArray[np.bool_]) -> dict[str, Features]:
         """Embeddings of the seconds into ``clap``, the map of the last unit into ``clap_map``."""

@@ -66,6 +66,7 @@ class Vggish(NetworkExtractor):
     variants: ClassVar[tuple[str, ...]] = ("pca", "pca-quantized")
     cpu_batch: ClassVar[int] = 10
     gpu_batch: ClassVar[int] = 512
+    float32_parts: ClassVar[tuple[str, ...]] = ("pproc",)
 
     def use_windows(self, windows: Windows) -> None:
         """See :meth:`Extractor.use_windows`: 0.96 s each, as long as the network's input."""
@@ -149,12 +150,12 @@ class Vggish(NetworkExtractor):
             ``[units, 128]`` float32: not negative for ``vggish``, whitened for ``vggish:pca``, whole numbers from
             0 to 255 for ``vggish:pca-quantized``.
         """
-        from extractors.engines import runtime
+        from extractors.engines.casting import for_network
 
-        embedding = network["embeddings"](flatten_maps(network["features"](batch))).float()
+        maps = network["features"](for_network(network, batch))
+        embedding = network["embeddings"](flatten_maps(maps)).float()
         if self.variant:
-            with runtime.without_autocast(batch.device.type):
-                embedding = whiten(embedding, network["pproc"])
+            embedding = whiten(embedding, network["pproc"])
         return (quantize(embedding) if self.variant == "pca-quantized" else embedding,)
 
 

@@ -140,7 +140,9 @@ class Yamnet(NetworkExtractor):
 
     def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
         """Logits, ``[units, 521]``, from log-mel examples ``[units, 1, 96, 64]``."""
-        return (network(batch),)
+        from extractors.engines.casting import for_network
+
+        return (network(for_network(network, batch)),)
 
     def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
         """See :meth:`Extractor.forward`; probabilities, ``[units, 521]`` float32.

@@ -24,7 +24,7 @@ from storage.schema import Sampling
 Text = Annotated[str, MinLen(1)]
 Count = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Gt(0)]
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 EngineName = Literal["auto", "torch", "openvino"]
 Kept = Literal["frames", "waveform", "logmel", "preview"]
 
@@ -50,7 +50,9 @@ class ExtractOptions:
     sampling: Annotated[
         Sampling, Doc("uniform, or published: the very frames that the published LLP scripts took.")
     ] = "uniform"
-    precision: Annotated[Precision, Doc("Of the networks.")] = "float32"
+    precision: Annotated[
+        Precision, Doc("Of the networks; tf32, on newer GPUs: float32 with products of fewer digits.")
+    ] = "float32"
     device: Annotated[Text, Doc("auto, cpu, cuda:N, or several with commas for as many shards at once.")] = "auto"
     engine: Annotated[
         EngineName,
