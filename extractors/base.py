@@ -141,6 +141,8 @@ class Extractor(ABC):
     allows_frame_rate: ClassVar[bool] = False
     windows: Windows | None = None
     """Of an audio backbone that was asked for with ``@0.96s/0.48s``; ``None`` for one step a second."""
+    file_digest: str = ""
+    """Of a backbone in a file of the user's own: the first digits of the file's SHA-256."""
     cpu_batch: ClassVar[int] = 16
     gpu_batch: ClassVar[int] = 128
 
@@ -168,8 +170,11 @@ class Extractor(ABC):
 
     @property
     def array_name(self) -> str:
-        """The name as a group in a store: ``clip:ViT-B-32/openai`` is ``clip_ViT-B-32_openai``."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.name)
+        """The name as a group in a store: ``clip:ViT-B-32/openai`` is ``clip_ViT-B-32_openai``.
+
+        Of a file of the user's own it is the class, ``MyNet``.
+        """
+        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.name.rpartition(".py:")[2])
 
     @property
     @abstractmethod
@@ -182,8 +187,17 @@ class Extractor(ABC):
         """The arrays it gives. The first is named after the backbone."""
 
     def backbone_of(self, array: str) -> str:
-        """The backbone that an array is recorded under, by name: the one that gives it alone, where there is one."""
-        return self.name
+        """The backbone that an array is recorded under, by name: the one that gives it alone, where there is one.
+
+        Of a file of the user's own it names no folder, so that the array is the same on another machine.
+        """
+        file, separator, rest = self.name.rpartition(".py:")
+        return re.split(r"[/\\]", file)[-1] + separator + rest
+
+    @property
+    def code_identity(self) -> str:
+        """What tells this code from other code of the same name: its version, and the content of a user's own file."""
+        return f"{self.code_version}, file {self.file_digest}" if self.file_digest else self.code_version
 
     @property
     @abstractmethod

@@ -70,7 +70,7 @@ class NetworkExtractor(Extractor):
                 example=example,
                 batch_units=self.cpu_batch,
                 # Random numbers are quickly made again, and too large to be kept for that.
-                identity="" if weights.kind == "random" else f"{weights.identity}, code {self.code_version}",
+                identity="" if weights.kind == "random" else f"{weights.identity}, code {self.code_identity}",
                 float32_parts=self.float32_parts,
             ),
             device=device,

@@ -5,20 +5,22 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import Any
 
+from extractors import own_file
 from extractors.base import Extractor, Windows
-from extractors.family import Family
+from extractors.family import Family, FoundBackbone
 from storage.errors import UnknownBackbone
 from storage.extras import missing_extra
+from storage.text import error_words
 
 BACKBONES: dict[str, str] = {
     "resnet152": "extractors.visual.resnet152:ResNet152",
     "r2plus1d_18": "extractors.visual.r2plus1d_18:R2Plus1D18",
     "vgg19_pool5": "extractors.visual.vgg19_pool5:Vgg19Pool5",
     "clip_vit_l14": "extractors.visual.clip:ClipVitL14",
-    "clip": "extractors.visual.clip:ClipImage",
     "vggish": "extractors.audio.vggish:Vggish",
     "clap": "extractors.audio.clap:Clap",
     "yamnet": "extractors.audio.yamnet:Yamnet",
@@ -26,22 +28,56 @@ BACKBONES: dict[str, str] = {
 }
 """Name -> ``module:Class``."""
 
-FAMILIES: dict[str, str] = {}
+FAMILIES: dict[str, str] = {
+    "clip": "extractors.visual.clip_family:ClipFamily",
+}
 """Prefix -> ``module:Class`` of a :class:`extractors.family.Family`."""
 
 ENTRY_POINTS = "avvp.backbones"
 """Entry points of other packages: name -> ``module:Class``."""
-
-PREFIXES = {"clip": "clip:<model>/<pretrained>, e.g. clip:ViT-B-32/openai"}
-"""Names that need a variant after a colon, and how it is written."""
 
 _RATE = re.compile(r"(?P<rest>.+)@(?P<rate>[1-9]\d?)fps")
 _WINDOWS = re.compile(r"(?P<rest>.+)@(?P<window>\d+(?:\.\d+)?)s/(?P<hop>\d+(?:\.\d+)?)s")
 
 
 def names() -> tuple[str, ...]:
-    """The backbones that can be asked for as they stand."""
-    return tuple(name for name in BACKBONES if name not in PREFIXES)
+    """The backbones of this package that can be asked for as they stand."""
+    return tuple(BACKBONES)
+
+
+def names_of_packages() -> dict[str, str]:
+    """The backbones that installed packages register: name -> ``module:Class``. A name of ours stays ours."""
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+
+
+def forms() -> tuple[str, ...]:
+    """How backbones are named that no list holds: of families, and in files of the user's own."""
+    return (*(family(prefix).form for prefix in FAMILIES), own_file.FORM)
+
+
+def search(pattern: str) -> list[FoundBackbone]:
+    """Backbones whose name matches a shell pattern such as ``timm:*dinov3*``, in any case of letters.
+
+    Args:
+        pattern: with a family's prefix, to look among its members; else among those of this package and of others.
+
+    Raises:
+        UnknownBackbone: If the prefix is no family's.
+    """
+    prefix, separator, rest = pattern.partition(":")
+    if separator and prefix in FAMILIES:
+        return family(prefix).search(rest)
+    if separator and prefix not in BACKBONES:
+        raise UnknownBackbone(f"{pattern!r}: no family {prefix!r}. Families: {', '.join(FAMILIES)}")
+    known = sorted({*names(), *names_of_packages()})
+    return [_found(name) for name in known if fnmatchcase(name.lower(), pattern.lower())]
+
+
+def _found(name: str) -> FoundBackbone:
+    made = create(name)
+    files = made.weights_files
+    size, present = sum(file.megabytes for file in files), all(file.present for file in files)
+    return FoundBackbone(name, made.modality, made.specs[0].dim, size, cached=present)
 
 
 def create(name: str, *, clip_seconds: int = 10) -> Extractor:
@@ -65,25 +101,42 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
     rest = rate["rest"] if rate else name
     base, _, variant = rest.partition(":")
     frames_per_second = int(rate["rate"]) if rate else None
-    if base in FAMILIES and variant:
+    if own_file.is_own_file(rest):
+        return _from_file(name, rest, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
+    if base in FAMILIES:
+        if not variant:
+            raise UnknownBackbone(f"backbone {name!r}: expected {family(base).form}")
         return family(base).create(name, variant, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
-    target = BACKBONES.get(base) or _entry_point(base)
+    target = BACKBONES.get(base) or names_of_packages().get(base)
     if target is None or "@" in rest:
         raise UnknownBackbone(_unknown(name, base.partition("@")[0]))
     module, _, attribute = target.partition(":")
     kind: type[Extractor] = _kind(base, module, attribute)
-    if base in PREFIXES and not variant:
-        raise UnknownBackbone(f"backbone {name!r}: expected {PREFIXES[base]}")
-    if variant and base not in PREFIXES and not kind.variants:
+    if variant and not kind.variants:
         raise UnknownBackbone(f"backbone {name!r}: expected {base} without {':' + variant!r}")
-    if rate and not kind.allows_frame_rate:
-        raise UnknownBackbone(f"backbone {name!r}: {base} has its own frame rate; ask for {rest!r}")
+    _check_rate(kind, name, rest, frames_per_second)
     return kind(
         name=name,
         variant=variant,
         clip_seconds=clip_seconds,
         frames_per_second=frames_per_second,
     )
+
+
+def _from_file(name: str, rest: str, *, clip_seconds: int, frames_per_second: int | None) -> Extractor:
+    kind, digest = own_file.load_class(rest)
+    _check_rate(kind, name, rest, frames_per_second)
+    try:
+        made = kind(name=name, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
+    except Exception as problem:
+        raise UnknownBackbone(f"backbone {name!r}: cannot be made: {error_words(problem)}. Mend that file") from problem
+    made.file_digest = digest
+    return made
+
+
+def _check_rate(kind: type[Extractor], name: str, rest: str, frames_per_second: int | None) -> None:
+    if frames_per_second is not None and not kind.allows_frame_rate:
+        raise UnknownBackbone(f"backbone {name!r}: {rest} has its own frame rate; ask for {rest!r}")
 
 
 def in_windows(name: str, *, window: float | None, hop: float | None) -> str:
@@ -106,11 +159,6 @@ def in_windows(name: str, *, window: float | None, hop: float | None) -> str:
 def has_windows(name: str) -> bool:
     """Whether a name says which windows of the sound are looked at."""
     return _WINDOWS.fullmatch(name) is not None
-
-
-def _entry_point(name: str) -> str | None:
-    """``module:Class`` of a backbone that an installed package registers under ``avvp.backbones``."""
-    return next((point.value for point in entry_points(group=ENTRY_POINTS, name=name)), None)
 
 
 def family(prefix: str) -> Family:
@@ -175,7 +223,7 @@ def load(
 
 
 def _unknown(name: str, base: str) -> str:
-    choices = [*names(), *PREFIXES.values()]
-    near = difflib.get_close_matches(base.lower(), BACKBONES, n=1, cutoff=0.5)
+    choices = [*names(), *names_of_packages(), *forms()]
+    near = difflib.get_close_matches(base.lower(), [*BACKBONES, *FAMILIES], n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown backbone {name!r}.{hint} Choose from: {', '.join(choices)}; @Nfps may follow a per-frame one."

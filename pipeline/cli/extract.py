@@ -1,4 +1,4 @@
-"""The commands ``avvp extract`` and ``avvp backbones``. Nothing heavy is imported before they run."""
+"""The command ``avvp extract``. Nothing heavy is imported before it runs."""
 
 from __future__ import annotations
 
@@ -42,12 +42,4 @@ def extract(
     )
 
 
-@click.command()
-def backbones() -> None:
-    """The backbones there are, and what each gives for a 10 s clip."""
-    from pipeline.cli.extract_actions import print_backbones
-
-    print_backbones()
-
-
-COMMANDS: tuple[click.Command, ...] = (extract, backbones)
+COMMANDS: tuple[click.Command, ...] = (extract,)

@@ -1,10 +1,8 @@
-"""Implementation of ``avvp extract`` and ``avvp backbones``."""
+"""Implementation of ``avvp extract``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-from rich.table import Table
 
 from pipeline.inspection.status import overview
 from pipeline.terminal.console import count, tell, wide_console
@@ -75,20 +73,3 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
 
 def _failed_before(store_url: str) -> int:
     return overview(FeatureStore.open(store_url)).failed_clips
-
-
-def print_backbones() -> None:
-    """``avvp backbones``."""
-    from extractors import registry
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("backbone", "array", "steps × dim", "description"):
-        table.add_column(name, overflow="fold")
-    for name in registry.names():
-        made = registry.create(name)
-        for variant in ("", *(f":{each}" for each in made.variants)):
-            for spec in registry.create(name + variant).specs:
-                table.add_row(name + variant, spec.name, f"{spec.steps}×{spec.dim}", visible(spec.description))
-    console = wide_console()
-    console.print(table)
-    console.print("and clip:MODEL/PRETRAINED for any open_clip model; NAME@8fps sets a per-frame backbone's frame rate")

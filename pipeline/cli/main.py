@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli import annotations as annotation_commands
-from pipeline.cli import doctor, download, extract, inspection, labels, parse, parsers, stores, synthetic, up
+from pipeline.cli import backbones, doctor, download, extract, inspection, labels, parse, parsers, stores, synthetic, up
 from pipeline.terminal.exit_codes import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-GROUPS = (annotation_commands, doctor, download, extract, inspection, labels, parse, parsers, stores, synthetic, up)
+GROUPS = (
+    annotation_commands, backbones, doctor, download, extract, inspection, labels, parse, parsers, stores, synthetic,
+    up,
+)  # fmt: skip
 """The modules that hold commands, each with its ``COMMANDS``."""
 
 

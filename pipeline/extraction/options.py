@@ -16,6 +16,7 @@ from typing import Annotated, Literal, TypedDict
 from annotated_types import Ge, Gt, MinLen
 from typing_extensions import Doc
 
+from extractors.own_file import absolute_name
 from pipeline.decode.decoder import Decoder
 from pipeline.extraction.option_fields import check_fields
 from storage.errors import InvalidInput
@@ -85,6 +86,7 @@ class ExtractOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "backbones", tuple(absolute_name(name) for name in self.backbones))
         if self.window is not None or self.hop is not None:
             object.__setattr__(self, "backbones", self._in_windows())
         _ = self.weights_by_backbone, self.memory_bytes  # malformed ones are refused now
@@ -160,7 +162,8 @@ def parse_weights(given: Sequence[str], backbones: Sequence[str]) -> dict[str, s
 
 def _named(name: str, backbones: Sequence[str]) -> list[str]:
     """The backbones that a name stands for: itself, or all of its frame rates and windows."""
-    return [name] if name in backbones else [known for known in backbones if known.partition("@")[0] == name]
+    name = absolute_name(name)
+    return [name] if name in backbones else [known for known in backbones if known.rpartition("@")[0] == name]
 
 
 def parse_bytes(text: str) -> int:

@@ -22,7 +22,7 @@ def provenance_of(
     """Everything that an array's numbers depend on, and the circumstances."""
     return Provenance(
         backbone=extractor.name,
-        code_version=extractor.code_version,
+        code_version=extractor.code_identity,
         weights=weights.identity,
         preprocessing=dict(extractor.preprocessing),
         sampling=sampling,
