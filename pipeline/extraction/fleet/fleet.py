@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from extractors import registry
+from extractors.engines.runtime import pick_device
 from pipeline.extraction.fleet.device import Device
 from pipeline.extraction.fleet.device_worker import Start
 from pipeline.extraction.fleet.errands import Errand, Event
@@ -42,6 +43,9 @@ class Fleet:
         store_url: a store that has all arrays.
         options: decode workers and memory are shared out evenly over its devices, one of which may be named twice.
         at_once: shards in a worker's hands, so that it decodes the next one while it finishes the first.
+
+    Raises:
+        InvalidInput: If a device is not there.
     """
 
     def __init__(self, table: ClipTable, store_url: str, options: ExtractOptions, *, at_once: int = 2) -> None:
@@ -49,7 +53,7 @@ class Fleet:
         backbones = dict(registry.BACKBONES)
         self._devices = [
             Device(label, pickle.dumps(Start(table, store_url, own, backbones)))
-            for label, own in zip(_labels(options.devices), _shared_out(options), strict=True)
+            for label, own in zip(_labels([*map(pick_device, options.devices)]), _shared_out(options), strict=True)
         ]
         self._lock = threading.Lock()  # of the next four, which other threads change
         self._new: list[Errand] = []
@@ -193,7 +197,7 @@ def _stopped() -> BackboneBroken:
     return BackboneBroken("the workers were stopped before this shard was done; what was committed is safe")
 
 
-def _labels(devices: tuple[str, ...]) -> list[str]:
+def _labels(devices: list[str]) -> list[str]:
     """Names of devices; those that are named twice are numbered."""
     return [
         device if devices.count(device) == 1 else f"{device} #{devices[: number + 1].count(device)}"

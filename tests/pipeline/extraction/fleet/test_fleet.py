@@ -259,6 +259,6 @@ def test_workers_end_with_the_run(avvp_process, six_clips, tmp_path, stop, code)
 
 
 def test_devices_that_are_named_twice_are_told_apart_and_share_what_there_is():
-    assert _labels(("cpu", "cuda:0", "cpu")) == ["cpu #1", "cuda:0", "cpu #2"]
+    assert _labels(["cpu", "cuda:0", "cpu"]) == ["cpu #1", "cuda:0", "cpu #2"]
     mine = _shared_out(options(workers=5, memory="1MB", device="cpu,cpu"))
     assert [(each.device, each.workers, each.memory_bytes) for each in mine] == [("cpu", 2, 500_000)] * 2
