@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+from importlib.metadata import entry_points
 from typing import Any
 
-from extractors.base import Extractor
+from extractors.base import Extractor, Windows
 from extractors.family import Family
 from storage.errors import UnknownBackbone
 from storage.extras import missing_extra
@@ -28,10 +29,14 @@ BACKBONES: dict[str, str] = {
 FAMILIES: dict[str, str] = {}
 """Prefix -> ``module:Class`` of a :class:`extractors.family.Family`."""
 
+ENTRY_POINTS = "avvp.backbones"
+"""Entry points of other packages: name -> ``module:Class``."""
+
 PREFIXES = {"clip": "clip:<model>/<pretrained>, e.g. clip:ViT-B-32/openai"}
 """Names that need a variant after a colon, and how it is written."""
 
 _RATE = re.compile(r"(?P<rest>.+)@(?P<rate>[1-9]\d?)fps")
+_WINDOWS = re.compile(r"(?P<rest>.+)@(?P<window>\d+(?:\.\d+)?)s/(?P<hop>\d+(?:\.\d+)?)s")
 
 
 def names() -> tuple[str, ...]:
@@ -44,21 +49,28 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
 
     Args:
         name: one of :func:`names`, or ``clip:<model>/<pretrained>``; ``@8fps`` at the end overrides the frame
-            rate of a backbone that looks at single frames.
+            rate of a backbone that looks at single frames, ``@0.96s/0.48s`` asks one that listens for windows of
+            0.96 s that begin 0.48 s apart.
         clip_seconds: length of every clip.
 
     Raises:
-        UnknownBackbone: If there is none of that name, or it has no frame rate to override.
+        UnknownBackbone: If there is none of that name, or it has no frame rate or no windows to override.
     """
+    if cut := _WINDOWS.fullmatch(name):
+        made = create(cut["rest"], clip_seconds=clip_seconds)
+        made.name = name
+        made.use_windows(Windows(float(cut["window"]), float(cut["hop"])))
+        return made
     rate = _RATE.fullmatch(name)
     rest = rate["rest"] if rate else name
     base, _, variant = rest.partition(":")
     frames_per_second = int(rate["rate"]) if rate else None
     if base in FAMILIES and variant:
         return family(base).create(name, variant, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
-    if base not in BACKBONES or "@" in rest:
+    target = BACKBONES.get(base) or _entry_point(base)
+    if target is None or "@" in rest:
         raise UnknownBackbone(_unknown(name, base.partition("@")[0]))
-    module, _, attribute = BACKBONES[base].partition(":")
+    module, _, attribute = target.partition(":")
     kind: type[Extractor] = _kind(base, module, attribute)
     if base in PREFIXES and not variant:
         raise UnknownBackbone(f"backbone {name!r}: expected {PREFIXES[base]}")
@@ -72,6 +84,33 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
         clip_seconds=clip_seconds,
         frames_per_second=frames_per_second,
     )
+
+
+def in_windows(name: str, *, window: float | None, hop: float | None) -> str:
+    """The name of an audio backbone that looks at windows; of any other backbone, its name as it is.
+
+    Args:
+        name: a backbone; one that says its windows already is left alone.
+        window: seconds of each; ``None`` for as long as the hop.
+        hop: seconds from the beginning of one to that of the next; ``None`` for the window's length.
+
+    Raises:
+        UnknownBackbone: If there is none of that name.
+    """
+    window, hop = window or hop, hop or window
+    if window is None or hop is None or has_windows(name) or create(name).modality != "audio":
+        return name
+    return f"{name}@{window:g}s/{hop:g}s"
+
+
+def has_windows(name: str) -> bool:
+    """Whether a name says which windows of the sound are looked at."""
+    return _WINDOWS.fullmatch(name) is not None
+
+
+def _entry_point(name: str) -> str | None:
+    """``module:Class`` of a backbone that an installed package registers under ``avvp.backbones``."""
+    return next((point.value for point in entry_points(group=ENTRY_POINTS, name=name)), None)
 
 
 def family(prefix: str) -> Family:
@@ -113,7 +152,7 @@ def load(
         name: see :func:`create`.
         weights: ``pretrained``, ``random:SEED`` or a path to a state dict in the official format.
         device: ``auto``, ``cpu`` or ``cuda:N``.
-        precision: ``float32``, ``bfloat16`` or ``float16``.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         engine: ``auto``, ``torch`` or ``openvino``; see :meth:`Extractor.choose_engine`.
         clip_seconds: length of every clip.
 

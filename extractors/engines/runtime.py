@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extractors.engines.math_flags import MathFlags
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+
+_FLAGS = MathFlags()
+_AMPERE = 8
+"""Compute capability of the first GPUs with TF32."""
 
 _MEMORY_WORDS = (
     "out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
@@ -56,18 +61,29 @@ def check_precision(precision: str, device: str) -> str:
     """Return ``precision`` if it can run on ``device``.
 
     Raises:
-        InvalidInput: If it is not known, float16 is asked for on a CPU, or bfloat16 kills processes on this CPU.
+        InvalidInput: If it is not known, float16 or TF32 is asked for on a CPU or on a GPU without it, or bfloat16
+            kills processes on this CPU.
     """
     if precision not in PRECISIONS:
         raise InvalidInput(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
     if precision == "float16" and device == "cpu":
         raise InvalidInput("precision 'float16' needs a GPU; on a CPU use bfloat16 or float32")
+    if precision == "tf32" and device == "cpu":
+        raise InvalidInput("precision 'tf32' needs a GPU, NVIDIA's Ampere or newer; on a CPU use float32")
+    if precision == "tf32" and not _has_tf32(device):
+        raise InvalidInput(f"precision 'tf32': the GPU {device} is older than Ampere and lacks it; use float32")
     if precision == "bfloat16" and device == "cpu" and not _cpu_survives_bfloat16():
         raise InvalidInput(
             "precision 'bfloat16': this CPU (or its virtual machine) dies on it, as one does that reports AMX and "
             "lacks it; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 before starting, or use float32"
         )
     return precision
+
+
+def _has_tf32(device: str) -> bool:
+    import torch
+
+    return torch.cuda.get_device_capability(device)[0] >= _AMPERE
 
 
 @functools.cache
@@ -78,42 +94,20 @@ def _cpu_survives_bfloat16() -> bool:
 
 
 @contextlib.contextmanager
-def inference() -> Iterator[None]:
-    """Inference mode in which float32 means float32 and the same bits come out each time.
+def inference(precision: str = "float32") -> Iterator[None]:
+    """Inference mode in which float32 means float32, unless TF32 was asked for, and the same bits come out each time.
 
-    On CUDA, TF32 is off (cuDNN has it on by default) and cuDNN picks deterministic kernels. On a CPU oneDNN is kept
-    from lowering float32 to bfloat16, AMX or not. The process's own settings are restored afterwards.
+    On CUDA, TF32 is off (cuDNN has it on by default), half types are summed up in float32, and cuDNN picks
+    deterministic kernels. On a CPU oneDNN is kept from lowering float32 to bfloat16, AMX or not. These are flags of the
+    whole process: other threads compute by them too. The process's own settings are restored afterwards.
+
+    Args:
+        precision: one of :data:`PRECISIONS`; ``tf32`` allows products of float32 in TF32.
     """
     import torch
 
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with (
-            torch.inference_mode(),
-            torch.backends.cudnn.flags(
-                enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False
-            ),
-        ):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Autocast to ``precision``; a context that does nothing for float32."""
-    import torch
-
-    if precision == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.partition(":")[0], dtype=getattr(torch, precision))
-
-
-def without_autocast(kind: str) -> contextlib.AbstractContextManager[Any]:
-    """Inside :func:`autocast`, leave it for some steps. ``kind`` is ``cpu`` or ``cuda``."""
-    import torch
-
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
+    with _FLAGS.set(precision), torch.inference_mode():
+        yield
 
 
 def to_device(batch: Tensor, device: torch.device) -> Tensor:
@@ -144,6 +138,7 @@ def run_batched(
     *,
     batch_units: int | BatchSize,
     name: str = "the network",
+    precision: str = "float32",
 ) -> tuple[NDArray[np.float32], ...]:
     """Run a network over units in batches; a batch that does not fit in memory is halved and run again.
 
@@ -152,6 +147,7 @@ def run_batched(
         units: ``[units, ...]``.
         batch_units: units a batch; pass one :class:`BatchSize` to every call of a run so that it is remembered.
         name: the backbone, for the error.
+        precision: that the network was loaded with.
 
     Returns:
         One float32 array ``[units, ...]`` for each output; ``()`` without units.
@@ -167,7 +163,7 @@ def run_batched(
     while at < len(units):
         batch = units[at : at + size.units]
         try:
-            with inference():
+            with inference(precision):
                 outputs = forward(torch.from_numpy(batch))
                 parts.append(tuple(output.float().cpu().numpy() for output in outputs))
         except (RuntimeError, MemoryError) as error:

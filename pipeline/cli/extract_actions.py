@@ -21,12 +21,16 @@ _FAILED_EXIT = 3
 _SHOWN_FAILURES = 10
 
 
-def run_extract(*, clips: str, media: str | None, store_url: str, options: ExtractOptions) -> int:
+def read_clips(clips: str, media: str | None, *, split: str | None, limit: int | None) -> ClipTable:
+    """The clip table that was asked for."""
+    return ClipTable.load(clips, media=media).part(split=split, limit=limit)
+
+
+def run_extract(*, table: ClipTable, store_url: str, options: ExtractOptions) -> int:
     """``avvp extract``. Returns the exit code."""
     from pipeline.extraction.extract import extract
     from pipeline.extraction.progress import terminal_reporter
 
-    table = ClipTable.load(clips, media=media)
     tell(table.notes)
     if not options.backbones and not options.keep:
         raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")

@@ -156,7 +156,7 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
         return
     name = name.removeprefix("features/").removesuffix("/values")
     spec, origin = store.spec(name), store.provenance(name)
-    console.print(f"{visible(name)}: {visible(spec.description)}", style="bold")
+    console.print(f"{visible(name)}: {visible(spec.description)}; {spec.time_grid}", style="bold")
     facts = {"spec": spec.to_json(), "provenance": origin.to_json(), "fingerprint": store.fingerprint(name)}
     show_json(console, facts)
     found = statistics(store, name)

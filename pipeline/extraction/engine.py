@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from extractors.base import Extractor, Features, Units
 from extractors.batch_runner import BatchRunner
@@ -108,13 +108,7 @@ class Engine:
         def deliver(ticket: _Ticket, result: dict[str, Features] | Failure) -> None:
             self._deliver(item.extractor, ticket, result)
 
-        return Batcher(
-            item.extractor,
-            item.runner.submit,
-            batch_units=item.runner.batch_units,
-            in_flight=item.runner.in_flight,
-            deliver=deliver,
-        )
+        return Batcher(item.extractor, item.runner, deliver=deliver)
 
     def run(self, tasks: Iterable[ShardTask | None], *, locked: Callable[[ShardTask], None]) -> None:
         """Do the tasks.
@@ -167,13 +161,7 @@ class Engine:
         keeps = self._keeper.wants_units(ticket.job, ticket.row, extractor)
         if not wanted and not keeps:
             return
-        clip = _input_of(decoded, extractor) if decoded.report.status.has_features else None
-        result: Units | Failure | None = None
-        if clip is not None:
-            try:
-                result = extractor.units(clip)
-            except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the ledger gets the reason
-                result = failure_of(extractor, problem)
+        result = _units_of(decoded, extractor)
         units = result if isinstance(result, Units) else None
         if keeps:
             self._keeper.keep_units(ticket.job, ticket.row, units, ticket.report)
@@ -202,7 +190,17 @@ class Engine:
             batcher.flush()
 
 
-def _input_of(decoded: DecodedClip, extractor: Extractor) -> Any:
-    """The frames or samples that a backbone wants, or ``None`` where the clip lacks them."""
+def _units_of(decoded: DecodedClip, extractor: Extractor) -> Units | Failure | None:
+    """A clip's units, made here where no decode worker has made them; ``None`` where the clip lacks the modality."""
+    if not decoded.report.status.has_features:
+        return None
+    if extractor.name in decoded.units:
+        return decoded.units[extractor.name]
+    if missing := decoded.report.no_units.get(extractor.name):
+        return Failure(missing.reason, missing.out_of_memory)
     view = extractor.view
-    return decoded.frames.get(view) if isinstance(view, FrameView) else decoded.waveforms.get(view)
+    clip = decoded.frames.get(view) if isinstance(view, FrameView) else decoded.waveforms.get(view)
+    try:
+        return None if clip is None else extractor.units(clip)
+    except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the ledger gets the reason
+        return failure_of(extractor, problem)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from extractors.views import FrameView
+from pipeline.decode.clip_buffer import DecodeRequest
 from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
 from pipeline.extraction.error_log import error_log_path
+from pipeline.extraction.kept_clips import make_kept_here
 from pipeline.extraction.kept_intermediates import audio_views, kept_audio_views, kept_canvases
-from pipeline.extraction.kept_source import KeptSource
+from pipeline.extraction.kept_source import KeptRequests
 from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.plan import Plan, ShardTask
 from pipeline.extraction.preparation import KEPT, Chosen, Group, Prepared, engines_of, prepare
 from pipeline.extraction.reporting import Reporter
-from pipeline.extraction.sources import MediaSource
+from pipeline.extraction.sound_units import feeds_gpu, units_views
+from pipeline.extraction.sources import LocalSource, PoolSource, media_requests
 from pipeline.extraction.worker_count import niceness_beside
 from pipeline.malloc import keep_freed_memory
 from storage.clips import ClipTable
@@ -148,18 +151,24 @@ def _source(run: Run, needed: Sequence[Chosen], group: Group) -> AbstractContext
     extractors = [item.extractor for item in needed]
     frame_views = list(dict.fromkeys(item.view for item in extractors if isinstance(item.view, FrameView)))
     sounds = list(dict.fromkeys([*audio_views(extractors), *kept_audio_views(group.specs)]))
+    on_gpu = feeds_gpu(options.device)
+    units = units_views(extractors) if on_gpu else ()
+    request_of_row: Callable[[int], DecodeRequest]
     if group.source == KEPT:
-        return nullcontext(KeptSource(store, frame_views=frame_views, audio_views=sounds))
-    return MediaSource(
-        run.prepared.clips,
-        clip_seconds=options.clip_seconds,
-        sampling=options.sampling,
-        frame_views=frame_views,
-        audio_views=sounds,
-        keep=kept_canvases(group.specs),
+        kept = KeptRequests(store, frame_views=frame_views, audio_views=sounds, units=units)
+        if not on_gpu:  # the networks take longer by far, and starting workers would be all that a few clips need
+            return nullcontext(LocalSource(lambda row: make_kept_here(kept(row), store)))
+        request_of_row = kept
+    else:
+        canvases = kept_canvases(group.specs)
+        request_of_row = media_requests(
+            run.prepared.clips, options, frame_views=frame_views, audio_views=sounds, keep=canvases, units=units
+        )
+    return PoolSource(
+        request_of_row,
+        shape=request_of_row(0).shape,
         workers=options.workers,
         deadline_seconds=options.deadline_seconds,
-        decoder=options.decoder,
         row_bytes=sum(spec.steps * spec.dim * 4 for item in extractors for spec in item.specs),
         shard_size=store.info.shard_size,
         budget_bytes=options.memory_bytes,

@@ -18,7 +18,10 @@ from pipeline.decode.clip import decode_clip
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest
 from pipeline.decode.media import shorten
 from pipeline.extraction.child_process import begin_child, child_command
+from pipeline.extraction.kept_clips import KeptRequest, read_kept
+from pipeline.extraction.sound_units import with_units
 from storage.schema import Status
+from storage.text import error_words
 
 Answer = tuple[DecodeReport, str]
 """A worker's report, and the traceback of an internal error or nothing."""
@@ -95,7 +98,11 @@ class WorkerProcess:
         self.pipe, theirs = Pipe()
         command = child_command(_BEGIN, theirs, niceness)
         with theirs:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            # A clip a process, and a thread: spectrograms need no more, and the cores are the other workers'.
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
+            )
 
     @property
     def pid(self) -> int:
@@ -142,7 +149,9 @@ def main() -> None:
 def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> Answer:
     """Decode a clip into its buffer. Whatever a file makes a library raise, the answer is a report."""
     try:
-        return decode_clip(request, _mapped(memory_path)[offset : offset + request.shape.nbytes]), ""
+        buffer = _mapped(memory_path)[offset : offset + request.shape.nbytes]
+        made = read_kept(request, buffer) if isinstance(request, KeptRequest) else decode_clip(request, buffer)
+        return with_units(request, buffer, made), ""
     except (SystemExit, KeyboardInterrupt):
         raise
     except MemoryError:
@@ -153,9 +162,7 @@ def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> Answe
 
 def _words(bug: BaseException) -> str:
     """Its type and first line, without addresses: clips that failed alike are counted together."""
-    first = next(iter(str(bug).strip().splitlines()), "")
-    text = f"{type(bug).__name__}: {first}" if first else type(bug).__name__
-    return shorten(re.sub(r"0x[0-9a-fA-F]+", "0x…", text))
+    return shorten(re.sub(r"0x[0-9a-fA-F]+", "0x…", error_words(bug)))
 
 
 def _traceback(bug: BaseException) -> str:

@@ -220,6 +220,26 @@ def test_a_new_backbone_from_kept_frames_needs_no_media(avvp, six_clips, tmp_pat
     np.testing.assert_allclose(FeatureStore.open(store).read("toy_audio"), audio + 1, atol=1e-5)
 
 
+def test_a_first_look_at_a_split(avvp, six_clips, tmp_path):
+    table = tmp_path / "t.csv"
+    rows = [
+        f"{path.stem},{path},{'val' if number % 2 else 'train'}"
+        for number, path in enumerate(sorted(six_clips.iterdir()))
+    ]
+    table.write_text("\n".join(["id,path,split", *rows]) + "\n")
+    code, _, err = extract(avvp, table, tmp_path / "s.zarr", "--split", "val", "--limit", 2)
+    assert code == 0
+    assert "2 of its 6 clips were asked for: the first 2 of split val" in err
+    store = FeatureStore.open(tmp_path / "s.zarr")
+    assert store.ids == [rows[1].split(",")[0], rows[3].split(",")[0]]
+    assert store.status("toy_visual").tolist() == [1, 1]
+    code, _, err = extract(avvp, table, tmp_path / "s.zarr")
+    assert code == 2
+    assert "Give the same table, or a new store" in err
+    code, _, err = extract(avvp, table, tmp_path / "s.zarr", "--split", "test")
+    assert (code, err.count("its splits are: train, val")) == (2, 1)
+
+
 def test_kept_logmels(avvp, six_clips, tmp_path):
     store = tmp_path / "s.zarr"
     vggish = ("--backbone", "vggish", "--weights", "random:0", "--clip-seconds", 2)

@@ -2,6 +2,7 @@
 
 import copy
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -43,8 +44,19 @@ def test_precision():
     assert runtime.check_precision("float16", "cuda:0") == "float16"
     with pytest.raises(InvalidInput, match="'float16' needs a GPU"):
         runtime.check_precision("float16", "cpu")
-    with pytest.raises(InvalidInput, match="expected one of float32, bfloat16, float16"):
+    with pytest.raises(InvalidInput, match="expected one of float32, tf32, bfloat16, float16"):
         runtime.check_precision("half", "cpu")
+
+
+def test_tf32_needs_a_gpu_that_has_it(monkeypatch):
+    with pytest.raises(InvalidInput, match=r"'tf32' needs a GPU, NVIDIA's Ampere or newer; on a CPU use float32"):
+        runtime.check_precision("tf32", "cpu")
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device: {"cuda:0": (7, 5), "cuda:1": (9, 0)}[device]
+    )
+    assert runtime.check_precision("tf32", "cuda:1") == "tf32"
+    with pytest.raises(InvalidInput, match="the GPU cuda:0 is older than Ampere and lacks it; use float32"):
+        runtime.check_precision("tf32", "cuda:0")
 
 
 @pytest.mark.parametrize("code", [0, -4])
@@ -78,6 +90,71 @@ def test_float32_is_float32_and_only_during_inference():
         assert flags() == ("medium", *before[1:])
     finally:
         torch.set_float32_matmul_precision(before[0])
+
+
+def products():
+    matmul = torch.backends.cuda.matmul
+    return (
+        matmul.allow_tf32,
+        matmul.allow_fp16_reduced_precision_reduction,
+        matmul.allow_bf16_reduced_precision_reduction,
+    )
+
+
+@pytest.mark.parametrize("precision", runtime.PRECISIONS)
+def test_products_are_of_the_precision_asked_for(precision):
+    before = flags(), products()
+    tf32 = precision == "tf32"
+    with runtime.inference(precision):
+        assert flags() == ("high" if tf32 else "highest", tf32, True, False)
+        assert products() == (tf32, False, False)
+    assert (flags(), products()) == before
+
+
+def test_threads_that_overlap_put_back_what_the_process_had():
+    before, entered, leave = flags(), threading.Event(), threading.Event()
+
+    def compute():
+        with runtime.inference("tf32"):
+            entered.set()
+            leave.wait(10)
+
+    other = threading.Thread(target=compute)
+    with runtime.inference("tf32"):
+        other.start()
+        assert entered.wait(10)
+    assert flags() == ("high", True, True, False)  # the other thread is still at it
+    seen = []
+
+    def wait_for_turn():
+        with runtime.inference("float32"):
+            seen.append(flags())
+
+    waiter = threading.Thread(target=wait_for_turn)
+    waiter.start()
+    leave.set()
+    other.join(10)
+    waiter.join(10)
+    assert seen == [("highest", False, True, False)]
+    assert flags() == before
+
+
+def test_another_precision_within_one_is_refused():
+    again = runtime.inference("float32")
+    with runtime.inference("tf32"), pytest.raises(RuntimeError, match="float32 was asked for within tf32"), again:
+        pass
+
+
+def test_batches_run_in_the_precision_that_the_backbone_was_loaded_with():
+    seen = []
+
+    def forward(batch):
+        seen.append(products()[0])
+        return (batch,)
+
+    run_batched(forward, UNITS, batch_units=10, precision="tf32")
+    run_batched(forward, UNITS, batch_units=10)
+    assert seen == [True, False]
 
 
 def shaken(network):
