@@ -67,6 +67,11 @@ class Placement:
         Text | None, Doc("A Prefect concurrency limit that each task holds a slot of, e.g. gpu. It must exist.")
     ] = None
 
+    @property
+    def makes_cluster(self) -> bool:
+        """Whether a Dask cluster is made on this machine for the run."""
+        return self.runner == "dask" and not self.address
+
     def check(self) -> None:
         """Look for options that do not go together.
 

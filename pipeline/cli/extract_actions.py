@@ -42,6 +42,9 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
     console = wide_console()
     if report.changed:
         console.print(f"{count(len(report.changed), 'clip')} had changed on disk and were read again")
+    for device, why in report.ended:
+        if device not in report.lost:
+            console.print(visible(f"the worker of {device} ended: {why}"))
     for device, why in report.lost.items():
         console.print(visible(f"{device} was lost, the others did its work: {why}"))
     if not report.read:

@@ -62,6 +62,14 @@ class Group:
             needed += [item for item in self.chosen if item not in needed and makes_logmel(item.extractor)]
         return needed
 
+    def filled_by(self, needed: Iterable[Chosen]) -> frozenset[str]:
+        """The arrays that an engine with these backbones fills."""
+        loaded = list(needed)
+        arrays = {name for item in loaded for name in item.identities}
+        has_logmel = any(makes_logmel(item.extractor) for item in loaded)
+        kept = {spec.ledger_name for spec in self.specs if has_logmel or spec.ledger_name != LOGMEL_LEDGER}
+        return frozenset(arrays | kept)
+
 
 @dataclass(frozen=True)
 class Prepared:

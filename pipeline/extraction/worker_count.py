@@ -24,6 +24,18 @@ def default_workers(*, devices: int = 1) -> int:
     return max(1, min(usable_cores() // devices, MAX_WORKERS))
 
 
+def shards_at_once(workers: int | None, shard_size: int, devices: int) -> int:
+    """Shards that each device's worker should have in hand: at least two, and more where shards are small.
+
+    Args:
+        workers: decode processes of all devices; ``None`` for the default.
+        shard_size: clips a shard.
+        devices: how many.
+    """
+    each = default_workers(devices=devices) if workers is None else max(1, workers // devices)
+    return 2 + BUFFERS_PER_WORKER * each // shard_size
+
+
 def niceness_beside(device: str) -> int:
     """By how much decode workers give way to the networks on a device, ``cpu`` or ``cuda:N``.
 

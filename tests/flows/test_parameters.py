@@ -128,10 +128,10 @@ def test_a_runner_that_is_not_installed_is_one_line(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "prefect_ray.task_runners", None)
     with pytest.raises(InvalidInput, match=r"pip install 'avvp-pipeline\[ray\]'"):
-        make_runner(Placement(runner="ray"), threads=1)
+        make_runner(Placement(runner="ray"), devices=1)
 
 
-def test_local_tasks_run_as_many_at_once_as_there_are_devices():
-    assert make_runner(Placement(), threads=3)._max_workers == 3
+def test_two_local_tasks_run_at_once_for_each_device():
+    assert make_runner(Placement(), devices=3)._max_workers == 6
     with holding(Placement()):
         pass

@@ -349,12 +349,14 @@ def test_one_broken_device_of_two_costs_no_row(avvp_process, six_clips, tmp_path
     broken = {"TOY_STICKY_AT": "1", "TOY_SLEEP": "0.1"}
     process = avvp_process(*command, **broken, TOY_STICKY_ONCE=str(tmp_path / "once"))
     assert process.wait(200) == 0, log.read_text()
-    assert "cpu was lost, the others did its work: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text()
+    assert "the worker of cpu #" in log.read_text()
+    assert "ended: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text()
+    assert "it is started again" in log.read_text()
     assert FeatureStore.open(store).status("toy_sticky").tolist() == [1] * 6
     assert not [line for line in log.read_text().splitlines() if line.startswith("Traceback")]
     command = tuple(tmp_path / "none.zarr" if part == store else part for part in command)
     assert avvp_process(*command, **broken).wait(120) == 1
-    assert "cpu: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text().splitlines()[-1]
+    assert "cpu #1: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text().splitlines()[-1]
 
 
 def test_a_device_that_is_not_there_is_refused_before_any_worker_starts(avvp, six_clips, tmp_path):
