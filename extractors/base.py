@@ -295,7 +295,7 @@ class Extractor(ABC):
 
     def extract(self, clips: Sequence[Frames | Waveform], *, batch_units: int = 16) -> list[dict[str, Features]]:
         """Run whole clips, units batched across them. For a few clips in a notebook; runs use the engine."""
-        from extractors.engines.runtime import run_batched
+        from extractors.engines.batches import run_batched
 
         units = [self.units(clip) for clip in clips]
         if not units:

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Extractor
-from extractors.engines.runtime import BatchSize, inference, is_out_of_memory, run_batched
+from extractors.engines.batches import BatchSize, is_out_of_memory, joined, run_in_parts
+from extractors.engines.batches import Outputs as Outputs
+from extractors.engines.runtime import inference
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-Outputs = tuple[NDArray[np.float32], ...]
 
 BATCHES_IN_FLIGHT = 2
 """On a GPU: one computes, one is copied in or out."""
@@ -118,10 +118,18 @@ class CudaLanes:
 
 @dataclass
 class _Running:
-    """A batch that was handed to the device; runs it again in smaller parts if memory did not suffice."""
+    """A batch that was handed to the device; runs it again in smaller parts if memory did not suffice.
 
-    wait: Callable[[], Outputs]
+    Attributes:
+        waits: for each part that was launched, what waits for it; empty if memory did not suffice for that.
+        again: runs the batch in smaller parts.
+        fitted: is told if that was not needed.
+        units: those asked for.
+    """
+
+    waits: list[Callable[[], Outputs]]
     again: Callable[[], Outputs]
+    fitted: Callable[[], None]
     units: int
 
     def result(self) -> Outputs:
@@ -130,7 +138,10 @@ class _Running:
 
     def _whole(self) -> Outputs:
         try:
-            return self.wait()
+            if self.waits:
+                outputs = joined([wait() for wait in self.waits])
+                self.fitted()
+                return outputs
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -142,12 +153,12 @@ class BatchRunner:
 
     Kernels choose their order of sums by the shape. With one shape, a unit's bits depend neither on its place in
     the batch nor on its neighbours, as far as the backbone keeps :func:`extractors.contract.check_contract` on this
-    device. Once memory has run out batches are smaller, and the last bits may be others.
+    device. A batch that memory did not suffice for is run in parts, and its last bits may be others.
 
     Args:
         extractor: loaded.
         device: where its network is.
-        batch_units: units a batch; becomes smaller, for the rest of the run, when memory runs out.
+        batch_units: units a batch; handed to the device in parts once memory has run out time and again.
         lanes: how work is ordered; by default the device's own.
         compiled: run the backbone through ``torch.compile``; a minute or more at its first batch. Batches that memory
             did not suffice for are run as they are: other sizes would be compiled anew.
@@ -219,22 +230,24 @@ class BatchRunner:
         Returns:
             The batch on its way. At most :attr:`in_flight` may be, and results are taken in order.
         """
-        import torch
-
         buffer[count:] = buffer[count - 1]  # nothing that the backbone would not see anyway
-        again = partial(
-            run_batched, self._plain, buffer, batch_units=self.size, name=self._name, precision=self._precision
-        )
-        if len(buffer) > self.size.units:
-            return _Running(again, again, count)
+        size = self.size.units
+        again = partial(run_in_parts, self._plain, buffer, size=self.size, name=self._name, precision=self._precision)
+        running = _Running([], again, partial(self.size.fitted, size), count)
         try:
             with inference(self._precision):
-                batch = self._lanes.copy_in(torch.from_numpy(buffer), self._device)
-                return _Running(self._lanes.copy_out(self._forward(batch)), again, count)
+                running.waits = [self._launched(buffer[at : at + size]) for at in range(0, len(buffer), size)]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        return _Running(again, again, count)
+        return running
+
+    def _launched(self, units: NDArray[Any]) -> Callable[[], Outputs]:
+        """Start the copy, the network and the copy back; what it gives waits for the last of them."""
+        import torch
+
+        batch = self._lanes.copy_in(torch.from_numpy(units), self._device)
+        return self._lanes.copy_out(self._forward(batch))
 
     def _host_memory(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         import torch

@@ -1,4 +1,4 @@
-"""Device, precision, and batches that fit in memory."""
+"""Device, precision, and the modes that networks are built and run in."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import contextlib
 import functools
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from extractors.engines.math_flags import MathFlags
 from storage.errors import InvalidInput
@@ -25,15 +21,6 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 _FLAGS = MathFlags()
 _AMPERE = 8
 """Compute capability of the first GPUs with TF32."""
-
-_MEMORY_WORDS = (
-    "out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
-    "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "unable to find a valid cudnn algorithm",
-)  # fmt: skip
-
-
-class OutOfMemory(MemoryError):
-    """Not even one unit of a backbone fits in memory."""
 
 
 def pick_device(device: str) -> str:
@@ -115,74 +102,6 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and batch.device.type == "cpu":
         return batch.pin_memory().to(device, non_blocking=True)
     return batch.to(device)
-
-
-@dataclass
-class BatchSize:
-    """How many units go into a batch; becomes smaller, for the rest of the run, when memory runs out.
-
-    Attributes:
-        units: the current size, at least 1.
-    """
-
-    units: int
-
-    def __post_init__(self) -> None:
-        if self.units < 1:
-            raise ValueError(f"a batch needs at least 1 unit, got {self.units}")
-
-
-def run_batched(
-    forward: Callable[[Tensor], tuple[Tensor, ...]],
-    units: NDArray[Any],
-    *,
-    batch_units: int | BatchSize,
-    name: str = "the network",
-    precision: str = "float32",
-) -> tuple[NDArray[np.float32], ...]:
-    """Run a network over units in batches; a batch that does not fit in memory is halved and run again.
-
-    Args:
-        forward: :meth:`Extractor.forward`.
-        units: ``[units, ...]``.
-        batch_units: units a batch; pass one :class:`BatchSize` to every call of a run so that it is remembered.
-        name: the backbone, for the error.
-        precision: that the network was loaded with.
-
-    Returns:
-        One float32 array ``[units, ...]`` for each output; ``()`` without units.
-
-    Raises:
-        OutOfMemory: If not even one unit fits.
-    """
-    import torch
-
-    size = batch_units if isinstance(batch_units, BatchSize) else BatchSize(batch_units)
-    parts: list[tuple[NDArray[np.float32], ...]] = []
-    at = 0
-    while at < len(units):
-        batch = units[at : at + size.units]
-        try:
-            with inference(precision):
-                outputs = forward(torch.from_numpy(batch))
-                parts.append(tuple(output.float().cpu().numpy() for output in outputs))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(batch) == 1:
-                raise OutOfMemory(f"{name}: not even one unit {list(units.shape[1:])} fits in memory") from error
-            size.units = len(batch) // 2
-            continue
-        at += len(batch)
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a device or the machine has no memory left."""
-    import torch
-
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in text for word in _MEMORY_WORDS)
 
 
 @contextlib.contextmanager

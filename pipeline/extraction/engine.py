@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from extractors.base import Extractor, Features, Units
 from extractors.batch_runner import BatchRunner
@@ -53,10 +53,16 @@ class LoadedBackbone:
     Attributes:
         extractor: with its network loaded.
         runner: of its batches.
+        circumstances: what it runs on, for the records.
     """
 
     extractor: Extractor
     runner: BatchRunner
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
+
+    def circumstances_now(self) -> dict[str, Any]:
+        """The circumstances with the batch, which is smaller once memory has run out time and again."""
+        return {**self.circumstances, "batch_units": self.runner.size.units} if self.circumstances else {}
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,7 @@ class Engine:
                 tasks,
                 kept=self._kept,
                 identities=self._identities,
+                circumstances=self._circumstances,
                 reporter=self._reporter,
                 lookahead=self._source.lookahead,
                 health=self._health,
@@ -142,6 +149,10 @@ class Engine:
                 shards.finish()
             finally:
                 shards.release()
+
+    def _circumstances(self, array: str) -> dict[str, Any]:
+        makers = (item for item in self._backbones for spec in item.extractor.specs if spec.name == array)
+        return next((item.circumstances_now() for item in makers), {})
 
     def _take(self, job: ShardJob, row: int, decoded: DecodedClip) -> None:
         """Hand one decoded clip to every backbone that wants it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from extractors.views import FrameView
 from pipeline.decode.clip_buffer import DecodeRequest
+from pipeline.extraction.circumstances import circumstances_of
 from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
 from pipeline.extraction.error_log import error_log_path
@@ -139,7 +140,10 @@ def _load(item: Chosen, run: Run) -> LoadedBackbone:
     item.extractor.load(item.weights, device=device, precision=options.precision, engine=engine)
     give_back_freed_memory()  # the weights as their file has them
     runner = BatchRunner(item.extractor, device=device, compiled=options.compile_networks)
-    loaded = LoadedBackbone(item.extractor, runner)
+    facts = circumstances_of(
+        device=device, engine=engine, precision=options.precision, compiled=options.compile_networks
+    )
+    loaded = LoadedBackbone(item.extractor, runner, facts)
     run.networks[item.extractor.name] = loaded
     return loaded
 

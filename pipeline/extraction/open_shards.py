@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
+from typing import Any
 
 from pipeline.extraction.health import Health
 from pipeline.extraction.jobs import ShardJob
@@ -29,6 +30,7 @@ class OpenShards:
             has been given, or a moment later; when no clip is under way that is the end.
         kept: specs of intermediates to keep, by ledger name.
         identities: fingerprint of each feature array, as this run makes it.
+        circumstances: of a feature array, as it is made now.
         reporter: told of every clip that is done and every shard that is committed.
         lookahead: clips that the source works on at once.
         health: says what may be committed.
@@ -44,6 +46,7 @@ class OpenShards:
         *,
         kept: Mapping[str, DecodedSpec],
         identities: Mapping[str, str],
+        circumstances: Callable[[str], Mapping[str, Any]] = lambda array: {},
         reporter: Reporter,
         lookahead: int,
         health: Health,
@@ -55,6 +58,7 @@ class OpenShards:
         self._tasks = tasks
         self._kept = kept
         self._identities = identities
+        self._circumstances = circumstances
         self._reporter = reporter
         self._lookahead = lookahead
         self._health = health
@@ -150,7 +154,12 @@ class OpenShards:
     def _opened(self, task: ShardTask) -> ShardJob | None:
         try:
             job = ShardJob(
-                self._store, task, kept=self._kept, identities=self._identities, on_row=self._reporter.clip_done
+                self._store,
+                task,
+                kept=self._kept,
+                identities=self._identities,
+                circumstances=self._circumstances,
+                on_row=self._reporter.clip_done,
             )
         except ShardLocked:
             self._locked(task)

@@ -7,9 +7,9 @@ from torch.nn.functional import normalize
 from extractors import registry
 from extractors.base import Extractor
 from extractors.batch_runner import BatchRunner
+from extractors.engines.batches import run_batched
 from extractors.engines.casting import for_network
 from extractors.engines.compiling import check_compile
-from extractors.engines.runtime import run_batched
 from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView
 from extractors.weights.loading import WeightsSource, resolve
@@ -93,19 +93,48 @@ def test_the_device_loop_overlaps_batches_and_keeps_them_apart():
 
 
 @pytest.mark.parametrize("lanes", [None, SideLanes(), SideLanes(late_error=True)])
-def test_memory_that_runs_out_halves_the_batch_for_the_rest_of_the_run(lanes):
+def test_memory_that_runs_out_time_and_again_makes_smaller_parts(lanes):
     extractor = Counter()
     extractor.limit = 3
     runner = BatchRunner(extractor, device="cpu", batch_units=8, lanes=lanes)
     units = np.arange(8, dtype=np.float32)
-    assert runner.submit(units).result()[0].tolist() == (units * 2).tolist()
+    for _ in range(3):
+        assert runner.size.units == 8
+        assert runner.submit(units).result()[0].tolist() == (units * 2).tolist()
     assert runner.size.units == 2
     extractor.batches.clear()
     assert runner.submit(units).result()[0].tolist() == (units * 2).tolist()
     assert max(extractor.batches) == 2
 
 
-@pytest.mark.parametrize("lanes", [None, SideLanes(), SideLanes(late_error=True)])
+def test_smaller_parts_are_launched_without_waiting():
+    extractor, lanes = Counter(), SideLanes()
+    runner = BatchRunner(extractor, device="cpu", batch_units=4, lanes=lanes)
+    runner.size.units = 2
+    pending = runner.submit(np.arange(3, dtype=np.float32))
+    assert [kind for kind, _ in lanes.log] == ["in", "queued", "in", "queued"]
+    assert pending.result()[0].tolist() == [0, 2, 4]
+
+
+def test_one_batch_that_did_not_fit_leaves_the_next_whole():
+    extractor = Counter()
+    runner = BatchRunner(extractor, device="cpu", batch_units=8, lanes=SideLanes())
+    for extractor.limit in (4, 4, 8, 4, 4, 8):
+        runner.submit(np.arange(8, dtype=np.float32)).result()
+    assert runner.size.units == 8
+    assert extractor.batches[-1] == 8
+
+
+def test_a_unit_that_does_not_fit_is_an_error_once():
+    extractor = Counter()
+    extractor.limit = 0
+    runner = BatchRunner(extractor, device="cpu", batch_units=2)
+    with pytest.raises(MemoryError, match="counter: not even one unit"):
+        runner.submit(np.ones(2, dtype=np.float32)).result()
+    assert extractor.batches == [2, 1]
+
+
+@pytest.mark.parametrize("lanes", [None, SideLanes()])
 def test_every_batch_has_one_shape_and_gives_what_was_asked(lanes):
     extractor = Counter()
     runner = BatchRunner(extractor, device="cpu", batch_units=4, lanes=lanes)

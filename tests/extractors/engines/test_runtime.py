@@ -1,10 +1,9 @@
-"""Devices, precision, folding, and batches that shrink when memory runs out."""
+"""Devices, precision and folding."""
 
 import copy
 import subprocess
 import threading
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,7 +12,7 @@ from torchvision.models.video import r2plus1d_18
 
 from extractors.engines import runtime
 from extractors.engines.folding import fold_batch_norms
-from extractors.engines.runtime import BatchSize, OutOfMemory, pick_device, run_batched
+from extractors.engines.runtime import pick_device
 from storage.errors import InvalidInput
 
 
@@ -145,18 +144,6 @@ def test_another_precision_within_one_is_refused():
         pass
 
 
-def test_batches_run_in_the_precision_that_the_backbone_was_loaded_with():
-    seen = []
-
-    def forward(batch):
-        seen.append(products()[0])
-        return (batch,)
-
-    run_batched(forward, UNITS, batch_units=10, precision="tf32")
-    run_batched(forward, UNITS, batch_units=10)
-    assert seen == [True, False]
-
-
 def shaken(network):
     """Batch norms that do something."""
     torch.manual_seed(0)
@@ -222,75 +209,6 @@ def test_what_cannot_be_folded_is_put_back(make):
 def test_folding_in_training_is_refused():
     with pytest.raises(ValueError, match="eval mode"):
         fold_batch_norms(Shared(), torch.rand(1, 3, 4, 4))
-
-
-NO_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-
-def doubled(limit, *, error=NO_MEMORY):
-    """A network that fits ``limit`` units; notes the batches it was given."""
-    seen = []
-
-    def forward(batch):
-        seen.append(len(batch))
-        if len(batch) > limit:
-            raise error
-        return batch * 2, batch.sum(dim=1)
-
-    return forward, seen
-
-
-UNITS = np.arange(20, dtype=np.float32).reshape(10, 2)
-
-
-@pytest.mark.parametrize("batch_units", [1, 3, 10, 64])
-def test_batches_cover_every_unit_in_order(batch_units):
-    forward, _ = doubled(64)
-    twice, sums = run_batched(forward, UNITS, batch_units=batch_units)
-    np.testing.assert_array_equal(twice, UNITS * 2)
-    np.testing.assert_array_equal(sums, UNITS.sum(axis=1))
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory."),
-        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
-        MemoryError(),
-    ],
-)
-def test_a_batch_that_does_not_fit_is_halved_for_good(error):
-    forward, seen = doubled(3, error=error)
-    size = BatchSize(8)
-    twice, _ = run_batched(forward, UNITS, batch_units=size)
-    np.testing.assert_array_equal(twice, UNITS * 2)
-    assert seen == [8, 4, 2, 2, 2, 2, 2]
-    assert size.units == 2
-    run_batched(forward, UNITS, batch_units=size)
-    assert max(seen[7:]) == 2
-
-
-def test_one_unit_that_does_not_fit_names_the_backbone():
-    forward, seen = doubled(0)
-    with pytest.raises(OutOfMemory, match=r"resnet152: not even one unit \[2\] fits"):
-        run_batched(forward, UNITS, batch_units=4, name="resnet152")
-    assert seen == [4, 2, 1]
-
-
-def test_other_errors_pass():
-    forward, seen = doubled(0, error=RuntimeError("sizes do not match"))
-    with pytest.raises(RuntimeError, match="sizes do not match"):
-        run_batched(forward, UNITS, batch_units=4)
-    assert seen == [4]
-
-
-def test_an_empty_batch_size_is_refused():
-    with pytest.raises(ValueError, match="at least 1 unit, got 0"):
-        run_batched(doubled(4)[0], UNITS, batch_units=0)
-
-
-def test_no_units():
-    assert run_batched(doubled(4)[0], UNITS[:0], batch_units=4) == ()
 
 
 def test_initial_values_are_skipped_and_buffers_are_not():

@@ -5,8 +5,8 @@ import hashlib
 import pytest
 import torch
 
+from extractors.engines.batches import is_out_of_memory
 from extractors.engines.device_errors import is_device_broken
-from extractors.engines.runtime import is_out_of_memory
 from pipeline.extraction.extract import extract
 from pipeline.extraction.health import FIRST_CLIPS, Health
 from pipeline.extraction.options import ExtractOptions
