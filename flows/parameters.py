@@ -59,7 +59,9 @@ class Placement:
     address: Annotated[
         Text | None, Doc("Of a cluster that exists, e.g. tcp://scheduler:8786. Empty: one is made for this run.")
     ] = None
-    processes: Annotated[Count, Doc("Worker processes of a cluster that is made for this run.")] = 1
+    processes: Annotated[
+        Count, Doc("Processes of a cluster that is made for this run; they share out the devices.")
+    ] = 1
     resources: Annotated[Resources, Doc('What a task holds on a cluster, e.g. {"GPU": 1}.')] = field(
         default_factory=dict
     )

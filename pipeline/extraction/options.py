@@ -54,7 +54,7 @@ class ExtractOptions:
     precision: Annotated[
         Precision, Doc("Of the networks; tf32, on newer GPUs: float32 with products of fewer digits.")
     ] = "float32"
-    device: Annotated[Text, Doc("auto, cpu, cuda:N, or several with commas for as many shards at once.")] = "auto"
+    device: Annotated[Text, Doc("auto, cpu, cuda:N, or several with commas: a worker process each.")] = "auto"
     engine: Annotated[
         EngineName,
         Doc("What runs the networks. auto: openvino for float32 on a CPU if it is installed, else torch."),

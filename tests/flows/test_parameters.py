@@ -99,9 +99,9 @@ def test_the_form_is_made_from_the_options():
     """Names and order are what scripts and people's habits rely on."""
     properties = FLOWS[0].load().parameters.properties
     assert list(properties) == [
-        "clips", "store", "backbones", "media", "weights", "sampling", "precision", "device", "engine", "keep",
-        "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder", "memory", "compile_networks",
-        "retry_failed", "rebuild", "runner", "address", "processes", "resources", "limit",
+        "clips", "store", "backbones", "media", "weights", "sampling", "precision", "device", "engine", "window",
+        "hop", "keep", "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder", "memory",
+        "compile_networks", "retry_failed", "rebuild", "runner", "address", "processes", "resources", "limit",
     ]  # fmt: skip
     for item in fields_of(ExtractOptions, without=("backbones", "shards")):
         default = list(item.default) if isinstance(item.default, tuple) else item.default

@@ -12,28 +12,41 @@ _LONGEST_CHAIN = 8
 
 
 def packed(problem: BaseException) -> bytes:
-    """An exception and its causes. One that cannot be pickled becomes a RuntimeError of the same words."""
-    chain: list[BaseException] = []
+    """An exception and its causes. One that the parent cannot make again becomes a RuntimeError of the same words."""
+    if not isinstance(problem, (AvvpError, OSError)):
+        problem.add_note("".join(traceback.format_exception(problem)))  # its traceback stays behind
+    chain: list[tuple[bytes, str, list[str]]] = []
     found: BaseException | None = problem
     while found is not None and len(chain) < _LONGEST_CHAIN:
-        chain.append(_able_to_travel(found))
+        words = f"{type(found).__name__}: {found}"
+        chain.append((_pickled(found), words, getattr(found, "__notes__", [])))
         found = found.__cause__ or found.__context__
-    if not isinstance(problem, (AvvpError, OSError)):
-        chain[0].add_note("".join(traceback.format_exception(problem)))  # its traceback stays behind
     return pickle.dumps(chain)
 
 
 def unpacked(data: bytes) -> BaseException:
     """Inverse of :func:`packed`."""
-    chain: list[BaseException] = pickle.loads(data)
+    chain = [_made_again(*item) for item in pickle.loads(data)]
     for problem, cause in itertools.pairwise(chain):
         problem.__cause__ = cause
     return chain[0]
 
 
-def _able_to_travel(problem: BaseException) -> BaseException:
+def _pickled(problem: BaseException) -> bytes:
     try:
-        pickle.loads(pickle.dumps(problem))
-    except Exception:  # noqa: BLE001 - an exception's constructor is anybody's code
-        return RuntimeError(f"{type(problem).__name__}: {problem}")
-    return problem
+        return pickle.dumps(problem)
+    except Exception:  # noqa: BLE001 - what an exception holds is anybody's choice
+        return b""
+
+
+def _made_again(data: bytes, words: str, notes: list[str]) -> BaseException:
+    try:
+        found = pickle.loads(data)
+        if isinstance(found, BaseException):
+            return found
+    except Exception:  # noqa: BLE001 - its class may be out of reach here, or take other arguments
+        pass
+    instead = RuntimeError(words)
+    for note in notes:
+        instead.add_note(note)
+    return instead

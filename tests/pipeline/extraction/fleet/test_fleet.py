@@ -10,6 +10,7 @@ import pytest
 
 from extractors.registry import BACKBONES
 from pipeline.extraction.extract import extract
+from pipeline.extraction.fleet import fleet
 from pipeline.extraction.fleet.fleet import _labels, _shared_out
 from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import Reporter
@@ -132,6 +133,18 @@ def test_a_shard_that_ends_every_worker_is_named_and_the_others_are_done(table, 
         assert sorted(store.ledger(name).newest()) == [0, 2, 3]
     monkeypatch.delenv("TOY_DIES_OF_RED")
     assert extract(rest, str(tmp_path / "s.zarr"), options()).shards == {1}
+
+
+def test_workers_that_have_nothing_to_do_end_and_are_started_again(table, tmp_path, monkeypatch):
+    url, one = str(tmp_path / "s.zarr"), options(device="cpu")
+    prepare_shards(table, url, one)
+    monkeypatch.setattr(fleet, "_IDLE_SECONDS", 0.1)
+    with ShardFiller(table, url, one) as filler:
+        assert filler.fill(0).read == 2
+        while filler.worker_pids:
+            time.sleep(0.05)
+        again = filler.fill(1)
+    assert (again.read, again.ended) == (2, ())
 
 
 class Log(Reporter):

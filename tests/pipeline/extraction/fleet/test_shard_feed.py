@@ -1,6 +1,7 @@
 """Shards that come one by one, as tasks of one engine; exceptions on their way to the parent."""
 
 import errno
+import threading
 from multiprocessing.connection import Pipe
 
 import pytest
@@ -86,3 +87,9 @@ def test_an_exception_that_cannot_travel_keeps_its_words_and_traceback():
         found = unpacked(packed(problem))
     assert (type(found), str(found)) == (RuntimeError, "Odd: this and that")
     assert 'raise Odd("this", "that")' in found.__notes__[0]
+
+
+def test_an_exception_that_cannot_be_pickled_keeps_its_words():
+    found = unpacked(packed(ValueError("locked", threading.Lock())))
+    assert type(found) is RuntimeError
+    assert str(found).startswith("ValueError: ('locked', ")
