@@ -27,6 +27,7 @@ BACKBONES: dict[str, str] = {
 
 FAMILIES: dict[str, str] = {
     "timm": "extractors.visual.timm_models:TimmFamily",
+    "torchvision": "extractors.visual.torchvision_models:TorchvisionFamily",
 }
 """Prefix -> ``module:Class`` of a :class:`extractors.family.Family`."""
 
