@@ -25,7 +25,9 @@ BACKBONES: dict[str, str] = {
 }
 """Name -> ``module:Class``."""
 
-FAMILIES: dict[str, str] = {}
+FAMILIES: dict[str, str] = {
+    "hf": "extractors.hugging_face.family:HuggingFace",
+}
 """Prefix -> ``module:Class`` of a :class:`extractors.family.Family`."""
 
 PREFIXES = {"clip": "clip:<model>/<pretrained>, e.g. clip:ViT-B-32/openai"}

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from extractors.resize import Interpolation
 
+Corner = Literal["even", "floor"]
+
 
 @dataclass(frozen=True)
 class FrameView:
@@ -25,10 +27,14 @@ class FrameView:
         frames_per_second: frames on the clip's grid.
         size: height and width of the result, in pixels.
         geometry: ``crop`` scales the shorter side to ``short_side`` and cuts the centre;
-            ``squash`` scales height and width to ``size`` and ignores the aspect ratio.
-        short_side: for ``crop`` only.
+            ``squash`` ignores the aspect ratio: it scales height and width to ``size``, or to ``short_side`` where
+            that is given, and cuts the centre.
+        short_side: see ``geometry``; 0 only for ``squash``.
         interpolation: ``bilinear`` or ``bicubic``.
-        antialias: false only for ``squash`` with ``bilinear``, as tensor resizes were before torchvision 0.17.
+        antialias: false only for ``squash`` to ``size`` with ``bilinear``, as tensor resizes were before torchvision
+            0.17.
+        corner: how the corner of the centre is brought to a whole pixel: ``even`` rounds halves to even numbers, as
+            torchvision does, ``floor`` rounds down, as transformers does.
     """
 
     frames_per_second: int
@@ -37,6 +43,7 @@ class FrameView:
     short_side: int = 0
     interpolation: Interpolation = "bilinear"
     antialias: bool = True
+    corner: Corner = "even"
 
     @property
     def modality(self) -> Literal["visual"]:
@@ -63,8 +70,9 @@ class FrameView:
         if self.geometry == "squash":
             if not self.antialias:
                 return _squash_plain(image, self.size)
-            return _kept(image, self.size, self.size, self.size, self.interpolation)
-        return _kept(image, *self._scaled(image.shape[:2]), self.size, self.interpolation)
+            side = self.short_side or self.size
+            return self._kept(image, side, side)
+        return self._kept(image, *self._scaled(image.shape[:2]))
 
     def _scaled(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Height and width after scaling the shorter side; the longer is cut to a whole number, as torchvision does."""
@@ -73,9 +81,28 @@ class FrameView:
             return self.short_side, int(self.short_side * width / height)
         return int(self.short_side * height / width), self.short_side
 
+    def _kept(self, image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+        """Resize and cut the centre; a side shorter than ``size`` is padded with black."""
+        from extractors.resize import resize_part  # listing backbones needs neither Pillow nor numba
+
+        size = self.size
+        rows, columns = min(height, size), min(width, size)
+        if self.corner == "floor":
+            top, left = (height - rows) // 2, (width - columns) // 2
+        else:
+            top, left = round((height - rows) / 2.0), round((width - columns) / 2.0)
+        how = self.interpolation
+        part = resize_part(image, height, width, top=top, left=left, rows=rows, columns=columns, interpolation=how)
+        if (rows, columns) == (size, size):
+            return part
+        canvas = np.zeros((size, size, 3), dtype=np.uint8)
+        above, before = (size - rows) // 2, (size - columns) // 2
+        canvas[above : above + rows, before : before + columns] = part
+        return canvas
+
     def to_json(self) -> dict[str, Any]:
-        """Plain data for the provenance."""
-        return asdict(self)
+        """Plain data for the provenance. A corner as it ever was is left out: older stores do not name it."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("corner", "even")}
 
 
 @dataclass(frozen=True)
@@ -100,21 +127,6 @@ class AudioView:
     def to_json(self) -> dict[str, Any]:
         """Plain data for the provenance."""
         return asdict(self)
-
-
-def _kept(image: NDArray[np.uint8], height: int, width: int, size: int, how: Interpolation) -> NDArray[np.uint8]:
-    """Resize and cut the centre, as torchvision places it; a side shorter than ``size`` is padded with black."""
-    rows, columns = min(height, size), min(width, size)
-    top, left = round((height - rows) / 2.0), round((width - columns) / 2.0)
-    from extractors.resize import resize_part  # listing backbones needs neither Pillow nor numba
-
-    part = resize_part(image, height, width, top=top, left=left, rows=rows, columns=columns, interpolation=how)
-    if (rows, columns) == (size, size):
-        return part
-    canvas = np.zeros((size, size, 3), dtype=np.uint8)
-    above, before = (size - rows) // 2, (size - columns) // 2
-    canvas[above : above + rows, before : before + columns] = part
-    return canvas
 
 
 def _squash_plain(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
