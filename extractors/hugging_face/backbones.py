@@ -229,7 +229,7 @@ class ModelOfSound(ModelBackbone, NetworkExtractor):
         folder, remedy = self.model.folder, "Put the model's preprocessor_config.json there"
         with reading(folder, "no feature extractor that transformers can read", error=WeightsError, remedy=remedy):
             kind = getattr(transformers, self.model.kind.processor)
-            return kind.from_pretrained(str(folder), local_files_only=True)
+            return kind.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
 
     @property
     def sample_rate_hz(self) -> int:

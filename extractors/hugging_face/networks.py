@@ -86,6 +86,7 @@ def _filled(made_by: Any, config: Any, kind: ModelType, path: Path) -> Any:
             state_dict=state,
             dtype="float32",
             output_loading_info=True,
+            trust_remote_code=False,
             ignore_mismatched_sizes=True,  # they are told below, by name
             **kind.arguments,
         )

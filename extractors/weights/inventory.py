@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +30,7 @@ class WeightsFile:
         origin: its URL, the package that ships it, as pip takes it, or the folder that it is in.
         megabytes: its size; of a missing file, the published size, and 0 where that is not known.
         present: whether it is at hand.
+        sha256: its digest, or the first digits, where that is published.
     """
 
     name: str
@@ -38,12 +39,14 @@ class WeightsFile:
     origin: str
     megabytes: float
     present: bool
+    sha256: str = ""
 
 
 def published_file(source: WeightsSource) -> WeightsFile:
     """Look for a published file in our cache, or in the package that ships it."""
     if not source.package:
-        return _found(source.filename, "cache", cache_folder() / source.filename, source.url, source.megabytes)
+        found = _found(source.filename, "cache", cache_folder() / source.filename, source.url, source.megabytes)
+        return replace(found, sha256=source.sha256)
     folder = package_folder(source.package)
     origin = source.requirement or source.package
     if folder is None:

@@ -11,7 +11,8 @@ from functools import partial
 from extractors import registry
 from extractors.base import Extractor
 from extractors.views import FrameView
-from extractors.weights.loading import ResolvedWeights, resolve
+from extractors.weights.loading import ResolvedWeights
+from extractors.weights.several import resolve_all
 from pipeline.decode.fingerprint import clip_fingerprint
 from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
@@ -87,7 +88,7 @@ def fill(
         pools: keeps the decode workers for the next call; ``None`` to stop them after this one.
     """
     extractors = _create(options)
-    weights = [resolve(_weights_of(item, options), item.weights_source) for item in extractors]
+    weights = resolve_all([(item, _weights_of(item, options)) for item in extractors])
     specs = kept_specs(options.keep, extractors, clip_seconds=options.clip_seconds, sampling=options.sampling)
     store = FeatureStore.open_or_create(
         store_url, table, clip_seconds=options.clip_seconds, shard_size=options.shard_size
