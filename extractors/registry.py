@@ -32,6 +32,7 @@ FAMILIES: dict[str, str] = {
     "clip": "extractors.visual.clip_family:ClipFamily",
     "timm": "extractors.visual.timm_models:TimmFamily",
     "torchvision": "extractors.visual.torchvision_models:TorchvisionFamily",
+    "hf": "extractors.hugging_face.family:HuggingFace",
 }
 """Prefix -> ``module:Class`` of a :class:`extractors.family.Family`."""
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from extractors.resize import Interpolation
 
+Corner = Literal["even", "floor"]
+
 
 @dataclass(frozen=True)
 class FrameView:
@@ -31,6 +33,8 @@ class FrameView:
         antialias: false only with ``bilinear``, as tensor resizes were before torchvision 0.17.
         squashed_to: for ``squash`` only: height and width that the picture is scaled to, whose centre is then cut;
             ``None`` for ``size`` by ``size``.
+        corner: how the corner of the centre is brought to a whole pixel: ``even`` rounds halves to even numbers, as
+            torchvision does, ``floor`` rounds down, as transformers does.
     """
 
     frames_per_second: int
@@ -40,6 +44,7 @@ class FrameView:
     interpolation: Interpolation = "bilinear"
     antialias: bool = True
     squashed_to: tuple[int, int] | None = None
+    corner: Corner = "even"
 
     def __post_init__(self) -> None:
         if not self.antialias and self.interpolation != "bilinear":
@@ -86,10 +91,11 @@ class FrameView:
         return max(self.squashed_to) if self.squashed_to else self.short_side or self.size
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for the provenance. ``squashed_to`` is left out where it is ``None``, as in older stores."""
+        """Plain data for the provenance. What is as it ever was is left out: older stores do not name it."""
         facts = asdict(self)
-        if self.squashed_to is None:
-            del facts["squashed_to"]
+        for name, always in (("squashed_to", None), ("corner", "even")):
+            if facts[name] == always:
+                del facts[name]
         return facts
 
 
@@ -118,10 +124,13 @@ class AudioView:
 
 
 def _kept(image: NDArray[np.uint8], height: int, width: int, view: FrameView) -> NDArray[np.uint8]:
-    """Resize and cut the centre, as torchvision places it; a side shorter than the view is padded with black."""
+    """Resize and cut the centre; a side shorter than the view is padded with black."""
     size = view.size
     rows, columns = min(height, size), min(width, size)
-    top, left = round((height - rows) / 2.0), round((width - columns) / 2.0)
+    if view.corner == "floor":
+        top, left = (height - rows) // 2, (width - columns) // 2
+    else:
+        top, left = round((height - rows) / 2.0), round((width - columns) / 2.0)
     part = _part(image, height, width, slice(top, top + rows), slice(left, left + columns), view)
     if (rows, columns) == (size, size):
         return part

@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from extractors.audio.clap_checkpoints import CHECKPOINTS, DEFAULT, Checkpoint, checkpoint_source
 from extractors.audio.clap_log_mel import (
     INPUT_SAMPLES,
     SAMPLE_RATE_HZ,
+    Bands,
     mel_decibels,
     nearest_samples,
     quantize,
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
 
 EMBEDDING_DIM = 512
 MAP_STEPS = 64
-MAP_DIM = 768
 
 TEXT_KEYS = (
     "text_branch.",
@@ -62,11 +63,12 @@ _PACKAGE = "_laion_clap_module"
 
 
 class Clap(NetworkExtractor):
-    """LAION-CLAP, HTSAT-tiny with fusion: ``clap`` and ``clap_map``.
+    """LAION-CLAP: ``clap`` and ``clap_map``, or ``clap:<checkpoint>`` and its map for another published file.
 
     A clip has ``segments + 1`` units, each a log-mel spectrogram ``[1001, 64]``: one for each second, repeated to
     ten seconds, and one for the whole clip. No unit is longer than the network's input, so the fusion layers, which
-    take random excerpts of longer sound, are never reached and nothing is random.
+    take random excerpts of longer sound, are never reached and nothing is random. Networks without them make the
+    spectrogram themselves, with other bands; here it is made beside the sound for both.
 
     The published recipes see a clip's own samples only, and stretch a clip that is not exactly ten seconds long. Here
     both work on the clip's time grid: a short clip is padded with zeros, seconds that it covers by less than half
@@ -78,11 +80,22 @@ class Clap(NetworkExtractor):
     """
 
     modality: ClassVar[Modality] = "audio"
+    variants: ClassVar[tuple[str, ...]] = tuple(CHECKPOINTS)
     cpu_batch: ClassVar[int] = 4
     gpu_batch: ClassVar[int] = 64
     float32_parts: ClassVar[tuple[str, ...]] = ("audio_branch.norm", "audio_projection")
 
     logit_scale: float | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The published file that is meant."""
+        return CHECKPOINTS[self.variant or DEFAULT]
+
+    @property
+    def bands(self) -> Bands:
+        """Of the spectrogram."""
+        return "htk" if self.checkpoint.fused else "slaney"
 
     @property
     def view(self) -> AudioView:
@@ -91,7 +104,7 @@ class Clap(NetworkExtractor):
 
     @property
     def specs(self) -> tuple[FeatureSpec, ...]:
-        """``clap``: ``[segments, 512]``. ``clap_map``: ``[64, 768]``; not with windows, on which it does not depend."""
+        """``clap``: ``[segments, 512]``. ``clap_map``: ``[64, 768]``, or 1024 of HTSAT-base; not with windows."""
         embedding = sound_spec(self, dim=EMBEDDING_DIM, description="CLAP embedding of each second, L2-normalised")
         if self.windows is not None:
             return (embedding,)
@@ -100,7 +113,7 @@ class Clap(NetworkExtractor):
             FeatureSpec(
                 f"{self.array_name}_map",
                 MAP_STEPS,
-                MAP_DIM,
+                self.checkpoint.width,
                 "audio",
                 description="HTSAT feature map of the clip: step = 32 x frequency half (2) + time (32)",
             ),
@@ -108,19 +121,19 @@ class Clap(NetworkExtractor):
 
     @property
     def weights_source(self) -> WeightsSource:
-        """``load_ckpt(model_id=2)`` of laion-clap, as VALOR uses it."""
-        name = "630k-fusion-best.pt"
-        return WeightsSource(f"https://huggingface.co/lukewys/laion_clap/resolve/main/{name}", name, megabytes=1863.6)
+        """LAION's file."""
+        return checkpoint_source(self.variant or DEFAULT)
 
     @property
     def preprocessing(self) -> Mapping[str, Any]:
         """The view, and the spectrogram."""
+        kind = "HTK" if self.checkpoint.fused else "Slaney"
         facts = {
             **self.view.to_json(),
             "quantized": "16 bits, cut off",
             "segments": "1 s repeated to 10 s",
             "map": "whole clip, nearest sample to 10 s",
-            "mel": "n_fft 1024, hop 480, 64 HTK bands 50-14000 Hz, power, dB",
+            "mel": f"n_fft 1024, hop 480, 64 {kind} bands 50-14000 Hz, power, dB",
         }
         if self.windows is not None:
             del facts["map"]
@@ -150,7 +163,7 @@ class Clap(NetworkExtractor):
         from extractors.engines import runtime
 
         with runtime.skipped_initialisation():
-            network = build_audio_tower()
+            network = build_audio_tower(self.checkpoint)
         apply_weights(network, weights, ignore=TEXT_KEYS)
         return network
 
@@ -163,9 +176,9 @@ class Clap(NetworkExtractor):
         samples = quantize(sound.samples)
         if self.windows is not None:
             parts = windows_of(samples, self.windows, clip_seconds=self.clip_seconds, sample_rate_hz=SAMPLE_RATE_HZ)
-            return Units(repeated_mel(parts), steps_valid(self, sound))
-        seconds = repeated_second_mel(samples.reshape(self.clip_seconds, SAMPLE_RATE_HZ))
-        whole = mel_decibels(nearest_samples(samples, count=INPUT_SAMPLES)[None])
+            return Units(repeated_mel(parts, bands=self.bands), steps_valid(self, sound))
+        seconds = repeated_second_mel(samples.reshape(self.clip_seconds, SAMPLE_RATE_HZ), bands=self.bands)
+        whole = mel_decibels(nearest_samples(samples, count=INPUT_SAMPLES)[None], bands=self.bands)
         valid = sound.segment_valid(self.clip_seconds)
         return Units(np.concatenate([seconds, whole]), np.append(valid, valid.any()))
 
@@ -180,7 +193,7 @@ class Clap(NetworkExtractor):
             batch: ``[units, 1001, 64]`` float32 decibels.
 
         Returns:
-            Embeddings ``[units, 512]``, L2-normalised, and maps ``[units, 64, 768]``, both float32.
+            Embeddings ``[units, 512]``, L2-normalised, and maps ``[units, 64, width]``, both float32.
         """
         from torch.nn.functional import normalize
 
@@ -221,24 +234,25 @@ def group_tokens(tokens: Tensor) -> Tensor:
     HTSAT lays four stretches of time on top of each other; each is two tokens high and eight wide at the end.
 
     Args:
-        tokens: ``[units, 64, 768]``: place = 16 x stretch (4) + 8 x frequency (2) + time (8).
+        tokens: ``[units, 64, width]``: place = 16 x stretch (4) + 8 x frequency (2) + time (8).
 
     Returns:
-        ``[units, 64, 768]``: step = 32 x frequency (2) + time (32).
+        ``[units, 64, width]``: step = 32 x frequency (2) + time (32).
     """
     return tokens.unflatten(1, (4, 2, 8)).transpose(1, 2).flatten(1, 3)  # type: ignore[no-any-return]
 
 
-def build_audio_tower() -> nn.ModuleDict:
+def build_audio_tower(checkpoint: Checkpoint) -> nn.ModuleDict:
     """``audio_branch`` and ``audio_projection`` of laion-clap's ``CLAP``, under its names, not yet filled."""
     from torch import nn
 
     package = import_clap_module()
-    config = json.loads((Path(package.__path__[0]) / "model_configs" / "HTSAT-tiny.json").read_text())
+    config = json.loads((Path(package.__path__[0]) / "model_configs" / checkpoint.configuration).read_text())
     htsat = importlib.import_module(f"{_PACKAGE}.htsat")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"torch\.meshgrid", category=UserWarning)
-        branch = htsat.create_htsat_model(types.SimpleNamespace(**config["audio_cfg"]), True, "aff_2d")
+        fusion = "aff_2d" if checkpoint.fused else "None"
+        branch = htsat.create_htsat_model(types.SimpleNamespace(**config["audio_cfg"]), checkpoint.fused, fusion)
     projection = nn.Sequential(
         nn.Linear(config["embed_dim"], EMBEDDING_DIM), nn.ReLU(), nn.Linear(EMBEDDING_DIM, EMBEDDING_DIM)
     )

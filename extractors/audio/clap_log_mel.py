@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+Bands = Literal["htk", "slaney"]
 
 SAMPLE_RATE_HZ = 48_000
 INPUT_SAMPLES = 10 * SAMPLE_RATE_HZ
@@ -36,25 +38,27 @@ def nearest_samples(samples: NDArray[np.float32], *, count: int) -> NDArray[np.f
     return np.asarray(samples[nearest])
 
 
-def mel_decibels(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+def mel_decibels(samples: NDArray[np.float32], *, bands: Bands = "htk") -> NDArray[np.float32]:
     """Log-mel spectrograms.
 
     Args:
         samples: ``[units, samples]`` at 48 kHz.
+        bands: ``htk`` for networks with fusion layers, ``slaney`` for the others.
 
     Returns:
         ``[units, 1 + samples // 480, 64]`` float32 decibels.
 
-    Source: ``get_mel`` in laion_clap/training/data.py.
+    Source: ``get_mel`` in laion_clap/training/data.py for ``htk``; for ``slaney`` the network's own extractors in
+    laion_clap/clap_module/htsat.py, which take librosa's bands.
     """
     import torch
 
     with torch.inference_mode():
-        decibels: NDArray[np.float32] = _transform()(torch.from_numpy(samples)).transpose(1, 2).numpy()
+        decibels: NDArray[np.float32] = _transform(bands)(torch.from_numpy(samples)).transpose(1, 2).numpy()
     return decibels
 
 
-def repeated_second_mel(seconds: NDArray[np.float32]) -> NDArray[np.float32]:
+def repeated_second_mel(seconds: NDArray[np.float32], *, bands: Bands = "htk") -> NDArray[np.float32]:
     """Log-mel spectrograms of seconds that are each repeated to ten.
 
     A second is a whole number of hops, so the frames repeat as well: three seconds hold all there are, with the
@@ -62,6 +66,7 @@ def repeated_second_mel(seconds: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Args:
         seconds: ``[segments, 48000]``.
+        bands: see :func:`mel_decibels`.
 
     Returns:
         ``[segments, 1001, 64]`` float32 decibels.
@@ -71,14 +76,15 @@ def repeated_second_mel(seconds: NDArray[np.float32]) -> NDArray[np.float32]:
     middle = period + frames % period
     end = MEL_FRAMES - 1 - period
     source = np.where(frames < period, frames, np.where(frames < end, middle, frames - (end - 2 * period)))
-    return mel_decibels(np.tile(seconds, 3))[:, source]
+    return mel_decibels(np.tile(seconds, 3), bands=bands)[:, source]
 
 
-def repeated_mel(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+def repeated_mel(windows: NDArray[np.float32], *, bands: Bands = "htk") -> NDArray[np.float32]:
     """Log-mel spectrograms of windows of sound that are repeated as often as they fit into ten seconds, then silence.
 
     Args:
         windows: ``[windows, samples]``, ten seconds each at most.
+        bands: see :func:`mel_decibels`.
 
     Returns:
         ``[windows, 1001, 64]`` float32 decibels.
@@ -86,11 +92,11 @@ def repeated_mel(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     Source: the filling ``repeatpad`` in laion_clap/training/data.py.
     """
     repeated = np.tile(windows, INPUT_SAMPLES // windows.shape[1])
-    return mel_decibels(np.pad(repeated, ((0, 0), (0, INPUT_SAMPLES - repeated.shape[1]))))
+    return mel_decibels(np.pad(repeated, ((0, 0), (0, INPUT_SAMPLES - repeated.shape[1]))), bands=bands)
 
 
 @functools.cache
-def _transform() -> Callable[[Tensor], Tensor]:
+def _transform(bands: Bands) -> Callable[[Tensor], Tensor]:
     """``[units, samples]`` to ``[units, 64, frames]`` decibels."""
     from torch import nn
     from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
@@ -100,7 +106,8 @@ def _transform() -> Callable[[Tensor], Tensor]:
         n_fft=1024,
         hop_length=HOP_SAMPLES,
         power=2.0,
-        norm=None,
+        norm="slaney" if bands == "slaney" else None,
+        mel_scale=bands,
         n_mels=MEL_BANDS,
         f_min=50,
         f_max=14_000,

@@ -50,6 +50,10 @@ class Bert(TextEmbedder):
         """The network and its word pieces, in the hub's cache."""
         return hub_file(HUB_NAME, "model.safetensors", megabytes=440.4), hub_file(HUB_NAME, "vocab.txt", megabytes=0.2)
 
+    def fetch(self) -> None:
+        """See :meth:`TextEmbedder.fetch`."""
+        model_folder(HUB_NAME, weights=True, remedy=_REMEDY)
+
     def load(self, weights: str, *, device: str = "cpu") -> None:
         """See :meth:`TextEmbedder.load`."""
         import torch

@@ -50,6 +50,16 @@ class TextEmbedder(ABC):
         """The official files that ``pretrained`` needs, and whether they are at hand."""
         return ()
 
+    def fetch(self) -> None:
+        """Fetch all files that ``pretrained`` needs and that are not at hand.
+
+        Raises:
+            WeightsError: If one cannot be had.
+        """
+        from extractors.weights.several import fetch_files
+
+        fetch_files(self.weights_files)
+
     @property
     def array_name(self) -> str:
         """The name as a group in a store: ``clip:ViT-B-32/openai`` is ``clip_ViT-B-32_openai``."""

@@ -54,6 +54,10 @@ class Glove(TextEmbedder):
         """The table of gensim-data."""
         return (gensim_data_file(GENSIM_DATA, megabytes=394.4),)
 
+    def fetch(self) -> None:
+        """See :meth:`TextEmbedder.fetch`."""
+        _from_gensim_data(GENSIM_DATA)
+
     def load(self, weights: str, *, device: str = "cpu") -> None:
         """Find the file; it is read when texts are embedded. The device plays no part."""
         if weights.startswith("random"):

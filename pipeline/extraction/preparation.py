@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from extractors import registry
 from extractors.base import Extractor
-from extractors.weights.loading import ResolvedWeights, resolve
+from extractors.weights.loading import ResolvedWeights
+from extractors.weights.several import resolve_all
 from pipeline.decode.fingerprint import clip_fingerprint
 from pipeline.extraction.kept_intermediates import LOGMEL_LEDGER, kept_specs, makes_logmel
 from pipeline.extraction.kept_source import can_read_kept
@@ -114,7 +115,7 @@ def prepare(table: ClipTable, store_url: str, options: ExtractOptions) -> Prepar
         WeightsError: If weights cannot be had.
     """
     extractors = _create(options)
-    weights = [resolve(_weights_of(item, options), item.weights_source) for item in extractors]
+    weights = resolve_all([(item, _weights_of(item, options)) for item in extractors])
     specs = kept_specs(options.keep, extractors, clip_seconds=options.clip_seconds, sampling=options.sampling)
     store = FeatureStore.open_or_create(
         store_url, table, clip_seconds=options.clip_seconds, shard_size=options.shard_size

@@ -31,6 +31,23 @@ def test_crop_equals_torchvision_bit_for_bit(height, width, short_side, size, in
     np.testing.assert_array_equal(ours, np.asarray(official(Image.fromarray(image))))
 
 
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("squashed", [False, True])
+def test_the_corner_may_be_where_transformers_puts_it(height, width, squashed):
+    from transformers import CLIPImageProcessorPil
+
+    image = picture(height, width)
+    size = {"height": 119, "width": 119} if squashed else {"shortest_edge": 119}
+    official = CLIPImageProcessorPil(size=size, crop_size={"height": 112, "width": 112}, do_rescale=False)
+    theirs = official(Image.fromarray(image), do_normalize=False).pixel_values[0].transpose(1, 2, 0)
+    geometry = "squash" if squashed else "crop"
+    view = FrameView(1, 112, geometry, short_side=119, interpolation="bicubic", corner="floor")
+    if height <= width:  # Pillow 13 resizes the height of tall pictures first, here the width comes first
+        np.testing.assert_array_equal(view.apply(image), theirs)
+    assert view.to_json()["corner"] == "floor"
+    assert "corner" not in FrameView(1, 112, short_side=119).to_json()
+
+
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
