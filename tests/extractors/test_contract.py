@@ -44,6 +44,15 @@ def test_backbone_keeps_the_contract(name, engine, request):
         assert_same_features(*ROWS.pop(name).values())
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", registry.names())
+def test_backbone_keeps_the_contract_on_a_gpu(name):
+    extractor = registry.load(RATES.get(name, name), weights="random:0", device="cuda:0", clip_seconds=2)
+    extractor.cpu_batch = extractor.gpu_batch  # the shape that it is run in there
+    check_contract(extractor)
+
+
 def assert_same_features(rows, others):
     for array in rows[0]:
         a, b = (np.stack([row[array].values for row in each]) for each in (rows, others))

@@ -246,7 +246,7 @@ def test_frames_of_another_view_are_refused():
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16", "float16"])
 @pytest.mark.parametrize("name", ["resnet152", "r2plus1d_18", "vgg19_pool5", "clip_vit_l14", "efficientnet_lite0"])
 def test_gpu_agrees_with_the_cpu(name, precision):
     if not torch.cuda.is_available():
