@@ -59,6 +59,14 @@ class VisualNetwork(NetworkExtractor):
         A classifier that the file has stays on, to be taken off in :meth:`finish`.
         """
 
+    def fill(self, network: nn.Module, weights: ResolvedWeights) -> None:
+        """Give the built network its values.
+
+        Raises:
+            WeightsError: If names are missing or unexpected, or shapes differ.
+        """
+        apply_weights(network, weights, prefix=self.state_prefix, ignore=self.state_ignore)
+
     def finish(self, network: nn.Module) -> nn.Module:
         """Turn the loaded network into one that gives features."""
         return network
@@ -77,8 +85,8 @@ class VisualNetwork(NetworkExtractor):
 
         with runtime.skipped_initialisation():
             network = self.build()
-        apply_weights(network, weights, prefix=self.state_prefix, ignore=self.state_ignore)
-        network = self.finish(network).eval()
+        self.fill(network, weights)
+        network = self.finish(network.eval()).eval()
         for name, values in zip(("pixel_mean", "pixel_std"), self.normalisation, strict=True):
             network.register_buffer(name, torch.tensor(values), persistent=False)
         return network

@@ -30,6 +30,8 @@ BACKBONES: dict[str, str] = {
 
 FAMILIES: dict[str, str] = {
     "clip": "extractors.visual.clip_family:ClipFamily",
+    "timm": "extractors.visual.timm_models:TimmFamily",
+    "torchvision": "extractors.visual.torchvision_models:TorchvisionFamily",
 }
 """Prefix -> ``module:Class`` of a :class:`extractors.family.Family`."""
 

@@ -31,7 +31,7 @@ def can_read_kept(store: FeatureStore, extractor: Extractor, sampling: Sampling)
         return True
     rate = int(spec.facts["frames_per_second"])
     reachable = rate == view.frames_per_second or (sampling == "uniform" and rate % view.frames_per_second == 0)
-    return reachable and (view.short_side or view.size) <= int(spec.facts["short_side"])
+    return reachable and view.least_side <= int(spec.facts["short_side"])
 
 
 class KeptRequests:
