@@ -11,7 +11,8 @@ from extractors.weights.loading import ResolvedWeights
 from storage.schema import Provenance
 
 _LIBRARIES = (
-    "avvp-pipeline", "torch", "openvino", "torchvision", "torchaudio", "open_clip_torch", "laion-clap", "numpy", "zarr",
+    "avvp-pipeline", "torch", "openvino", "torchvision", "torchaudio", "transformers", "open_clip_torch", "laion-clap",
+    "numpy", "zarr",
 )  # fmt: skip
 _DECODERS = ("av", "decord2", "pillow")
 
