@@ -7,6 +7,7 @@ The engine fills batches with units of several clips; nothing here knows about f
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,28 @@ if TYPE_CHECKING:
 
 MIN_SEGMENT_COVER = 0.5
 """A segment is valid when at least this share of it lies inside the clip."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where an audio backbone looks: windows that begin a hop apart, the first with the clip.
+
+    Attributes:
+        window_seconds: length of each.
+        hop_seconds: from the beginning of one to that of the next.
+    """
+
+    window_seconds: float
+    hop_seconds: float
+
+    def count(self, clip_seconds: int) -> int:
+        """How many lie within a clip as a whole."""
+        return math.floor((clip_seconds - self.window_seconds) / self.hop_seconds + 1e-9) + 1
+
+    def starts_samples(self, clip_seconds: int, *, sample_rate_hz: int) -> NDArray[np.intp]:
+        """The first sample of each, ``[windows]``."""
+        starts = np.arange(self.count(clip_seconds)) * self.hop_seconds * sample_rate_hz
+        return np.asarray(np.rint(starts), dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,12 @@ class Waveform:
     def segment_valid(self, segments: int) -> NDArray[np.bool_]:
         """Which one-second segments the clip covers by at least half. Returns ``[segments]`` bool."""
         covered = self.valid_samples / self.sample_rate_hz - np.arange(segments)
+        return np.asarray(covered >= MIN_SEGMENT_COVER)
+
+    def windows_valid(self, windows: Windows, *, clip_seconds: int) -> NDArray[np.bool_]:
+        """Which windows the clip covers by at least half. Returns ``[windows]`` bool."""
+        starts = np.arange(windows.count(clip_seconds)) * windows.hop_seconds
+        covered = (self.valid_samples / self.sample_rate_hz - starts) / windows.window_seconds
         return np.asarray(covered >= MIN_SEGMENT_COVER)
 
 
@@ -101,14 +130,23 @@ class Extractor(ABC):
         variant: the part after the prefix for parametrised names, else ``""``.
         clip_seconds: length of every clip, hence its number of segments.
         frames_per_second: overrides the frame rate where the backbone allows it (``name@8fps``).
+
+    Attributes:
+        precision: that it was loaded with.
     """
 
     code_version: ClassVar[str] = "1"
     modality: ClassVar[Modality]
     variants: ClassVar[tuple[str, ...]] = ()
     allows_frame_rate: ClassVar[bool] = False
+    windows: Windows | None = None
+    """Of an audio backbone that was asked for with ``@0.96s/0.48s``; ``None`` for one step a second."""
+    file_digest: str = ""
+    """Of a backbone in a file of the user's own: the first digits of the file's SHA-256."""
     cpu_batch: ClassVar[int] = 16
     gpu_batch: ClassVar[int] = 128
+
+    precision: str = "float32"
 
     def __init__(
         self, *, name: str, variant: str = "", clip_seconds: int = 10, frames_per_second: int | None = None
@@ -122,10 +160,21 @@ class Extractor(ABC):
         self.clip_seconds = clip_seconds
         self.frames_per_second = frames_per_second
 
+    def use_windows(self, windows: Windows) -> None:
+        """Look at these windows of the sound instead of at each second. Called before anything else.
+
+        Raises:
+            UnknownBackbone: If the backbone cannot.
+        """
+        raise UnknownBackbone(f"backbone {self.name!r}: it has its own time grid; leave --window and --hop out")
+
     @property
     def array_name(self) -> str:
-        """The name as a group in a store: ``clip:ViT-B-32/openai`` is ``clip_ViT-B-32_openai``."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.name)
+        """The name as a group in a store: ``clip:ViT-B-32/openai`` is ``clip_ViT-B-32_openai``.
+
+        Of a file of the user's own it is the class, ``MyNet``.
+        """
+        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.name.rpartition(".py:")[2])
 
     @property
     @abstractmethod
@@ -138,8 +187,17 @@ class Extractor(ABC):
         """The arrays it gives. The first is named after the backbone."""
 
     def backbone_of(self, array: str) -> str:
-        """The backbone that an array is recorded under, by name: the one that gives it alone, where there is one."""
-        return self.name
+        """The backbone that an array is recorded under, by name: the one that gives it alone, where there is one.
+
+        Of a file of the user's own it names no folder, so that the array is the same on another machine.
+        """
+        file, separator, rest = self.name.rpartition(".py:")
+        return re.split(r"[/\\]", file)[-1] + separator + rest
+
+    @property
+    def code_identity(self) -> str:
+        """What tells this code from other code of the same name: its version, and the content of a user's own file."""
+        return f"{self.code_version}, file {self.file_digest}" if self.file_digest else self.code_version
 
     @property
     @abstractmethod
@@ -167,7 +225,7 @@ class Extractor(ABC):
             engine: as the user asked for it.
             weights: that will be loaded.
             device: ``cpu`` or ``cuda:N``.
-            precision: ``float32``, ``bfloat16`` or ``float16``.
+            precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
             compiled: whether the network is to run through ``torch.compile``.
 
         Returns:
@@ -189,7 +247,7 @@ class Extractor(ABC):
         Args:
             weights: as :func:`extractors.weights.loading.resolve` finds them.
             device: ``cpu`` or ``cuda:N``.
-            precision: ``float32``, ``bfloat16`` or ``float16``.
+            precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
             engine: ``torch`` or ``openvino``, what runs the network; see :mod:`extractors.engines`.
 
         Raises:
@@ -237,13 +295,13 @@ class Extractor(ABC):
 
     def extract(self, clips: Sequence[Frames | Waveform], *, batch_units: int = 16) -> list[dict[str, Features]]:
         """Run whole clips, units batched across them. For a few clips in a notebook; runs use the engine."""
-        from extractors.engines.runtime import run_batched
+        from extractors.engines.batches import run_batched
 
         units = [self.units(clip) for clip in clips]
         if not units:
             return []
         flat = np.concatenate([u.data[u.valid] for u in units])
-        joined = run_batched(self.forward, flat, batch_units=batch_units, name=self.name)
+        joined = run_batched(self.forward, flat, batch_units=batch_units, name=self.name, precision=self.precision)
         rows, at = [], 0
         for u in units:
             count = int(u.valid.sum())

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Extractor
-from extractors.engines.runtime import BatchSize, inference, is_out_of_memory, run_batched
+from extractors.engines.batches import BatchSize, is_out_of_memory, joined, run_in_parts
+from extractors.engines.batches import Outputs as Outputs
+from extractors.engines.runtime import inference
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-Outputs = tuple[NDArray[np.float32], ...]
 
 BATCHES_IN_FLIGHT = 2
 """On a GPU: one computes, one is copied in or out."""
@@ -118,10 +118,18 @@ class CudaLanes:
 
 @dataclass
 class _Running:
-    """A batch that was handed to the device; runs it again in smaller parts if memory did not suffice."""
+    """A batch that was handed to the device; runs it again in smaller parts if memory did not suffice.
 
-    wait: Callable[[], Outputs]
+    Attributes:
+        waits: for each part that was launched, what waits for it; empty if memory did not suffice for that.
+        again: runs the batch in smaller parts.
+        fitted: is told if that was not needed.
+        units: those asked for.
+    """
+
+    waits: list[Callable[[], Outputs]]
     again: Callable[[], Outputs]
+    fitted: Callable[[], None]
     units: int
 
     def result(self) -> Outputs:
@@ -130,7 +138,10 @@ class _Running:
 
     def _whole(self) -> Outputs:
         try:
-            return self.wait()
+            if self.waits:
+                outputs = joined([wait() for wait in self.waits])
+                self.fitted()
+                return outputs
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -142,14 +153,15 @@ class BatchRunner:
 
     Kernels choose their order of sums by the shape. With one shape, a unit's bits depend neither on its place in
     the batch nor on its neighbours, as far as the backbone keeps :func:`extractors.contract.check_contract` on this
-    device. Once memory has run out batches are smaller, and the last bits may be others.
+    device. A batch that memory did not suffice for is run in parts, and its last bits may be others.
 
     Args:
         extractor: loaded.
         device: where its network is.
-        batch_units: units a batch; becomes smaller, for the rest of the run, when memory runs out.
+        batch_units: units a batch; handed to the device in parts once memory has run out time and again.
         lanes: how work is ordered; by default the device's own.
-        compiled: run the backbone through ``torch.compile``; a minute or more at its first batch.
+        compiled: run the backbone through ``torch.compile``; a minute or more at its first batch. Batches that memory
+            did not suffice for are run as they are: other sizes would be compiled anew.
         compile_backend: of ``torch.compile``.
     """
 
@@ -161,21 +173,22 @@ class BatchRunner:
         batch_units: int | None = None,
         lanes: Lanes | None = None,
         compiled: bool = False,
-        compile_backend: str = "inductor",
+        compile_backend: str | Callable[..., Any] = "inductor",
     ) -> None:
         import torch
 
-        self._name = extractor.name
-        self._forward: Callable[[Tensor], tuple[Tensor, ...]] = extractor.forward
+        self._name, self._precision = extractor.name, extractor.precision
+        self._plain: Callable[[Tensor], tuple[Tensor, ...]] = extractor.forward
+        self._forward = self._plain
         if compiled:
-            self._forward = torch.compile(extractor.forward, backend=compile_backend)
+            self._forward = torch.compile(extractor.forward, backend=compile_backend, dynamic=False)
         self._device = torch.device(device)
         on_gpu = self._device.type == "cuda"
         self.size = BatchSize(batch_units or (extractor.gpu_batch if on_gpu else extractor.cpu_batch))
         self._full = self.size.units
         self._lanes: Lanes = lanes or (CudaLanes(self._device) if on_gpu else HostLanes())
         self.in_flight = BATCHES_IN_FLIGHT if self._lanes.pinned else 1
-        self._hosts: list[Tensor | None] = [None] * (self.in_flight + 1)
+        self._buffers: list[NDArray[Any]] = []
         self._turn = 0
 
     @property
@@ -183,50 +196,65 @@ class BatchRunner:
         """Units that fill a batch."""
         return self._full
 
+    def buffer(self, unit_shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """The next buffer to fill, ``[batch_units, *unit_shape]``: in pinned memory, where a device copies from there.
+
+        It may be filled while :attr:`in_flight` batches from buffers asked for before are under way.
+        """
+        if len(self._buffers) <= self.in_flight:
+            self._buffers.append(self._host_memory((self._full, *unit_shape), np.dtype(dtype)))
+            return self._buffers[-1]
+        self._turn = (self._turn + 1) % len(self._buffers)
+        return self._buffers[self._turn - 1]
+
     def submit(self, units: NDArray[Any]) -> Pending:
+        """Hand some units to the device, from memory of any kind: they are copied.
+
+        Args:
+            units: ``[units, ...]``, at most a batch.
+
+        Returns:
+            As :meth:`submit_buffer`.
+        """
+        batch = np.empty((self._full, *units.shape[1:]), dtype=units.dtype)
+        batch[: len(units)] = units
+        return self.submit_buffer(batch, len(units))
+
+    def submit_buffer(self, buffer: NDArray[Any], count: int) -> Pending:
         """Hand a batch to the device.
 
         Args:
-            units: ``[units, ...]``, at most a batch; must stay untouched until the result has been taken.
+            buffer: from :meth:`buffer`; must stay untouched until the result has been taken.
+            count: units in it, from the first; it is filled up here.
 
         Returns:
             The batch on its way. At most :attr:`in_flight` may be, and results are taken in order.
         """
-        import torch
-
-        count = len(units)
-        if count < self._full:
-            # The last unit again: nothing that the backbone would not see anyway.
-            units = np.concatenate([units, units[-1:].repeat(self._full - count, axis=0)])
-        again = partial(run_batched, self._forward, units, batch_units=self.size, name=self._name)
-        if len(units) > self.size.units:
-            return _Running(again, again, count)
+        buffer[count:] = buffer[count - 1]  # nothing that the backbone would not see anyway
+        size = self.size.units
+        again = partial(run_in_parts, self._plain, buffer, size=self.size, name=self._name, precision=self._precision)
+        running = _Running([], again, partial(self.size.fitted, size), count)
         try:
-            host = self._staged(torch.from_numpy(units))
-            with inference():
-                batch = self._lanes.copy_in(host, self._device)
-                return _Running(self._lanes.copy_out(self._forward(batch)), again, count)
+            with inference(self._precision):
+                running.waits = [self._launched(buffer[at : at + size]) for at in range(0, len(buffer), size)]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        return _Running(again, again, count)
+        return running
 
-    def _staged(self, units: Tensor) -> Tensor:
-        """The batch in pinned memory, where the device copies from pinned memory only."""
-        if not self._lanes.pinned:
-            return units
-        self._turn = (self._turn + 1) % len(self._hosts)
-        host = self._hosts[self._turn]
-        if host is None or len(host) < len(units):
-            host = self._hosts[self._turn] = self._pinned_like(units)
-        host = host[: len(units)]
-        host.copy_(units)
-        return host
-
-    def _pinned_like(self, units: Tensor) -> Tensor:
+    def _launched(self, units: NDArray[Any]) -> Callable[[], Outputs]:
+        """Start the copy, the network and the copy back; what it gives waits for the last of them."""
         import torch
 
-        shape = (max(len(units), self._full), *units.shape[1:])
-        with contextlib.suppress(RuntimeError):  # no CUDA: the loop is being tested on a CPU
-            return torch.empty(shape, dtype=units.dtype, pin_memory=True)
-        return torch.empty(shape, dtype=units.dtype)
+        batch = self._lanes.copy_in(torch.from_numpy(units), self._device)
+        return self._lanes.copy_out(self._forward(batch))
+
+    def _host_memory(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        import torch
+
+        if self._lanes.pinned:
+            with contextlib.suppress(RuntimeError):  # no CUDA: the loop is being tested on a CPU
+                kind = torch.from_numpy(np.empty(0, dtype=dtype)).dtype
+                pinned: NDArray[Any] = torch.empty(shape, dtype=kind, pin_memory=True).numpy()
+                return pinned
+        return np.empty(shape, dtype=dtype)

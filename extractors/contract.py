@@ -105,9 +105,10 @@ def _check_specs(extractor: Extractor) -> None:
         _require(spec.steps > 0 and spec.dim > 0, extractor, f"{spec.name}: steps and dim must be positive")
         _require(spec.modality == extractor.modality, extractor, f"{spec.name}: is {spec.modality}")
         if spec.step_seconds is not None:
-            total = spec.steps * spec.step_seconds
-            on_grid = abs(total - extractor.clip_seconds) < 1e-9
-            _require(on_grid, extractor, f"{spec.name}: steps cover {total} s of {extractor.clip_seconds} s")
+            window = spec.step_seconds if spec.window_seconds is None else spec.window_seconds
+            left = extractor.clip_seconds - (spec.steps - 1) * spec.step_seconds - window
+            on_grid = abs(left) < 1e-9 if spec.window_seconds is None else -1e-9 < left < spec.step_seconds
+            _require(on_grid, extractor, f"{spec.name}: {spec.time_grid}, of a clip of {extractor.clip_seconds} s")
 
 
 def _check_rows(extractor: Extractor, rows: Sequence[Row], *, what: str) -> None:
@@ -144,7 +145,8 @@ def _check_ends(extractor: Extractor, clips: Sequence[Frames | Waveform], rows: 
             if spec.step_seconds is None:
                 continue
             starts = np.arange(spec.steps) * spec.step_seconds
-            past, inside = starts >= end_seconds, starts + spec.step_seconds <= end_seconds
+            window = spec.step_seconds if spec.window_seconds is None else spec.window_seconds
+            past, inside = starts >= end_seconds, starts + window <= end_seconds
             valid = row[spec.name].valid
             where = f"clip {index}, {spec.name}"
             _require(not valid[past].any(), extractor, f"{where}: steps past the end at {end_seconds} s are valid")
@@ -161,7 +163,7 @@ def _check_places(extractor: Extractor, clips: Sequence[Frames | Waveform]) -> N
     first = flat[np.arange(size) % len(flat)]
     half = max(size // 2, 1)
     order = np.r_[np.arange(half)[::-1], np.zeros(size - half, dtype=int)]
-    with inference():
+    with inference(extractor.precision):
         one, other = (extractor.forward(torch.from_numpy(batch)) for batch in (first, first[order]))
     for number, (a, b) in enumerate(zip(one, other, strict=True)):
         same = (a[torch.from_numpy(order).to(a.device)] == b).flatten(1).all(dim=1)

@@ -27,14 +27,15 @@ IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 class VisualNetwork(NetworkExtractor):
     """A network on pixels. A subclass gives its view, its mean and std, its size, and builds it.
 
-    Units are ``[..., height, width, 3]`` uint8; the network sees ``[units, 3, ..., height, width]`` float32,
-    scaled to [0, 1], then normalised.
+    Units are ``[..., height, width, 3]`` uint8; the network sees ``[units, 3, ..., height, width]``, scaled to [0, 1]
+    and normalised in float32.
     """
 
     modality: ClassVar[Modality] = "visual"
     unit_dtype: ClassVar[str] = "uint8"
     state_prefix: ClassVar[str] = ""
     state_ignore: ClassVar[tuple[str, ...]] = ()
+    float32_parts: ClassVar[tuple[str, ...]] = ("pixel_mean", "pixel_std")
 
     @property
     @abstractmethod
@@ -58,6 +59,14 @@ class VisualNetwork(NetworkExtractor):
         A classifier that the file has stays on, to be taken off in :meth:`finish`.
         """
 
+    def fill(self, network: nn.Module, weights: ResolvedWeights) -> None:
+        """Give the built network its values.
+
+        Raises:
+            WeightsError: If names are missing or unexpected, or shapes differ.
+        """
+        apply_weights(network, weights, prefix=self.state_prefix, ignore=self.state_ignore)
+
     def finish(self, network: nn.Module) -> nn.Module:
         """Turn the loaded network into one that gives features."""
         return network
@@ -76,8 +85,8 @@ class VisualNetwork(NetworkExtractor):
 
         with runtime.skipped_initialisation():
             network = self.build()
-        apply_weights(network, weights, prefix=self.state_prefix, ignore=self.state_ignore)
-        network = self.finish(network).eval()
+        self.fill(network, weights)
+        network = self.finish(network.eval()).eval()
         for name, values in zip(("pixel_mean", "pixel_std"), self.normalisation, strict=True):
             network.register_buffer(name, torch.tensor(values), persistent=False)
         return network
@@ -89,13 +98,15 @@ class VisualNetwork(NetworkExtractor):
 
     def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
         """See :meth:`NetworkExtractor.compute`; ``batch`` is uint8."""
+        from extractors.engines.casting import for_network
+
         shape = (3, *[1] * (batch.ndim - 2))
         pixels = batch.movedim(-1, 1).float() / 255
         pixels = (pixels - network.pixel_mean.view(shape)) / network.pixel_std.view(shape)
-        return (self.head(network(pixels)),)
+        return (self.head(network(for_network(network, pixels))),)
 
     def head(self, output: Tensor) -> Tensor:
-        """From the network's output to ``[units, dim]``."""
+        """From the network's output, which may be of a half type, to ``[units, dim]``."""
         return output
 
     def _pixels(self, clip: Frames | Waveform) -> Frames:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
 from typing import Any
 
-from extractors.base import Extractor
-from extractors.family import Family
+from extractors import own_file
+from extractors.base import Extractor, Windows
+from extractors.family import Family, FoundBackbone
 from storage.errors import UnknownBackbone
 from storage.extras import missing_extra
+from storage.text import error_words
 
 BACKBONES: dict[str, str] = {
     "resnet152": "extractors.visual.resnet152:ResNet152",
     "r2plus1d_18": "extractors.visual.r2plus1d_18:R2Plus1D18",
     "vgg19_pool5": "extractors.visual.vgg19_pool5:Vgg19Pool5",
     "clip_vit_l14": "extractors.visual.clip:ClipVitL14",
-    "clip": "extractors.visual.clip:ClipImage",
     "vggish": "extractors.audio.vggish:Vggish",
     "clap": "extractors.audio.clap:Clap",
     "yamnet": "extractors.audio.yamnet:Yamnet",
@@ -26,19 +29,58 @@ BACKBONES: dict[str, str] = {
 """Name -> ``module:Class``."""
 
 FAMILIES: dict[str, str] = {
+    "clip": "extractors.visual.clip_family:ClipFamily",
     "hf": "extractors.hugging_face.family:HuggingFace",
+    "timm": "extractors.visual.timm_models:TimmFamily",
+    "torchvision": "extractors.visual.torchvision_models:TorchvisionFamily",
 }
 """Prefix -> ``module:Class`` of a :class:`extractors.family.Family`."""
 
-PREFIXES = {"clip": "clip:<model>/<pretrained>, e.g. clip:ViT-B-32/openai"}
-"""Names that need a variant after a colon, and how it is written."""
+ENTRY_POINTS = "avvp.backbones"
+"""Entry points of other packages: name -> ``module:Class``."""
 
 _RATE = re.compile(r"(?P<rest>.+)@(?P<rate>[1-9]\d?)fps")
+_WINDOWS = re.compile(r"(?P<rest>.+)@(?P<window>\d+(?:\.\d+)?)s/(?P<hop>\d+(?:\.\d+)?)s")
 
 
 def names() -> tuple[str, ...]:
-    """The backbones that can be asked for as they stand."""
-    return tuple(name for name in BACKBONES if name not in PREFIXES)
+    """The backbones of this package that can be asked for as they stand."""
+    return tuple(BACKBONES)
+
+
+def names_of_packages() -> dict[str, str]:
+    """The backbones that installed packages register: name -> ``module:Class``. A name of ours stays ours."""
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+
+
+def forms() -> tuple[str, ...]:
+    """How backbones are named that no list holds: of families, and in files of the user's own."""
+    return (*(family(prefix).form for prefix in FAMILIES), own_file.FORM)
+
+
+def search(pattern: str) -> list[FoundBackbone]:
+    """Backbones whose name matches a shell pattern such as ``timm:*dinov3*``, in any case of letters.
+
+    Args:
+        pattern: with a family's prefix, to look among its members; else among those of this package and of others.
+
+    Raises:
+        UnknownBackbone: If the prefix is no family's.
+    """
+    prefix, separator, rest = pattern.partition(":")
+    if separator and prefix in FAMILIES:
+        return family(prefix).search(rest)
+    if separator and prefix not in BACKBONES:
+        raise UnknownBackbone(f"{pattern!r}: no family {prefix!r}. Families: {', '.join(FAMILIES)}")
+    known = sorted({*names(), *names_of_packages()})
+    return [_found(name) for name in known if fnmatchcase(name.lower(), pattern.lower())]
+
+
+def _found(name: str) -> FoundBackbone:
+    made = create(name)
+    files = made.weights_files
+    size, present = sum(file.megabytes for file in files), all(file.present for file in files)
+    return FoundBackbone(name, made.modality, made.specs[0].dim, size, cached=present)
 
 
 def create(name: str, *, clip_seconds: int = 10) -> Extractor:
@@ -46,34 +88,80 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
 
     Args:
         name: one of :func:`names`, or ``clip:<model>/<pretrained>``; ``@8fps`` at the end overrides the frame
-            rate of a backbone that looks at single frames.
+            rate of a backbone that looks at single frames, ``@0.96s/0.48s`` asks one that listens for windows of
+            0.96 s that begin 0.48 s apart.
         clip_seconds: length of every clip.
 
     Raises:
-        UnknownBackbone: If there is none of that name, or it has no frame rate to override.
+        UnknownBackbone: If there is none of that name, or it has no frame rate or no windows to override.
     """
+    if cut := _WINDOWS.fullmatch(name):
+        made = create(cut["rest"], clip_seconds=clip_seconds)
+        made.name = name
+        made.use_windows(Windows(float(cut["window"]), float(cut["hop"])))
+        return made
     rate = _RATE.fullmatch(name)
     rest = rate["rest"] if rate else name
     base, _, variant = rest.partition(":")
     frames_per_second = int(rate["rate"]) if rate else None
-    if base in FAMILIES and variant:
+    if own_file.is_own_file(rest):
+        return _from_file(name, rest, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
+    if base in FAMILIES:
+        if not variant:
+            raise UnknownBackbone(f"backbone {name!r}: expected {family(base).form}")
         return family(base).create(name, variant, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
-    if base not in BACKBONES or "@" in rest:
+    target = BACKBONES.get(base) or names_of_packages().get(base)
+    if target is None or "@" in rest:
         raise UnknownBackbone(_unknown(name, base.partition("@")[0]))
-    module, _, attribute = BACKBONES[base].partition(":")
+    module, _, attribute = target.partition(":")
     kind: type[Extractor] = _kind(base, module, attribute)
-    if base in PREFIXES and not variant:
-        raise UnknownBackbone(f"backbone {name!r}: expected {PREFIXES[base]}")
-    if variant and base not in PREFIXES and not kind.variants:
+    if variant and not kind.variants:
         raise UnknownBackbone(f"backbone {name!r}: expected {base} without {':' + variant!r}")
-    if rate and not kind.allows_frame_rate:
-        raise UnknownBackbone(f"backbone {name!r}: {base} has its own frame rate; ask for {rest!r}")
+    _check_rate(kind, name, rest, frames_per_second)
     return kind(
         name=name,
         variant=variant,
         clip_seconds=clip_seconds,
         frames_per_second=frames_per_second,
     )
+
+
+def _from_file(name: str, rest: str, *, clip_seconds: int, frames_per_second: int | None) -> Extractor:
+    kind, digest = own_file.load_class(rest)
+    _check_rate(kind, name, rest, frames_per_second)
+    try:
+        made = kind(name=name, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
+    except Exception as problem:
+        raise UnknownBackbone(f"backbone {name!r}: cannot be made: {error_words(problem)}. Mend that file") from problem
+    made.file_digest = digest
+    return made
+
+
+def _check_rate(kind: type[Extractor], name: str, rest: str, frames_per_second: int | None) -> None:
+    if frames_per_second is not None and not kind.allows_frame_rate:
+        raise UnknownBackbone(f"backbone {name!r}: {rest} has its own frame rate; ask for {rest!r}")
+
+
+def in_windows(name: str, *, window: float | None, hop: float | None) -> str:
+    """The name of an audio backbone that looks at windows; of any other backbone, its name as it is.
+
+    Args:
+        name: a backbone; one that says its windows already is left alone.
+        window: seconds of each; ``None`` for as long as the hop.
+        hop: seconds from the beginning of one to that of the next; ``None`` for the window's length.
+
+    Raises:
+        UnknownBackbone: If there is none of that name.
+    """
+    window, hop = window or hop, hop or window
+    if window is None or hop is None or has_windows(name) or create(name).modality != "audio":
+        return name
+    return f"{name}@{window:g}s/{hop:g}s"
+
+
+def has_windows(name: str) -> bool:
+    """Whether a name says which windows of the sound are looked at."""
+    return _WINDOWS.fullmatch(name) is not None
 
 
 def family(prefix: str) -> Family:
@@ -115,7 +203,7 @@ def load(
         name: see :func:`create`.
         weights: ``pretrained``, ``random:SEED`` or a path to a state dict in the official format.
         device: ``auto``, ``cpu`` or ``cuda:N``.
-        precision: ``float32``, ``bfloat16`` or ``float16``.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         engine: ``auto``, ``torch`` or ``openvino``; see :meth:`Extractor.choose_engine`.
         clip_seconds: length of every clip.
 
@@ -138,7 +226,7 @@ def load(
 
 
 def _unknown(name: str, base: str) -> str:
-    choices = [*names(), *PREFIXES.values()]
-    near = difflib.get_close_matches(base.lower(), BACKBONES, n=1, cutoff=0.5)
+    choices = [*names(), *names_of_packages(), *forms()]
+    near = difflib.get_close_matches(base.lower(), [*BACKBONES, *FAMILIES], n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown backbone {name!r}.{hint} Choose from: {', '.join(choices)}; @Nfps may follow a per-frame one."

@@ -92,6 +92,10 @@ class ShardReporter(ProgressLines):
         if self._bar is not None:
             self._bar.advance()
 
+    def worker_ended(self, device: str, reason: str) -> None:
+        """Log it as a warning."""
+        self._log.warning("the worker of %s ended: %s", device, reason)
+
     def say(self, text: str) -> None:
         """Log it."""
         self._log.info(text)

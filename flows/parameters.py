@@ -59,13 +59,20 @@ class Placement:
     address: Annotated[
         Text | None, Doc("Of a cluster that exists, e.g. tcp://scheduler:8786. Empty: one is made for this run.")
     ] = None
-    processes: Annotated[Count, Doc("Worker processes of a cluster that is made for this run.")] = 1
+    processes: Annotated[
+        Count, Doc("Processes of a cluster that is made for this run; they share out the devices.")
+    ] = 1
     resources: Annotated[Resources, Doc('What a task holds on a cluster, e.g. {"GPU": 1}.')] = field(
         default_factory=dict
     )
     limit: Annotated[
         Text | None, Doc("A Prefect concurrency limit that each task holds a slot of, e.g. gpu. It must exist.")
     ] = None
+
+    @property
+    def makes_cluster(self) -> bool:
+        """Whether a Dask cluster is made on this machine for the run."""
+        return self.runner == "dask" and not self.address
 
     def check(self) -> None:
         """Look for options that do not go together.

@@ -12,22 +12,25 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.parameters import Placement
 from storage.errors import InvalidInput
 
+TASKS_A_DEVICE = 2
+"""At once: a device's worker decodes the next shard while it finishes one."""
 
-def make_runner(placement: Placement, *, threads: int) -> TaskRunner[Any]:
+
+def make_runner(placement: Placement, *, devices: int) -> TaskRunner[Any]:
     """The task runner that was asked for; nothing is started.
 
     Args:
         placement: what and where.
-        threads: tasks at once, for ``local``.
+        devices: of this machine that the run uses.
 
     Raises:
         InvalidInput: If its package is not installed, or the options do not go together.
     """
     placement.check()
     if placement.runner == "local":
-        return ThreadPoolTaskRunner(max_workers=threads)
+        return ThreadPoolTaskRunner(max_workers=TASKS_A_DEVICE * devices)
     try:
-        return _dask(placement) if placement.runner == "dask" else _ray(placement)
+        return _dask(placement, devices) if placement.runner == "dask" else _ray(placement)
     except ImportError as problem:
         kind = placement.runner
         raise InvalidInput(
@@ -52,17 +55,26 @@ def check_limit(name: str | None) -> None:
             ) from problem
 
 
-def _dask(placement: Placement) -> TaskRunner[Any]:
+def number_of_this_process() -> int:
+    """Which of the processes this is, in a Dask cluster that was made for the run."""
+    from distributed import get_worker
+
+    return int(get_worker().name)
+
+
+def _dask(placement: Placement, devices: int) -> TaskRunner[Any]:
     from prefect_dask.task_runners import DaskTaskRunner
 
     if placement.address:
         return cast("TaskRunner[Any]", DaskTaskRunner(address=placement.address))
+    tasks = TASKS_A_DEVICE * -(-devices // placement.processes)
     cluster = {
         "n_workers": placement.processes,
-        "threads_per_worker": 1,
+        "threads_per_worker": tasks,
         "host": "127.0.0.1",
         "dashboard_address": None,
-        "resources": dict(placement.resources),  # a worker of our own cluster offers what one task asks for
+        # A worker of our own cluster offers what its tasks ask for.
+        "resources": {name: tasks * number for name, number in placement.resources.items()},
     }
     return cast("TaskRunner[Any]", DaskTaskRunner(cluster_kwargs=cluster))
 

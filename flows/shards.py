@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect import task
@@ -18,30 +16,19 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.dashboard import Log, ProgressBar, ShardReporter, show_store
+from flows.fillers import closing_fillers, part_of, shard_filler
 from flows.outcomes import extraction_outcome, one_line
 from flows.parameters import ExtractRequest, Placement
 from flows.retries import RETRIES, back_off, retry_if_it_may_pass
-from flows.runners import check_limit, holding, make_runner
+from flows.runners import check_limit, holding, make_runner, number_of_this_process
 from flows.tables import key_of
-from pipeline.extraction.shards import ShardFiller, ShardReport, ShardWork, clip_failures, prepare_shards
+from pipeline.extraction.shards import ShardReport, ShardWork, clip_failures, prepare_shards
 from pipeline.inspection.status import overview
 from storage.store import FeatureStore
 from storage.text import count
 
 BLOCK = 256
 """Tasks submitted at once: SQLite does not stand a burst of a thousand."""
-_MAKING = threading.Lock()
-
-
-@lru_cache(maxsize=1)
-def _made_filler(request: ExtractRequest, run: str) -> ShardFiller:
-    return ShardFiller(request.table(), request.store, request.options)
-
-
-def shard_filler(request: ExtractRequest, run: str) -> ShardFiller:
-    """This process's filler for a flow run: its networks stay loaded from shard to shard."""
-    with _MAKING:
-        return _made_filler(request, run)
 
 
 @task(
@@ -54,19 +41,24 @@ def shard_filler(request: ExtractRequest, run: str) -> ShardFiller:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def fill_shard(request: ExtractRequest, shard: int, run: str, limit: str | None = None) -> ShardReport:
+def fill_shard(
+    request: ExtractRequest, shard: int, run: str, limit: str | None = None, processes: int = 1
+) -> ShardReport:
     """Do what is missing of one shard. The store's ledger says what that is, so it may be called again.
 
     Args:
         request: the extraction.
         shard: its number.
-        run: the flow run; networks are kept for one at a time.
+        run: the flow run; its workers stay up from task to task.
         limit: a Prefect concurrency limit to hold a slot of; it must exist.
+        processes: of a cluster made for the run, which share this machine's devices.
     """
     log = get_run_logger()
+    if processes > 1:
+        request = replace(request, options=part_of(request.options, number_of_this_process(), processes))
     slot: AbstractContextManager[None] = concurrency(limit, strict=True) if limit else nullcontext()
-    with slot:
-        report = shard_filler(request, run).fill(shard, reporter=ShardReporter(log, f"shard {shard}: clips done"))
+    with slot, shard_filler(request, run) as filler:
+        report = filler.fill(shard, reporter=ShardReporter(log, f"shard {shard}: clips done"))
     for reason, number in report.reasons.items():
         log.warning("%s without features: %s", count(number, "clip"), reason)
     return report
@@ -91,7 +83,9 @@ def run_shards(request: ExtractRequest, work: ShardWork, placement: Placement, *
     bar = ProgressBar(
         len(work.shards), f"{request.store}: shards done", key=f"{key_of(request.store)}-progress", log=log
     )
-    with make_runner(placement, threads=len(request.options.devices)) as runner:
+    devices = len(request.options.devices)
+    # Workers are stopped before the runner waits for its threads, which wait for them.
+    with make_runner(placement, devices=devices) as runner, closing_fillers(str(flow_run.id)):
         for start in range(0, len(work.shards), BLOCK):
             _run_block(runner, request, work.shards[start : start + BLOCK], placement, results, bar)
     return results
@@ -105,7 +99,8 @@ def _run_block(
     results: ShardResults,
     bar: ProgressBar,
 ) -> None:
-    common = {"request": request, "run": str(flow_run.id), "limit": placement.limit}
+    processes = placement.processes if placement.makes_cluster else 1
+    common = {"request": request, "run": str(flow_run.id), "limit": placement.limit, "processes": processes}
     with holding(placement):
         futures = {runner.submit(fill_shard, {**common, "shard": shard}): shard for shard in shards}
     for future in as_completed(list(futures)):
@@ -123,7 +118,7 @@ def run_extraction(request: ExtractRequest, placement: Placement) -> State[Any]:
         AvvpError: If the parameters cannot be used; no work has begun then.
     """
     log = get_run_logger()
-    make_runner(placement, threads=len(request.options.devices))
+    make_runner(placement, devices=len(request.options.devices))
     check_limit(placement.limit)
     table = request.table()
     for note in table.notes:
@@ -136,6 +131,8 @@ def run_extraction(request: ExtractRequest, placement: Placement) -> State[Any]:
     if work.changed:
         log.warning("%s had changed on disk and are read again", count(len(work.changed), "clip"))
     results = run_shards(request, work, placement, log=log) if work.shards else ShardResults()
+    for line in dict.fromkeys(line for report in results.reports for line in report.ended):
+        log.warning(line)
     store = FeatureStore.open(request.store)
     show_store(overview(store), log=log)
     return extraction_outcome(clip_failures(store, request.options.backbones), results.problems)

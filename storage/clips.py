@@ -111,6 +111,27 @@ class ClipTable(Sequence[Clip]):
             found = read_table(path, folder)
         return cls(found.clips, dataset=found.dataset, source=str(source), notes=found.notes)
 
+    def part(self, *, split: str | None = None, limit: int | None = None) -> ClipTable:
+        """The clips of one split, or the first few, in row order; a table of its own, for a store of its own.
+
+        Args:
+            split: as in :attr:`Clip.split`; ``None`` for all.
+            limit: clips at most; ``None`` for all.
+
+        Raises:
+            ClipTableError: If no clip is of that split.
+        """
+        found = [clip for clip in self.clips if split is None or clip.split == split]
+        if not found:
+            splits = ", ".join(dict.fromkeys(clip.split for clip in self.clips if clip.split)) or "none"
+            raise ClipTableError(f"{visible(self.source)}: no clip is of split {split!r}; its splits are: {splits}")
+        chosen = found if limit is None else found[:limit]
+        if len(chosen) == len(self.clips):
+            return self
+        asked = f" of split {split}" if split is not None else ""
+        note = f"{len(chosen)} of its {len(self.clips)} clips were asked for: the first {len(chosen)}{asked}"
+        return ClipTable(chosen, dataset=self.dataset, source=self.source, notes=(*self.notes, note))
+
     def to_csv(self, path: str | Path) -> None:
         """Write a CSV table that :meth:`load` reads back."""
         with Path(path).open("w", newline="", encoding="utf-8") as file:

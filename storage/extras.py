@@ -20,6 +20,7 @@ EXTRA_OF: Mapping[str, str] = {
     "imageio_ffmpeg": "extract",
     "numba": "extract",
     "open_clip": "extract",
+    "timm": "extract",
     "torchaudio": "extract",
     "torchvision": "extract",
     "transformers": "extract",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from storage.errors import StoreError
 from storage.files.checked_json import pack, unpack
@@ -73,6 +73,8 @@ class ShardRecord:
         commit: 1 for the first.
         files: for each file written, its bytes and crc32.
         rows: one for each clip, in order.
+        circumstances: what the rows of this commit were made on: device, driver, batch and the like. For the record;
+            part of no fingerprint.
     """
 
     array: str
@@ -82,10 +84,14 @@ class ShardRecord:
     commit: int
     files: Mapping[str, Mapping[str, int]]
     rows: tuple[Row, ...] = field(default_factory=tuple)
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """JSON with a checksum of itself."""
-        return pack({**vars(self), "files": dict(self.files), "rows": [vars(row) for row in self.rows]})
+        body = {**vars(self), "files": dict(self.files), "rows": [vars(row) for row in self.rows]}
+        if not body.pop("circumstances"):  # as records were before there were any
+            return pack(body)
+        return pack({**body, "circumstances": dict(self.circumstances)})
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Self:

@@ -62,6 +62,8 @@ class FeatureSpec:
         step_seconds: time between steps; ``None`` where steps are not on the clip's time grid.
         dtype: ``float32`` or ``float16``.
         description: one line for people.
+        window_seconds: how much of the clip a step is made from, where that is not the time between steps; ``None``
+            where it is.
     """
 
     name: str
@@ -71,10 +73,22 @@ class FeatureSpec:
     step_seconds: float | None = None
     dtype: Literal["float32", "float16"] = "float32"
     description: str = ""
+    window_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``zarr.json``."""
-        return asdict(self)
+        data = asdict(self)
+        if self.window_seconds is None:  # as before there were windows: fingerprints are made from this
+            del data["window_seconds"]
+        return data
+
+    @property
+    def time_grid(self) -> str:
+        """The steps in words, such as ``19 steps of 0.48 s, each from 0.96 s``."""
+        if self.step_seconds is None:
+            return f"{self.steps} steps"
+        each = "" if self.window_seconds is None else f", each from {self.window_seconds:g} s"
+        return f"{self.steps} steps of {self.step_seconds:g} s{each}"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -96,7 +110,7 @@ class Provenance:
         preprocessing: what was done to frames or samples before the network.
         sampling: ``uniform`` or ``published``.
         source: ``media``, or ``decoded/frames`` and the like where kept arrays were read.
-        precision: ``float32``, ``bfloat16`` or ``float16``.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         weights_source: URL, path or package that the weights came from.
         engine: what ran the network when the array was made, ``torch`` or ``openvino``; empty in older stores.
         decoder: name and version of each decoder.

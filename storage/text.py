@@ -67,6 +67,12 @@ def kind_of_reason(reason: str) -> str:
     return _VARYING.sub("N", reason)
 
 
+def error_words(problem: BaseException) -> str:
+    """An exception's type and the first line of its message."""
+    first = next(iter(lines_of(str(problem).strip())), "")
+    return f"{type(problem).__name__}: {first}" if first else type(problem).__name__
+
+
 def count(number: int, thing: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{number:,} {thing}" + ("" if number == 1 else "s")

@@ -59,6 +59,7 @@ def commit_features(
     values: NDArray[np.float32],
     valid: NDArray[np.bool_],
     rows: Sequence[Row],
+    circumstances: Mapping[str, Any] | None = None,
 ) -> ShardRecord:
     """Write one whole shard of a feature array and its record. The caller holds the claim.
 
@@ -69,6 +70,7 @@ def commit_features(
         values: ``[rows, steps, dim]``.
         valid: ``[rows, steps]``.
         rows: what happened to each clip.
+        circumstances: what the rows were made on, see :class:`storage.ledger.ShardRecord`.
 
     Returns:
         The new record.
@@ -81,7 +83,9 @@ def commit_features(
     expected = (len(span), spec.steps, spec.dim)
     if values.shape != expected or valid.shape != expected[:2] or len(rows) != len(span):
         raise StoreError(f"features/{name} shard {shard}: expected {expected}, got {values.shape} and {len(rows)} rows")
-    return commit_rows(store, name, shard, make=lambda at: values[at], outcome=lambda: (valid, rows))
+    return commit_rows(
+        store, name, shard, make=lambda at: values[at], outcome=lambda: (valid, rows), circumstances=circumstances
+    )
 
 
 def commit_rows(
@@ -91,6 +95,7 @@ def commit_rows(
     *,
     make: Callable[[int], NDArray[Any]],
     outcome: Callable[[], tuple[NDArray[np.bool_], Sequence[Row]]],
+    circumstances: Mapping[str, Any] | None = None,
 ) -> ShardRecord:
     """Write one whole shard, and make its rows while earlier ones are encoded and written.
 
@@ -100,6 +105,7 @@ def commit_rows(
         shard: its number.
         make: gives the row ``[steps, dim]`` at a place in the shard. Several threads call it, once for each row.
         outcome: called when all rows are made; gives ``valid`` ``[rows, steps]`` and what happened to each clip.
+        circumstances: as for :func:`commit_features`.
     """
     rows: list[Row] = []
 
@@ -111,7 +117,9 @@ def commit_rows(
         for part, block in (("valid", valid), ("status", status)):
             yield _swept(store, f"features/{name}/{part}", shard).write(shard, block, threads=store.threads)
 
-    return _commit(store, name, shard, write_all(), rows, fingerprint=store.fingerprint(name))
+    return _commit(
+        store, name, shard, write_all(), rows, fingerprint=store.fingerprint(name), circumstances=circumstances
+    )
 
 
 def _swept(store: FeatureStore, path: str, part: int) -> DirectArray:
@@ -158,6 +166,7 @@ def _commit(
     *,
     fingerprint: str,
     already_written: Sequence[str] = (),
+    circumstances: Mapping[str, Any] | None = None,
 ) -> ShardRecord:
     ledger = store.ledger(array_name)
     store.root.check_lock(ledger.lock_key(shard))
@@ -168,7 +177,7 @@ def _commit(
     files = {written.key: written.to_json() for written in writes}
     files |= {key: _measured(store, key) for key in already_written}
     first = store.shard_rows(shard).start
-    record = ShardRecord(array_name, shard, first, fingerprint, commit, files, tuple(rows))
+    record = ShardRecord(array_name, shard, first, fingerprint, commit, files, tuple(rows), dict(circumstances or {}))
     store.root.check_lock(ledger.lock_key(shard))
     ledger.append(record)
     store.refresh()

@@ -32,10 +32,11 @@ from extractors.audio.clap_log_mel import (
     mel_decibels,
     nearest_samples,
     quantize,
+    repeated_mel,
     repeated_second_mel,
 )
-from extractors.audio.waveform import waveform_on_grid
-from extractors.base import Features, Frames, Units, Waveform
+from extractors.audio.waveform import check_windows, sound_spec, steps_valid, waveform_on_grid, windows_of
+from extractors.base import Features, Frames, Units, Waveform, Windows
 from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView
 from extractors.weights.loading import ResolvedWeights, WeightsSource, apply_weights, load_state_dict
@@ -82,6 +83,7 @@ class Clap(NetworkExtractor):
     variants: ClassVar[tuple[str, ...]] = tuple(CHECKPOINTS)
     cpu_batch: ClassVar[int] = 4
     gpu_batch: ClassVar[int] = 64
+    float32_parts: ClassVar[tuple[str, ...]] = ("audio_branch.norm", "audio_projection")
 
     logit_scale: float | None = None
 
@@ -102,16 +104,15 @@ class Clap(NetworkExtractor):
 
     @property
     def specs(self) -> tuple[FeatureSpec, ...]:
-        """``clap``: ``[segments, 512]``. ``clap_map``: ``[64, 768]``, or 1024 of HTSAT-base."""
+        """``clap``: ``[segments, 512]``. ``clap_map``: ``[64, 768]``, or 1024 of HTSAT-base; not with windows.
+
+        The map does not depend on windows.
+        """
+        embedding = sound_spec(self, dim=EMBEDDING_DIM, description="CLAP embedding of each second, L2-normalised")
+        if self.windows is not None:
+            return (embedding,)
         return (
-            FeatureSpec(
-                self.array_name,
-                self.clip_seconds,
-                EMBEDDING_DIM,
-                "audio",
-                step_seconds=1.0,
-                description="CLAP embedding of each second, L2-normalised",
-            ),
+            embedding,
             FeatureSpec(
                 f"{self.array_name}_map",
                 MAP_STEPS,
@@ -130,13 +131,22 @@ class Clap(NetworkExtractor):
     def preprocessing(self) -> Mapping[str, Any]:
         """The view, and the spectrogram."""
         kind = "HTK" if self.checkpoint.fused else "Slaney"
-        return {
+        facts = {
             **self.view.to_json(),
             "quantized": "16 bits, cut off",
             "segments": "1 s repeated to 10 s",
             "map": "whole clip, nearest sample to 10 s",
             "mel": f"n_fft 1024, hop 480, 64 {kind} bands 50-14000 Hz, power, dB",
         }
+        if self.windows is not None:
+            del facts["map"]
+            facts["segments"] = "windows repeated to 10 s, as often as they fit, then silence"
+        return facts
+
+    def use_windows(self, windows: Windows) -> None:
+        """See :meth:`Extractor.use_windows`: up to 10 s, the network's input."""
+        check_windows(windows, name=self.name, clip_seconds=min(self.clip_seconds, INPUT_SAMPLES // SAMPLE_RATE_HZ))
+        self.windows = windows
 
     @property
     def unit_shape(self) -> tuple[int, ...]:
@@ -161,9 +171,15 @@ class Clap(NetworkExtractor):
         return network
 
     def units(self, clip: Frames | Waveform) -> Units:
-        """Spectrograms of each second and of the whole clip, ``[segments + 1, 1001, 64]`` float32 decibels."""
+        """Spectrograms of each second and of the whole clip, ``[segments + 1, 1001, 64]`` float32 decibels.
+
+        With windows, ``[windows, 1001, 64]``.
+        """
         sound = waveform_on_grid(clip, name=self.name, sample_rate_hz=SAMPLE_RATE_HZ, seconds=self.clip_seconds)
         samples = quantize(sound.samples)
+        if self.windows is not None:
+            parts = windows_of(samples, self.windows, clip_seconds=self.clip_seconds, sample_rate_hz=SAMPLE_RATE_HZ)
+            return Units(repeated_mel(parts, bands=self.bands), steps_valid(self, sound))
         seconds = repeated_second_mel(samples.reshape(self.clip_seconds, SAMPLE_RATE_HZ), bands=self.bands)
         whole = mel_decibels(nearest_samples(samples, count=INPUT_SAMPLES)[None], bands=self.bands)
         valid = sound.segment_valid(self.clip_seconds)
@@ -184,22 +200,28 @@ class Clap(NetworkExtractor):
         """
         from torch.nn.functional import normalize
 
+        from extractors.engines.casting import for_network
+
         branch = network["audio_branch"]
         mel = batch[:, None]
         image = branch.reshape_wav2img(branch.bn0(mel.transpose(1, 3)).transpose(1, 3))
-        tokens = branch.patch_embed(image, longer_idx=[])
+        tokens = branch.patch_embed(for_network(network, image), longer_idx=[])
         for layer in branch.layers:  # not called itself: it collects attention weights, which nothing here reads
             for block in layer.blocks:
                 tokens, _ = block(tokens)
             if layer.downsample is not None:
                 tokens = layer.downsample(tokens)
-        feature_map = group_tokens(branch.norm(tokens))
+        feature_map = group_tokens(branch.norm(tokens.float()))
         embedding = network["audio_projection"](feature_map.mean(dim=1))
-        return normalize(embedding.float(), dim=-1), feature_map.float()
+        return normalize(embedding, dim=-1), feature_map
 
     def assemble(self, outputs: Sequence[NDArray[np.float32]], valid: NDArray[np.bool_]) -> dict[str, Features]:
         """Embeddings of the seconds into ``clap``, the map of the last unit into ``clap_map``."""
         rows = self.empty()
+        if self.windows is not None:
+            (steps,) = rows.values()
+            steps.values[valid], steps.valid[:] = outputs[0], valid
+            return rows
         segments, feature_map = (rows[spec.name] for spec in self.specs)
         if valid[-1]:
             segments.values[valid[:-1]] = outputs[0][:-1]

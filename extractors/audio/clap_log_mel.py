@@ -79,6 +79,22 @@ def repeated_second_mel(seconds: NDArray[np.float32], *, bands: Bands = "htk") -
     return mel_decibels(np.tile(seconds, 3), bands=bands)[:, source]
 
 
+def repeated_mel(windows: NDArray[np.float32], *, bands: Bands = "htk") -> NDArray[np.float32]:
+    """Log-mel spectrograms of windows of sound that are repeated as often as they fit into ten seconds, then silence.
+
+    Args:
+        windows: ``[windows, samples]``, ten seconds each at most.
+        bands: see :func:`mel_decibels`.
+
+    Returns:
+        ``[windows, 1001, 64]`` float32 decibels.
+
+    Source: the filling ``repeatpad`` in laion_clap/training/data.py.
+    """
+    repeated = np.tile(windows, INPUT_SAMPLES // windows.shape[1])
+    return mel_decibels(np.pad(repeated, ((0, 0), (0, INPUT_SAMPLES - repeated.shape[1]))), bands=bands)
+
+
 @functools.cache
 def _transform(bands: Bands) -> Callable[[Tensor], Tensor]:
     """``[units, samples]`` to ``[units, 64, frames]`` decibels."""

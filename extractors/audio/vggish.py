@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
-from extractors.audio.waveform import waveform_on_grid
-from extractors.base import Frames, Units, Waveform
+from extractors.audio.waveform import check_windows, sound_spec, steps_valid, waveform_on_grid
+from extractors.base import Frames, Units, Waveform, Windows
 from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView
 from extractors.weights.inventory import WeightsFile, published_file
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SAMPLE_RATE_HZ = 16_000
+WINDOW_SECONDS = 0.96
 DIM = 128
 PCA_LIMIT = 2.0
 """Eight bits cover [-2, 2] after the PCA."""
@@ -54,7 +55,8 @@ class Vggish(NetworkExtractor):
     """VGGish embeddings, one a second.
 
     Each unit is one second's log-mel example, ``[1, 96, 64]`` float32. A second that the clip does not fill is
-    padded with zeros; one that it covers by less than half is not run.
+    padded with zeros; one that it covers by less than half is not run. ``vggish@0.96s/0.48s`` moves on by 0.48 s, as
+    AudioSet's and YouTube-8M's features do.
 
     Raises:
         UnknownBackbone: If the variant is none of ``""``, ``pca`` and ``pca-quantized``.
@@ -64,6 +66,12 @@ class Vggish(NetworkExtractor):
     variants: ClassVar[tuple[str, ...]] = ("pca", "pca-quantized")
     cpu_batch: ClassVar[int] = 10
     gpu_batch: ClassVar[int] = 512
+    float32_parts: ClassVar[tuple[str, ...]] = ("pproc",)
+
+    def use_windows(self, windows: Windows) -> None:
+        """See :meth:`Extractor.use_windows`: 0.96 s each, as long as the network's input."""
+        check_windows(windows, name=self.name, clip_seconds=self.clip_seconds, only=WINDOW_SECONDS)
+        self.windows = windows
 
     @property
     def unit_shape(self) -> tuple[int, ...]:
@@ -83,7 +91,7 @@ class Vggish(NetworkExtractor):
             "pca": "VGGish embedding of each second after AudioSet's PCA, not clipped",
             "pca-quantized": "VGGish embedding of each second after AudioSet's PCA, whole numbers from 0 to 255",
         }[self.variant]
-        return (FeatureSpec(self.array_name, self.clip_seconds, DIM, "audio", step_seconds=1.0, description=what),)
+        return (sound_spec(self, dim=DIM, description=what),)
 
     @property
     def weights_source(self) -> WeightsSource:
@@ -99,7 +107,8 @@ class Vggish(NetworkExtractor):
     @property
     def preprocessing(self) -> Mapping[str, Any]:
         """The view, the log-mel, and what follows the network."""
-        facts: dict[str, Any] = {**self.view.to_json(), "log_mel": "vggish, 96 of 98 frames of each second"}
+        frames = "96 of 98 frames of each second" if self.windows is None else "96 frames a window"
+        facts: dict[str, Any] = {**self.view.to_json(), "log_mel": f"vggish, {frames}"}
         if self.variant:
             facts["pca"] = PCA_WEIGHTS.filename
         if self.variant == "pca-quantized":
@@ -123,14 +132,12 @@ class Vggish(NetworkExtractor):
         return network
 
     def units(self, clip: Frames | Waveform) -> Units:
-        """Cut a clip into one-second log-mel examples, ``[segments, 1, 96, 64]`` float32."""
-        import torch
-
-        from extractors.audio.vggish_log_mel import second_examples
+        """Cut a clip into log-mel examples, ``[steps, 1, 96, 64]`` float32."""
+        from extractors.audio.vggish_log_mel import examples_of
 
         sound = waveform_on_grid(clip, name=self.name, sample_rate_hz=SAMPLE_RATE_HZ, seconds=self.clip_seconds)
-        examples = second_examples(torch.from_numpy(sound.samples))[:, None]
-        return Units(examples.numpy(), sound.segment_valid(self.clip_seconds))
+        examples = examples_of(sound.samples, self.windows, clip_seconds=self.clip_seconds)
+        return Units(examples, steps_valid(self, sound))
 
     def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
         """Embed examples. The PCA stays in float32.
@@ -143,12 +150,12 @@ class Vggish(NetworkExtractor):
             ``[units, 128]`` float32: not negative for ``vggish``, whitened for ``vggish:pca``, whole numbers from
             0 to 255 for ``vggish:pca-quantized``.
         """
-        from extractors.engines import runtime
+        from extractors.engines.casting import for_network
 
-        embedding = network["embeddings"](flatten_maps(network["features"](batch))).float()
+        maps = network["features"](for_network(network, batch))
+        embedding = network["embeddings"](flatten_maps(maps)).float()
         if self.variant:
-            with runtime.without_autocast(batch.device.type):
-                embedding = whiten(embedding, network["pproc"])
+            embedding = whiten(embedding, network["pproc"])
         return (quantize(embedding) if self.variant == "pca-quantized" else embedding,)
 
 

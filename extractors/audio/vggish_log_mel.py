@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from extractors.base import Windows
+
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 400
 HOP_SAMPLES = 160
@@ -18,7 +20,8 @@ LOWEST_HZ = 125.0
 HIGHEST_HZ = 7_500.0
 LOG_OFFSET = 0.01
 EXAMPLE_FRAMES = 96
-"""Frames that the network looks at: 0.96 seconds."""
+"""Frames that the network looks at."""
+EXAMPLE_SECONDS = EXAMPLE_FRAMES * HOP_SAMPLES / SAMPLE_RATE_HZ
 
 
 def log_mel(samples: Tensor, *, log_offset: float = LOG_OFFSET) -> Tensor:
@@ -67,6 +70,46 @@ def second_examples(samples: Tensor, *, log_offset: float = LOG_OFFSET) -> Tenso
         raise ValueError(f"{samples.shape[-1]} samples are not whole seconds at {SAMPLE_RATE_HZ} Hz")
     seconds = samples.unflatten(-1, (segments, SAMPLE_RATE_HZ))
     return log_mel(seconds, log_offset=log_offset)[..., :EXAMPLE_FRAMES, :]
+
+
+def window_examples(samples: Tensor, starts: NDArray[np.intp], *, log_offset: float = LOG_OFFSET) -> Tensor:
+    """Turn windows of a sound into the network's input, as AudioSet's release moves on in it.
+
+    Args:
+        samples: ``[samples]`` at 16 kHz.
+        starts: first sample of each window, multiples of 160.
+        log_offset: see :func:`log_mel`.
+
+    Returns:
+        ``[windows, 96, 64]`` float32. The last frame of a window reaches 15 ms past it; past the end is silence.
+    """
+    frames = log_mel(torch.nn.functional.pad(samples, (0, WINDOW_SAMPLES)), log_offset=log_offset)
+    places = starts[:, None] // HOP_SAMPLES + np.arange(EXAMPLE_FRAMES)
+    return frames[torch.from_numpy(places)]
+
+
+def examples_of(
+    samples: NDArray[np.float32], windows: Windows | None, *, clip_seconds: int, log_offset: float = LOG_OFFSET
+) -> NDArray[np.float32]:
+    """The network's inputs for a clip: each second's, or each window's.
+
+    Args:
+        samples: ``[samples]`` at 16 kHz, whole seconds.
+        windows: ``None`` for each second.
+        clip_seconds: length of the clip.
+        log_offset: see :func:`log_mel`.
+
+    Returns:
+        ``[steps, 1, 96, 64]``.
+    """
+    sound = torch.from_numpy(samples)
+    if windows is None:
+        found = second_examples(sound, log_offset=log_offset)
+    else:
+        starts = windows.starts_samples(clip_seconds, sample_rate_hz=SAMPLE_RATE_HZ)
+        found = window_examples(sound, starts, log_offset=log_offset)
+    examples: NDArray[np.float32] = found[:, None].numpy()
+    return examples
 
 
 @functools.cache

@@ -3,8 +3,8 @@
 Source: tensorflow/models, research/audioset/yamnet (Apache License 2.0): MobileNet v1 on VGGish's log-mel with an
 offset of 0.001, trained on AudioSet, Gemmeke et al., ICASSP 2017.
 
-YAMNet itself moves on by 0.48 s. Here a patch a second is taken, so that a step is a second, as for VGGish: 96 of the
-98 frames of each second, none of which reaches into the next.
+YAMNet itself moves on by 0.48 s, and so does ``yamnet@0.96s/0.48s``. ``yamnet`` takes a patch a second, so that a step
+is a second, as for VGGish: 96 of the 98 frames of each second, none of which reaches into the next.
 
 The weights that come without a hub are 8-bit ones, see :mod:`extractors.audio.yamnet_onnx`: OpenVINO runs them, on the
 CPU whatever the device is. The official float weights, ``yamnet.h5``, run on both engines and any device.
@@ -17,10 +17,10 @@ import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from extractors.audio.waveform import waveform_on_grid
+from extractors.audio.waveform import check_windows, sound_spec, steps_valid, waveform_on_grid
 from extractors.audio.yamnet_network import CLASSES, build_network, fill_network
 from extractors.audio.yamnet_onnx import IDENTITY, WEIGHTS, QuantizedYamnet
-from extractors.base import Frames, Units, Waveform
+from extractors.base import Frames, Units, Waveform, Windows
 from extractors.engines.network import Engine
 from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SAMPLE_RATE_HZ = 16_000
+WINDOW_SECONDS = 0.96
 LOG_OFFSET = 0.001
 """YAMNet's own; VGGish adds ten times as much before the logarithm."""
 CLASS_MAP = "data/yamnet_class_map.csv"
@@ -54,6 +55,11 @@ class Yamnet(NetworkExtractor):
 
     _engine: Engine
 
+    def use_windows(self, windows: Windows) -> None:
+        """See :meth:`Extractor.use_windows`: 0.96 s each, as long as the network's input."""
+        check_windows(windows, name=self.name, clip_seconds=self.clip_seconds, only=WINDOW_SECONDS)
+        self.windows = windows
+
     @property
     def unit_shape(self) -> tuple[int, ...]:
         """A log-mel example."""
@@ -68,7 +74,7 @@ class Yamnet(NetworkExtractor):
     def specs(self) -> tuple[FeatureSpec, ...]:
         """One array, ``[segments, 521]``."""
         what = "YAMNet's probabilities of AudioSet's classes in each second"
-        return (FeatureSpec(self.array_name, self.clip_seconds, CLASSES, "audio", step_seconds=1.0, description=what),)
+        return (sound_spec(self, dim=CLASSES, description=what),)
 
     @property
     def weights_source(self) -> WeightsSource:
@@ -78,12 +84,16 @@ class Yamnet(NetworkExtractor):
     @property
     def preprocessing(self) -> Mapping[str, Any]:
         """The view, the log-mel, and what follows the network."""
-        return {
+        facts: dict[str, Any] = {
             **self.view.to_json(),
             "log_mel": f"vggish with offset {LOG_OFFSET}, 96 of 98 frames of each second",
             "hop": "1 s (YAMNet's own is 0.48 s)",
             "scores": "sigmoid",
         }
+        if self.windows is not None:
+            facts |= {"log_mel": f"vggish with offset {LOG_OFFSET}, 96 frames a window"}
+            facts["hop"] = f"{self.windows.hop_seconds:g} s"
+        return facts
 
     def choose_engine(
         self, engine: str, weights: ResolvedWeights, *, device: str, precision: str, compiled: bool = False
@@ -121,18 +131,18 @@ class Yamnet(NetworkExtractor):
         return network.eval()
 
     def units(self, clip: Frames | Waveform) -> Units:
-        """Cut a clip into one-second log-mel examples, ``[segments, 1, 96, 64]`` float32."""
-        import torch
-
-        from extractors.audio.vggish_log_mel import second_examples
+        """Cut a clip into log-mel examples, ``[steps, 1, 96, 64]`` float32."""
+        from extractors.audio.vggish_log_mel import examples_of
 
         sound = waveform_on_grid(clip, name=self.name, sample_rate_hz=SAMPLE_RATE_HZ, seconds=self.clip_seconds)
-        examples = second_examples(torch.from_numpy(sound.samples), log_offset=LOG_OFFSET)[:, None]
-        return Units(examples.numpy(), sound.segment_valid(self.clip_seconds))
+        examples = examples_of(sound.samples, self.windows, clip_seconds=self.clip_seconds, log_offset=LOG_OFFSET)
+        return Units(examples, steps_valid(self, sound))
 
     def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
         """Logits, ``[units, 521]``, from log-mel examples ``[units, 1, 96, 64]``."""
-        return (network(batch),)
+        from extractors.engines.casting import for_network
+
+        return (network(for_network(network, batch)),)
 
     def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
         """See :meth:`Extractor.forward`; probabilities, ``[units, 521]`` float32.

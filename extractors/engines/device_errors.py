@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from extractors.engines.runtime import is_out_of_memory
+from extractors.engines.batches import is_out_of_memory
 
 _BROKEN = re.compile(
     r"CUDA error|HIP error|device-side assert|CUDNN_STATUS_(INTERNAL_ERROR|EXECUTION_FAILED|MAPPING_ERROR)"

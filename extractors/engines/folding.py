@@ -68,7 +68,8 @@ def _watch(module: nn.Module, example: Tensor) -> tuple[Tensor, list[tuple[Any, 
     for part in module.modules():
         if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
             hooks.append(part.register_forward_hook(after_conv))
-        elif isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) and part.running_var is not None:
+        # Not their subclasses, which may do more than normalise.
+        elif type(part) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d) and part.running_var is not None:
             hooks.append(part.register_forward_pre_hook(before_norm))
     try:
         output = _first(module(example)).clone()

@@ -36,6 +36,7 @@ class Network:
         example: one unit, ``[1, ...]``; its shape and type matter, its values do not.
         batch_units: units in a usual batch.
         identity: tells this network and its weights from all others; empty if it shall not be cached.
+        float32_parts: names in the built network that stay in float32 when it is cast to a half type.
     """
 
     name: str
@@ -44,3 +45,4 @@ class Network:
     example: Tensor
     batch_units: int
     identity: str = ""
+    float32_parts: tuple[str, ...] = ()

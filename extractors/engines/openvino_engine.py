@@ -90,12 +90,24 @@ def _converted(network: Network, shape: list[int], entry: Path) -> Any:
 
 
 def convert(network: Network, shape: list[int]) -> Any:
-    """A network as an ``openvino.Model`` for batches of one shape. It refers to the weights in torch's memory."""
+    """A network as an ``openvino.Model`` for batches of one shape. It refers to the weights in torch's memory.
+
+    Raises:
+        InvalidInput: If it has a step that OpenVINO or torch's export does not know.
+    """
     openvino = import_openvino()
     batch = network.example.expand(shape).contiguous()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of torch.export, about what it will do otherwise some day
-        model = openvino.convert_model(torch.export.export(prepared(network), (batch,)))
+        whole = prepared(network)
+        try:
+            model = openvino.convert_model(torch.export.export(whole, (batch,)))
+        except (RuntimeError, openvino.frontend.OpConversionFailure) as problem:
+            lines = str(problem).strip().splitlines() or [type(problem).__name__]
+            reason = next((line.strip(" -") for line in lines if "No conversion rule" in line), lines[0])
+            raise InvalidInput(
+                f"{network.name}: OpenVINO cannot convert this network: {reason}. Use --engine torch"
+            ) from problem
     model.reshape(shape)
     return model
 

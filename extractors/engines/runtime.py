@@ -1,4 +1,4 @@
-"""Device, precision, and batches that fit in memory."""
+"""Device, precision, and the modes that networks are built and run in."""
 
 from __future__ import annotations
 
@@ -6,29 +6,21 @@ import contextlib
 import functools
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from extractors.engines.math_flags import MathFlags
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
-_MEMORY_WORDS = (
-    "out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
-    "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "unable to find a valid cudnn algorithm",
-)  # fmt: skip
-
-
-class OutOfMemory(MemoryError):
-    """Not even one unit of a backbone fits in memory."""
+_FLAGS = MathFlags()
+_AMPERE = 8
+"""Compute capability of the first GPUs with TF32."""
 
 
 def pick_device(device: str) -> str:
@@ -56,18 +48,29 @@ def check_precision(precision: str, device: str) -> str:
     """Return ``precision`` if it can run on ``device``.
 
     Raises:
-        InvalidInput: If it is not known, float16 is asked for on a CPU, or bfloat16 kills processes on this CPU.
+        InvalidInput: If it is not known, float16 or TF32 is asked for on a CPU or on a GPU without it, or bfloat16
+            kills processes on this CPU.
     """
     if precision not in PRECISIONS:
         raise InvalidInput(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
     if precision == "float16" and device == "cpu":
         raise InvalidInput("precision 'float16' needs a GPU; on a CPU use bfloat16 or float32")
+    if precision == "tf32" and device == "cpu":
+        raise InvalidInput("precision 'tf32' needs a GPU, NVIDIA's Ampere or newer; on a CPU use float32")
+    if precision == "tf32" and not _has_tf32(device):
+        raise InvalidInput(f"precision 'tf32': the GPU {device} is older than Ampere and lacks it; use float32")
     if precision == "bfloat16" and device == "cpu" and not _cpu_survives_bfloat16():
         raise InvalidInput(
             "precision 'bfloat16': this CPU (or its virtual machine) dies on it, as one does that reports AMX and "
             "lacks it; set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 before starting, or use float32"
         )
     return precision
+
+
+def _has_tf32(device: str) -> bool:
+    import torch
+
+    return torch.cuda.get_device_capability(device)[0] >= _AMPERE
 
 
 @functools.cache
@@ -78,42 +81,20 @@ def _cpu_survives_bfloat16() -> bool:
 
 
 @contextlib.contextmanager
-def inference() -> Iterator[None]:
-    """Inference mode in which float32 means float32 and the same bits come out each time.
+def inference(precision: str = "float32") -> Iterator[None]:
+    """Inference mode in which float32 means float32, unless TF32 was asked for, and the same bits come out each time.
 
-    On CUDA, TF32 is off (cuDNN has it on by default) and cuDNN picks deterministic kernels. On a CPU oneDNN is kept
-    from lowering float32 to bfloat16, AMX or not. The process's own settings are restored afterwards.
+    On CUDA, TF32 is off (cuDNN has it on by default), half types are summed up in float32, and cuDNN picks
+    deterministic kernels. On a CPU oneDNN is kept from lowering float32 to bfloat16, AMX or not. These are flags of the
+    whole process: other threads compute by them too. The process's own settings are restored afterwards.
+
+    Args:
+        precision: one of :data:`PRECISIONS`; ``tf32`` allows products of float32 in TF32.
     """
     import torch
 
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with (
-            torch.inference_mode(),
-            torch.backends.cudnn.flags(
-                enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False
-            ),
-        ):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Autocast to ``precision``; a context that does nothing for float32."""
-    import torch
-
-    if precision == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.partition(":")[0], dtype=getattr(torch, precision))
-
-
-def without_autocast(kind: str) -> contextlib.AbstractContextManager[Any]:
-    """Inside :func:`autocast`, leave it for some steps. ``kind`` is ``cpu`` or ``cuda``."""
-    import torch
-
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
+    with _FLAGS.set(precision), torch.inference_mode():
+        yield
 
 
 def to_device(batch: Tensor, device: torch.device) -> Tensor:
@@ -121,72 +102,6 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and batch.device.type == "cpu":
         return batch.pin_memory().to(device, non_blocking=True)
     return batch.to(device)
-
-
-@dataclass
-class BatchSize:
-    """How many units go into a batch; becomes smaller, for the rest of the run, when memory runs out.
-
-    Attributes:
-        units: the current size, at least 1.
-    """
-
-    units: int
-
-    def __post_init__(self) -> None:
-        if self.units < 1:
-            raise ValueError(f"a batch needs at least 1 unit, got {self.units}")
-
-
-def run_batched(
-    forward: Callable[[Tensor], tuple[Tensor, ...]],
-    units: NDArray[Any],
-    *,
-    batch_units: int | BatchSize,
-    name: str = "the network",
-) -> tuple[NDArray[np.float32], ...]:
-    """Run a network over units in batches; a batch that does not fit in memory is halved and run again.
-
-    Args:
-        forward: :meth:`Extractor.forward`.
-        units: ``[units, ...]``.
-        batch_units: units a batch; pass one :class:`BatchSize` to every call of a run so that it is remembered.
-        name: the backbone, for the error.
-
-    Returns:
-        One float32 array ``[units, ...]`` for each output; ``()`` without units.
-
-    Raises:
-        OutOfMemory: If not even one unit fits.
-    """
-    import torch
-
-    size = batch_units if isinstance(batch_units, BatchSize) else BatchSize(batch_units)
-    parts: list[tuple[NDArray[np.float32], ...]] = []
-    at = 0
-    while at < len(units):
-        batch = units[at : at + size.units]
-        try:
-            with inference():
-                outputs = forward(torch.from_numpy(batch))
-                parts.append(tuple(output.float().cpu().numpy() for output in outputs))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(batch) == 1:
-                raise OutOfMemory(f"{name}: not even one unit {list(units.shape[1:])} fits in memory") from error
-            size.units = len(batch) // 2
-            continue
-        at += len(batch)
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a device or the machine has no memory left."""
-    import torch
-
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in text for word in _MEMORY_WORDS)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+from extractors.engines.compiling import check_compile
 from extractors.engines.network import Engine, Network
 from extractors.engines.openvino_import import REMEDY
 from storage.errors import InvalidInput
@@ -19,19 +20,20 @@ def pick_engine(engine: str, *, device: str, precision: str = "float32", compile
     Args:
         engine: one of :data:`ENGINES`.
         device: ``cpu`` or ``cuda:N``.
-        precision: ``float32``, ``bfloat16`` or ``float16``.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float16``.
         compiled: whether the network is to run through ``torch.compile``.
 
     Raises:
-        InvalidInput: If it is none of these, is not installed, or does not go with the other options.
+        InvalidInput: If it is none of these, is not installed, or does not go with the other options; or if
+            networks cannot be compiled here.
     """
     if engine not in ENGINES:
         raise InvalidInput(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
     installed = importlib.util.find_spec("openvino") is not None
     if engine == "auto":
         fits = device == "cpu" and precision == "float32" and not compiled
-        return "openvino" if fits and installed else "torch"
-    if engine == "openvino":
+        engine = "openvino" if fits and installed else "torch"
+    elif engine == "openvino":
         if device != "cpu":
             raise InvalidInput(f"engine 'openvino' runs on a CPU, not on {device}: use --device cpu or --engine torch")
         if precision != "float32":
@@ -40,6 +42,8 @@ def pick_engine(engine: str, *, device: str, precision: str = "float32", compile
             raise InvalidInput("engine 'openvino' and --compile exclude each other: use --engine torch with --compile")
         if not installed:
             raise InvalidInput(f"engine 'openvino' is not installed: {REMEDY}")
+    if compiled:
+        check_compile(device)
     return engine
 
 

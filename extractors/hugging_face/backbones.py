@@ -279,7 +279,9 @@ class ModelOfSound(ModelBackbone, NetworkExtractor):
 
     def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
         """See :meth:`NetworkExtractor.compute`."""
-        return (self.unit_length(network(batch)),)
+        from extractors.engines.casting import for_network
+
+        return (self.unit_length(network(for_network(network, batch))),)
 
     def _prepared(self, seconds: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
         return PREPARE.get(self.model.kind.processor, plain)(self.feature_extractor, seconds)

@@ -44,6 +44,7 @@ class EfficientNetLite0(FrameNetwork):
     describes: ClassVar[str] = "EfficientNet-Lite0 (ImageNet) pooled features of each frame"
     variants: ClassVar[tuple[str, ...]] = (SCORES,)
     cpu_batch: ClassVar[int] = 16
+    float32_parts: ClassVar[tuple[str, ...]] = (*FrameNetwork.float32_parts, "classifier")
     dim = 1280
     normalisation: tuple[Triple, Triple] = ((127 / 255,) * 3, (128 / 255,) * 3)
 
@@ -98,7 +99,7 @@ class EfficientNetLite0(FrameNetwork):
         (features,) = super().compute(network, batch)
         if not self.variant:
             return (features,)
-        return network.classifier(features).float().softmax(dim=-1), features
+        return network.classifier(features.float()).softmax(dim=-1), features
 
     def assemble(self, outputs: Sequence[NDArray[np.float32]], valid: NDArray[np.bool_]) -> dict[str, Features]:
         """See :meth:`Extractor.assemble`: an output an array."""

@@ -121,6 +121,8 @@ def _from_repository(source: WeightsSource) -> ResolvedWeights:
 
 
 def _from_cache(source: WeightsSource) -> ResolvedWeights:
+    if not source.url:
+        raise WeightsError("no weights are published for it: give a state dict, --weights FILE, or --weights random:0")
     path = cache_folder() / source.filename
     if path.is_file():
         digest = _checked(path, remembered_sha256(path), source)

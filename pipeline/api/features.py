@@ -113,7 +113,7 @@ def features_of(
     weights: str = "pretrained",
     clip_seconds: int | None = None,
     sampling: Sampling = "uniform",
-    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32",
     device: str = "auto",
     engine: Literal["auto", "torch", "openvino"] = "auto",
 ) -> ClipFeatures:

@@ -1,4 +1,4 @@
-"""The commands ``avvp extract`` and ``avvp backbones``. Nothing heavy is imported before they run."""
+"""The command ``avvp extract``. Nothing heavy is imported before it runs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ if TYPE_CHECKING:
 )
 @click.option("--media", help="Where the media files of a table are, if not beside it.")
 @click.option("--store", "store_url", required=True, help="The store: a path, or s3://… and the like. Made if absent.")
+@click.option("--split", help="Only the clips of this split, such as val.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many clips: for a first look.")
 @extract_options
-def extract(clips: str, media: str | None, store_url: str, options: ExtractOptions) -> None:
+def extract(
+    clips: str,
+    media: str | None,
+    store_url: str,
+    *,
+    split: str | None,
+    limit: int | None,
+    options: ExtractOptions,
+) -> None:
     """Decode clips once, run every backbone on them, store the features.
 
     What is in the store already is left alone: run the same command again after a kill, a crash or Ctrl-C.
     """
-    from pipeline.cli.extract_actions import run_extract
+    from pipeline.cli.extract_actions import read_clips, run_extract
 
-    sys.exit(run_extract(clips=clips, media=media, store_url=store_url, options=options))
-
-
-@click.command()
-def backbones() -> None:
-    """The backbones there are, and what each gives for a 10 s clip."""
-    from pipeline.cli.extract_actions import print_backbones
-
-    print_backbones()
+    sys.exit(
+        run_extract(table=read_clips(clips, media, split=split, limit=limit), store_url=store_url, options=options)
+    )
 
 
-COMMANDS: tuple[click.Command, ...] = (extract, backbones)
+COMMANDS: tuple[click.Command, ...] = (extract,)

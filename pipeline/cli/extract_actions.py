@@ -1,10 +1,8 @@
-"""Implementation of ``avvp extract`` and ``avvp backbones``."""
+"""Implementation of ``avvp extract``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-from rich.table import Table
 
 from pipeline.inspection.status import overview
 from pipeline.terminal.console import count, tell, wide_console
@@ -21,12 +19,16 @@ _FAILED_EXIT = 3
 _SHOWN_FAILURES = 10
 
 
-def run_extract(*, clips: str, media: str | None, store_url: str, options: ExtractOptions) -> int:
+def read_clips(clips: str, media: str | None, *, split: str | None, limit: int | None) -> ClipTable:
+    """The clip table that was asked for."""
+    return ClipTable.load(clips, media=media).part(split=split, limit=limit)
+
+
+def run_extract(*, table: ClipTable, store_url: str, options: ExtractOptions) -> int:
     """``avvp extract``. Returns the exit code."""
     from pipeline.extraction.extract import extract
     from pipeline.extraction.progress import terminal_reporter
 
-    table = ClipTable.load(clips, media=media)
     tell(table.notes)
     if not options.backbones and not options.keep:
         raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
@@ -40,6 +42,9 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
     console = wide_console()
     if report.changed:
         console.print(f"{count(len(report.changed), 'clip')} had changed on disk and were read again")
+    for device, why in report.ended:
+        if device not in report.lost:
+            console.print(visible(f"the worker of {device} ended: {why}"))
     for device, why in report.lost.items():
         console.print(visible(f"{device} was lost, the others did its work: {why}"))
     if not report.read:
@@ -71,20 +76,3 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
 
 def _failed_before(store_url: str) -> int:
     return overview(FeatureStore.open(store_url)).failed_clips
-
-
-def print_backbones() -> None:
-    """``avvp backbones``."""
-    from extractors import registry
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("backbone", "array", "steps × dim", "description"):
-        table.add_column(name, overflow="fold")
-    for name in registry.names():
-        made = registry.create(name)
-        for variant in ("", *(f":{each}" for each in made.variants)):
-            for spec in registry.create(name + variant).specs:
-                table.add_row(name + variant, spec.name, f"{spec.steps}×{spec.dim}", visible(spec.description))
-    console = wide_console()
-    console.print(table)
-    console.print("and clip:MODEL/PRETRAINED for any open_clip model; NAME@8fps sets a per-frame backbone's frame rate")

@@ -146,6 +146,7 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 def _print_array(console: Console, store: FeatureStore, name: str) -> None:
     from pipeline.inspection.arrays import statistics
+    from pipeline.inspection.circumstances import made_on
 
     if name.startswith("decoded/") or name in store.decoded:
         kept = store.decoded_spec(name.removeprefix("decoded/"))
@@ -156,9 +157,11 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
         return
     name = name.removeprefix("features/").removesuffix("/values")
     spec, origin = store.spec(name), store.provenance(name)
-    console.print(f"{visible(name)}: {visible(spec.description)}", style="bold")
+    console.print(f"{visible(name)}: {visible(spec.description)}; {spec.time_grid}", style="bold")
     facts = {"spec": spec.to_json(), "provenance": origin.to_json(), "fingerprint": store.fingerprint(name)}
     show_json(console, facts)
+    for group in made_on(store.ledger(name).newest().values()):
+        console.print(f"{count(group.shards, 'shard')} made on: {visible(str(group))}", soft_wrap=True)
     found = statistics(store, name)
     if found is None:
         console.print("no valid step yet")

@@ -10,14 +10,28 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli import annotations as annotation_commands
-from pipeline.cli import doctor, download, extract, inspection, labels, parse, parsers, stores, synthetic, up, weights
+from pipeline.cli import (
+    backbones,
+    doctor,
+    download,
+    extract,
+    inspection,
+    labels,
+    parse,
+    parsers,
+    stores,
+    synthetic,
+    up,
+    weights,
+)
 from pipeline.terminal.exit_codes import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GROUPS = (
-    annotation_commands, doctor, download, extract, inspection, labels, parse, parsers, stores, synthetic, up, weights,
+    annotation_commands, backbones, doctor, download, extract, inspection, labels, parse, parsers, stores, synthetic,
+    up, weights,
 )  # fmt: skip
 """The modules that hold commands, each with its ``COMMANDS``."""
 

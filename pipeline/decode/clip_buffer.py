@@ -7,7 +7,7 @@ as a pickle through a ``multiprocessing.Pipe`` it takes 115 ms.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.base import Frames, Waveform
+from extractors.base import Frames, Units, Waveform
 from extractors.views import AudioView, FrameView
 from pipeline.decode.decoder import Decoder as Decoder
 from pipeline.decode.frames import CanvasView
@@ -24,7 +24,25 @@ from storage.schema import Sampling, Status
 
 _ALIGNMENT = 64
 
-AnyView = FrameView | AudioView | CanvasView
+
+@dataclass(frozen=True)
+class UnitsView:
+    """The units of an audio backbone, such as log-mels, made by the process that decodes the sound.
+
+    Attributes:
+        backbone: its name.
+        sound: what they are made from.
+        shape: ``[units, ...]``, the same for every clip.
+        dtype: numpy's name of their type.
+    """
+
+    backbone: str
+    sound: AudioView
+    shape: tuple[int, ...]
+    dtype: str
+
+
+AnyView = FrameView | AudioView | CanvasView | UnitsView
 
 
 @dataclass(frozen=True)
@@ -36,12 +54,14 @@ class DecodeShape:
         frame_views: what the visual backbones want; may be empty.
         audio_views: what the audio backbones want; may be empty.
         keep: pictures for the store; may be empty.
+        units: made from the audio views; may be empty.
     """
 
     clip_seconds: int
     frame_views: tuple[FrameView, ...] = ()
     audio_views: tuple[AudioView, ...] = ()
     keep: tuple[CanvasView, ...] = ()
+    units: tuple[UnitsView, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -65,6 +85,7 @@ class DecodeRequest:
         keep: pictures for the store; may be empty.
         decoder: ``pyav``; ``decord`` for frames by decord or not at all, ``auto`` for decord where it is proven right.
         max_pixels: larger pictures are refused.
+        units: made from the audio views; may be empty.
     """
 
     clip_id: str
@@ -78,11 +99,25 @@ class DecodeRequest:
     keep: tuple[CanvasView, ...] = ()
     decoder: Decoder = "pyav"
     max_pixels: int = MAX_PIXELS
+    units: tuple[UnitsView, ...] = ()
 
     @property
     def shape(self) -> DecodeShape:
         """What it is decoded to."""
-        return DecodeShape(self.clip_seconds, self.frame_views, self.audio_views, self.keep)
+        return DecodeShape(self.clip_seconds, self.frame_views, self.audio_views, self.keep, self.units)
+
+
+@dataclass(frozen=True)
+class UnitsProblem:
+    """Why a backbone's units could not be made of a clip.
+
+    Attributes:
+        reason: in words.
+        out_of_memory: whether memory ran out, rather than the backbone's code failing.
+    """
+
+    reason: str
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +135,7 @@ class DecodeReport:
         fingerprint: SHA-256 of the file's bytes and the span; empty where there is no file.
         size_bytes: of the file.
         mtime_ns: of the file.
+        no_units: by backbone, why its units are not there though the sound is.
     """
 
     status: Status
@@ -112,6 +148,7 @@ class DecodeReport:
     fingerprint: str = ""
     size_bytes: int = 0
     mtime_ns: int = 0
+    no_units: Mapping[str, UnitsProblem] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,6 +180,7 @@ class DecodedClip:
         frames: by view; empty where the clip has no usable video.
         waveforms: by view; empty where the clip has no usable sound.
         kept: pictures for the store, by view; empty where the clip has no usable video.
+        units: by backbone, those that were asked for; empty where the clip has no usable sound.
     """
 
     request: DecodeRequest
@@ -150,11 +188,12 @@ class DecodedClip:
     frames: dict[FrameView, Frames] = field(default_factory=dict)
     waveforms: dict[AudioView, Waveform] = field(default_factory=dict)
     kept: dict[CanvasView, KeptFrames] = field(default_factory=dict)
+    units: dict[str, Units] = field(default_factory=dict)
     on_release: Callable[[], None] | None = None
 
     def release(self) -> None:
         """Give the buffer back and drop the arrays. A second call does nothing."""
-        self.frames, self.waveforms, self.kept = {}, {}, {}
+        self.frames, self.waveforms, self.kept, self.units = {}, {}, {}, {}
         give_back, self.on_release = self.on_release, None
         if give_back is not None:
             give_back()
@@ -208,6 +247,8 @@ def buffer_layout(shape: DecodeShape) -> BufferLayout:
     for sound in shape.audio_views:
         wanted += [(sound, "samples", (sound.sample_rate_hz * shape.clip_seconds,), "<f4")]
         wanted += [(sound, "valid_samples", (1,), "<i8")]
+    for units in shape.units:
+        wanted += [(units, "data", units.shape, units.dtype), (units, "valid", units.shape[:1], "?")]
     offset, fields = 0, []
     for view_of_field, name, dims, dtype in wanted:
         fields.append(BufferField(view_of_field, name, offset, dims, dtype))
@@ -245,4 +286,9 @@ def open_buffer(
         for sound in request.audio_views:
             count = int(layout.array(buffer, sound, "valid_samples")[0])
             clip.waveforms[sound] = Waveform(layout.array(buffer, sound, "samples"), sound.sample_rate_hz, count)
+        for units in request.units:
+            if units.backbone not in report.no_units:
+                clip.units[units.backbone] = Units(
+                    layout.array(buffer, units, "data"), layout.array(buffer, units, "valid")
+                )
     return clip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput, SchemaMismatch
 from storage.layout.decoded import DecodedSpec
 from storage.layout.metadata import spec_differences
-from storage.ledger import Row
+from storage.ledger import Row, ShardRecord
 from storage.schema import FeatureSpec, Provenance, Status
 from storage.store import FeatureStore
 from storage.writer import claim, commit_decoded, commit_features, write_decoded
@@ -154,17 +154,26 @@ class _Entries:
     """Ledger rows of a store's array, a record read once."""
 
     def __init__(self) -> None:
-        self._records: dict[tuple[str, str, int], Sequence[Row]] = {}
+        self._records: dict[tuple[str, str, int], ShardRecord | None] = {}
 
     def of(self, source: Source, array: str) -> Row | None:
-        shard, at = divmod(source.row, source.store.info.shard_size)
+        record = self.record(source, array)
+        return record.rows[source.row % source.store.info.shard_size] if record else None
+
+    def record(self, source: Source, array: str) -> ShardRecord | None:
+        shard = source.row // source.store.info.shard_size
         key = (source.store.url, array, shard)
         if key not in self._records:
             ledger = source.store.ledger(array)
             state = ledger.states().get(shard)
-            self._records[key] = ledger.read(shard, state.commit).rows if state else ()
-        rows = self._records[key]
-        return rows[at] if rows else None
+            self._records[key] = ledger.read(shard, state.commit) if state else None
+        return self._records[key]
+
+    def circumstances(self, sources: Iterable[Source | None], array: str) -> Mapping[str, Any]:
+        """What all these rows were made on; empty where that differs."""
+        records = [self.record(source, array) for source in sources if source]
+        found = [record.circumstances for record in records if record]
+        return found[0] if found and all(one == found[0] for one in found) else {}
 
 
 def _best(sources: Sequence[Source], array: str, entries: _Entries) -> tuple[Source | None, Row | None]:
@@ -183,8 +192,10 @@ def _pending(clip_id: str) -> Row:
     return Row(clip_id, Status.PENDING.label, "in none of the stores that were merged", attempt=0)
 
 
-def _chosen(made: FeatureStore, array: str, shard: int, sources: list[list[Source]]) -> list[tuple[Source | None, Row]]:
-    entries, chosen = _Entries(), []
+def _chosen(
+    made: FeatureStore, array: str, shard: int, sources: list[list[Source]], entries: _Entries
+) -> list[tuple[Source | None, Row]]:
+    chosen = []
     for row in made.shard_rows(shard):
         source, entry = _best(sources[row], array, entries)
         chosen.append((source, replace(entry) if entry else _pending(made.ids[row])))
@@ -193,7 +204,8 @@ def _chosen(made: FeatureStore, array: str, shard: int, sources: list[list[Sourc
 
 def _copy_features(made: FeatureStore, spec: FeatureSpec, shard: int, sources: list[list[Source]]) -> int:
     """Returns how many rows have features. A shard of which nothing is known stays undone."""
-    chosen = _chosen(made, spec.name, shard, sources)
+    entries = _Entries()
+    chosen = _chosen(made, spec.name, shard, sources, entries)
     stored = sum(entry.stored for _, entry in chosen)
     if all(entry.code is Status.PENDING for _, entry in chosen) or shard in made.ledger(spec.name).states():
         return stored
@@ -205,12 +217,20 @@ def _copy_features(made: FeatureStore, spec: FeatureSpec, shard: int, sources: l
             rows = [source.row for at in places if (source := chosen[at][0])]
             values[places], valid[places] = store.read(spec.name, rows), store.valid(spec.name, rows)
     with claim(made, [spec.name], shard):
-        commit_features(made, spec.name, shard, values=values, valid=valid, rows=[row for _, row in chosen])
+        commit_features(
+            made,
+            spec.name,
+            shard,
+            values=values,
+            valid=valid,
+            rows=[row for _, row in chosen],
+            circumstances=entries.circumstances((source for source, row in chosen if row.stored), spec.name),
+        )
     return stored
 
 
 def _copy_decoded(made: FeatureStore, spec: DecodedSpec, shard: int, sources: list[list[Source]]) -> int:
-    chosen = _chosen(made, spec.ledger_name, shard, sources)
+    chosen = _chosen(made, spec.ledger_name, shard, sources, _Entries())
     stored = sum(entry.stored for _, entry in chosen)
     if all(entry.code is Status.PENDING for _, entry in chosen) or shard in made.ledger(spec.ledger_name).states():
         return stored

@@ -172,7 +172,15 @@ def _recommit(store: FeatureStore, record: ShardRecord, bad: set[int], *, masks_
         places = np.asarray(good) - span.start
         values[places] = store.read(record.array, good)
         valid[places] = ~np.isnan(values[places]).all(axis=2) if masks_from_values else store.valid(record.array, good)
-    commit_features(store, record.array, record.shard, values=values, valid=valid, rows=entries)
+    commit_features(
+        store,
+        record.array,
+        record.shard,
+        values=values,
+        valid=valid,
+        rows=entries,
+        circumstances=record.circumstances,
+    )
 
 
 def _recommit_decoded(store: FeatureStore, record: ShardRecord, entries: Sequence[Row]) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Extractor, Features, Units
-from extractors.batch_runner import Outputs, Pending
+from extractors.batch_runner import BatchRunner, Outputs, Pending
 from extractors.engines.device_errors import is_device_broken
 from pipeline.extraction.health import broken
 from storage.errors import BackboneBroken
+from storage.text import error_words
 
 Token = TypeVar("Token")
 
@@ -47,7 +48,7 @@ class _Clip(Generic[Token]):
 class _Batch(Generic[Token]):
     """A batch under way, its units still at hand."""
 
-    units: NDArray[Any]
+    units: NDArray[Any]  # in a buffer that the runner does not give out again before the batch is done
     spans: list[tuple[_Clip[Token], int]]
     pending: Pending | Exception
 
@@ -61,9 +62,7 @@ class Batcher(Generic[Token]):
 
     Args:
         extractor: loaded.
-        submit: hands a batch ``[units, ...]`` to the device and gives what waits for its outputs; may raise.
-        batch_units: units a batch.
-        in_flight: batches that may be under way before the oldest one is waited for.
+        runner: of the batches.
         deliver: called once for every clip, with its features or its failure.
 
     Every method raises BackboneBroken when the device is broken; nothing may be asked of it then.
@@ -72,18 +71,15 @@ class Batcher(Generic[Token]):
     def __init__(
         self,
         extractor: Extractor,
-        submit: Callable[[NDArray[Any]], Pending],
+        runner: BatchRunner,
         *,
-        batch_units: int,
-        in_flight: int = 1,
         deliver: Callable[[Token, dict[str, Features] | Failure], None],
     ) -> None:
         self._extractor = extractor
-        self._submit = submit
-        self._batch_units = batch_units
-        self._in_flight = in_flight
+        self._runner = runner
         self._deliver = deliver
-        self._buffers: list[NDArray[Any]] = []
+        self._buffer: NDArray[Any] | None = None
+        self._unit: tuple[Any, tuple[int, ...]] | None = None
         self._filled = 0
         self._spans: list[tuple[_Clip[Token], int]] = []
         self._running: deque[_Batch[Token]] = deque()
@@ -91,43 +87,47 @@ class Batcher(Generic[Token]):
     def add(self, token: Token, units: Units) -> None:
         """Take a clip's units; they are copied, so the caller may reuse the memory."""
         valid = units.valid.copy()  # the mask may lie in a buffer that is reused before this clip is done
-        data = units.data[valid]
+        data = units.data if valid.all() else units.data[valid]
         if not len(data):
             self._deliver(token, self._extractor.empty())
             return
-        if not self._buffers:
-            shape = (self._batch_units, *data.shape[1:])
-            self._buffers = [np.empty(shape, dtype=data.dtype) for _ in range(self._in_flight + 1)]
+        unit = (data.dtype, data.shape[1:])
+        self._unit = self._unit or unit
+        if unit != self._unit:
+            got, expected = (f"{dtype} {list(shape)}" for dtype, shape in (unit, self._unit))
+            self._deliver(token, Failure(f"units() gave {got} a unit, {expected} before"))
+            return
         clip = _Clip(token, valid, len(data))
         at = 0
         while at < len(data):
-            take = min(len(data) - at, self._batch_units - self._filled)
-            self._buffers[0][self._filled : self._filled + take] = data[at : at + take]
+            if self._buffer is None:
+                self._buffer = self._runner.buffer(data.shape[1:], data.dtype)
+            take = min(len(data) - at, len(self._buffer) - self._filled)
+            self._buffer[self._filled : self._filled + take] = data[at : at + take]
             self._spans.append((clip, take))
             self._filled += take
             at += take
-            if self._filled == self._batch_units:
-                self._launch()
+            if self._filled == len(self._buffer):
+                self._launch(self._buffer)
 
     def flush(self) -> None:
         """Run what is in the buffer, full or not, and wait for all batches."""
-        if self._filled:
-            self._launch()
+        if self._buffer is not None and self._filled:
+            self._launch(self._buffer)
         while self._running:
             self._take_oldest()
 
-    def _launch(self) -> None:
-        """Hand the buffer to the device and go on with the one that was free the longest."""
-        batch, spans = self._buffers[0][: self._filled], self._spans
-        self._buffers.append(self._buffers.pop(0))
-        self._filled, self._spans = 0, []
+    def _launch(self, buffer: NDArray[Any]) -> None:
+        """Hand the buffer to the device; the next unit begins another one."""
+        count, spans = self._filled, self._spans
+        self._buffer, self._filled, self._spans = None, 0, []
         pending: Pending | Exception
         try:
-            pending = self._submit(batch)
+            pending = self._runner.submit_buffer(buffer, count)
         except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the reason goes to the ledger
             pending = problem
-        self._running.append(_Batch(batch, spans, pending))
-        while len(self._running) >= max(self._in_flight, 1):
+        self._running.append(_Batch(buffer[:count], spans, pending))
+        while len(self._running) >= self._runner.in_flight:
             self._take_oldest()
 
     def _take_oldest(self) -> None:
@@ -154,7 +154,7 @@ class Batcher(Generic[Token]):
         for clip, count in spans:
             try:
                 if len(spans) > 1:
-                    clip.parts.append(self._submit(batch[at : at + count]).result())
+                    clip.parts.append(self._runner.submit(batch[at : at + count]).result())
                 else:
                     clip.failure = failure
             except Exception as alone:  # noqa: BLE001 - as above
@@ -187,8 +187,7 @@ def failure_of(extractor: Extractor, problem: Exception) -> Failure:
     Raises:
         BackboneBroken: If it is no clip's failure, because the device is broken.
     """
-    words = str(problem).strip().splitlines()
-    text = f"{type(problem).__name__}: {words[0]}" if words else type(problem).__name__
+    text = error_words(problem)
     if isinstance(problem, BackboneBroken):
         raise problem
     if is_device_broken(problem):

@@ -18,18 +18,30 @@ class DecodePools:
         self._pool: DecodePool | None = None
 
     def pool(
-        self, shape: DecodeShape, *, workers: int, deadline_seconds: float, buffers: int, error_log: Path | None
+        self,
+        shape: DecodeShape,
+        *,
+        workers: int,
+        deadline_seconds: float,
+        buffers: int,
+        error_log: Path | None,
+        niceness: int = 0,
     ) -> DecodePool:
         """See :class:`~pipeline.extraction.workers.DecodePool`. A pool that was made otherwise is closed.
 
         The error log is that of the first run which the pool was made for.
         """
-        wanted = (shape, workers, deadline_seconds, buffers)
+        wanted = (shape, workers, deadline_seconds, buffers, niceness)
         if self._pool is None or self._wanted != wanted:
             self.close()
             self._wanted = wanted
             self._pool = DecodePool(
-                shape, workers=workers, deadline_seconds=deadline_seconds, buffers=buffers, error_log=error_log
+                shape,
+                workers=workers,
+                deadline_seconds=deadline_seconds,
+                buffers=buffers,
+                error_log=error_log,
+                niceness=niceness,
             )
         return self._pool
 

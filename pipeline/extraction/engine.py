@@ -8,9 +8,9 @@ retried or running beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from extractors.base import Extractor, Features, Units
@@ -53,10 +53,16 @@ class LoadedBackbone:
     Attributes:
         extractor: with its network loaded.
         runner: of its batches.
+        circumstances: what it runs on, for the records.
     """
 
     extractor: Extractor
     runner: BatchRunner
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
+
+    def circumstances_now(self) -> dict[str, Any]:
+        """The circumstances with the batch, which is smaller once memory has run out time and again."""
+        return {**self.circumstances, "batch_units": self.runner.size.units} if self.circumstances else {}
 
 
 @dataclass(frozen=True)
@@ -108,19 +114,15 @@ class Engine:
         def deliver(ticket: _Ticket, result: dict[str, Features] | Failure) -> None:
             self._deliver(item.extractor, ticket, result)
 
-        return Batcher(
-            item.extractor,
-            item.runner.submit,
-            batch_units=item.runner.batch_units,
-            in_flight=item.runner.in_flight,
-            deliver=deliver,
-        )
+        return Batcher(item.extractor, item.runner, deliver=deliver)
 
-    def run(self, tasks: Iterable[ShardTask]) -> list[ShardTask]:
+    def run(self, tasks: Iterable[ShardTask | None], *, locked: Callable[[ShardTask], None]) -> None:
         """Do the tasks.
 
-        Returns:
-            Tasks that another process is doing now.
+        Args:
+            tasks: in order; ``None`` among them says that there is none to be had yet, see
+                :class:`~pipeline.extraction.open_shards.OpenShards`.
+            locked: told of a task that another process is doing now.
 
         Raises:
             BackboneBroken: If a backbone fails whatever it is given. Shards that are not complete are released as
@@ -132,11 +134,13 @@ class Engine:
                 tasks,
                 kept=self._kept,
                 identities=self._identities,
+                circumstances=self._circumstances,
                 reporter=self._reporter,
                 lookahead=self._source.lookahead,
                 health=self._health,
                 writer=writer,
                 drain=self._drain,
+                locked=locked,
             )
             try:
                 for row, decoded in self._source.decode(shards.rows()):
@@ -145,7 +149,10 @@ class Engine:
                 shards.finish()
             finally:
                 shards.release()
-        return shards.locked
+
+    def _circumstances(self, array: str) -> dict[str, Any]:
+        makers = (item for item in self._backbones for spec in item.extractor.specs if spec.name == array)
+        return next((item.circumstances_now() for item in makers), {})
 
     def _take(self, job: ShardJob, row: int, decoded: DecodedClip) -> None:
         """Hand one decoded clip to every backbone that wants it."""
@@ -165,13 +172,7 @@ class Engine:
         keeps = self._keeper.wants_units(ticket.job, ticket.row, extractor)
         if not wanted and not keeps:
             return
-        clip = _input_of(decoded, extractor) if decoded.report.status.has_features else None
-        result: Units | Failure | None = None
-        if clip is not None:
-            try:
-                result = extractor.units(clip)
-            except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the ledger gets the reason
-                result = failure_of(extractor, problem)
+        result = _units_of(decoded, extractor)
         units = result if isinstance(result, Units) else None
         if keeps:
             self._keeper.keep_units(ticket.job, ticket.row, units, ticket.report)
@@ -200,7 +201,17 @@ class Engine:
             batcher.flush()
 
 
-def _input_of(decoded: DecodedClip, extractor: Extractor) -> Any:
-    """The frames or samples that a backbone wants, or ``None`` where the clip lacks them."""
+def _units_of(decoded: DecodedClip, extractor: Extractor) -> Units | Failure | None:
+    """A clip's units, made here where no decode worker has made them; ``None`` where the clip lacks the modality."""
+    if not decoded.report.status.has_features:
+        return None
+    if extractor.name in decoded.units:
+        return decoded.units[extractor.name]
+    if missing := decoded.report.no_units.get(extractor.name):
+        return Failure(missing.reason, missing.out_of_memory)
     view = extractor.view
-    return decoded.frames.get(view) if isinstance(view, FrameView) else decoded.waveforms.get(view)
+    clip = decoded.frames.get(view) if isinstance(view, FrameView) else decoded.waveforms.get(view)
+    try:
+        return None if clip is None else extractor.units(clip)
+    except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the ledger gets the reason
+        return failure_of(extractor, problem)

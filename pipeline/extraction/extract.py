@@ -36,10 +36,9 @@ def extract(
     started = time.monotonic()
     report = ExtractReport()
     everyone = Reporters(report, reporter or Reporter())
-    devices = options.devices
-    if len(devices) == 1:
+    if len(options.devices) == 1:
         fill(table, store_url, options, reporter=everyone)
     else:
-        fill_on_devices(table, store_url, options, devices=devices, reporter=everyone)
+        fill_on_devices(table, store_url, options, reporter=everyone)
     report.seconds = time.monotonic() - started
     return report

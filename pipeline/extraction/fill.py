@@ -3,64 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 
-from extractors import registry
-from extractors.base import Extractor
 from extractors.views import FrameView
-from extractors.weights.loading import ResolvedWeights
-from extractors.weights.several import resolve_all
-from pipeline.decode.fingerprint import clip_fingerprint
+from pipeline.decode.clip_buffer import DecodeRequest
+from pipeline.extraction.circumstances import circumstances_of
 from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
 from pipeline.extraction.error_log import error_log_path
-from pipeline.extraction.kept_intermediates import (
-    LOGMEL_LEDGER,
-    audio_views,
-    kept_audio_views,
-    kept_canvases,
-    kept_specs,
-    makes_logmel,
-)
-from pipeline.extraction.kept_source import KeptSource, can_read_kept
-from pipeline.extraction.options import EVERY, ExtractOptions
-from pipeline.extraction.plan import Plan, make_plan
-from pipeline.extraction.provenance import provenance_of
+from pipeline.extraction.kept_clips import make_kept_here
+from pipeline.extraction.kept_intermediates import audio_views, kept_audio_views, kept_canvases
+from pipeline.extraction.kept_source import KeptRequests
+from pipeline.extraction.options import ExtractOptions
+from pipeline.extraction.plan import Plan, ShardTask
+from pipeline.extraction.preparation import KEPT, Chosen, Group, Prepared, engines_of, prepare
 from pipeline.extraction.reporting import Reporter
-from pipeline.extraction.sources import MediaSource
+from pipeline.extraction.sound_units import feeds_gpu, units_views
+from pipeline.extraction.sources import LocalSource, PoolSource, media_requests
+from pipeline.extraction.worker_count import niceness_beside
 from pipeline.malloc import keep_freed_memory
-from storage.clips import Clip, ClipTable
-from storage.errors import InvalidInput
-from storage.layout.decoded import DecodedSpec
-from storage.schema import fingerprint
-from storage.store import FeatureStore
+from storage.clips import ClipTable
 from storage.writer import sweep_locks
 
-KEPT = "decoded"
-MEDIA = "media"
 _POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class _Chosen:
-    """A backbone of this run before its network is loaded, and where its input comes from."""
+class Run:
+    """What the engines of a run share.
 
-    extractor: Extractor
-    weights: ResolvedWeights
-    source: str
-    identities: Mapping[str, str]
+    Attributes:
+        prepared: the store.
+        reporter: told of every clip and shard.
+        networks: built so far, by backbone.
+        pools: keeps the decode workers from one engine to the next; ``None`` to stop them with each.
+    """
 
-
-@dataclass(frozen=True)
-class _Run:
-    """What every step of a run needs."""
-
-    store: FeatureStore
-    clips: Sequence[Clip]
-    options: ExtractOptions
+    prepared: Prepared
     reporter: Reporter
     networks: MutableMapping[str, LoadedBackbone]
     pools: DecodePools | None
@@ -87,142 +68,64 @@ def fill(
         networks: by backbone, those an earlier call with the same options has built; new ones are put there.
         pools: keeps the decode workers for the next call; ``None`` to stop them after this one.
     """
-    extractors = _create(options)
-    weights = resolve_all([(item, _weights_of(item, options)) for item in extractors])
-    specs = kept_specs(options.keep, extractors, clip_seconds=options.clip_seconds, sampling=options.sampling)
-    store = FeatureStore.open_or_create(
-        store_url, table, clip_seconds=options.clip_seconds, shard_size=options.shard_size
-    )
-    chosen = [_prepare(store, item, found, options) for item, found in zip(extractors, weights, strict=True)]
-    for spec in specs:
-        store.ensure_decoded(spec)
-    run = _Run(store, table.clips, options, reporter, {} if networks is None else networks, pools)
-    for source in (MEDIA, KEPT):
-        group = [item for item in chosen if item.source == source]
-        _fill(run, group, specs if source == MEDIA else (), only_prepare=only_prepare)
+    run = Run(prepare(table, store_url, options), reporter, {} if networks is None else networks, pools)
+    for group in run.prepared.groups:
+        _fill(run, group, only_prepare=only_prepare)
 
 
-def _create(options: ExtractOptions) -> list[Extractor]:
-    """The backbones asked for, each array once."""
-    from extractors.engines.runtime import check_precision, pick_device
-    from extractors.engines.selection import pick_engine
-
-    for name in options.devices:
-        device = pick_device(name)
-        check_precision(options.precision, device)
-        pick_engine(options.engine, device=device, precision=options.precision, compiled=options.compile_networks)
-    names = list(dict.fromkeys(options.backbones))
-    made = [registry.create(name, clip_seconds=options.clip_seconds) for name in names]
-    maker: dict[str, str] = {}
-    for item in made:
-        for spec in item.specs:
-            if spec.name in maker:
-                both = f"{maker[spec.name]} and {item.name}"
-                raise InvalidInput(f"--backbone: {both} both give the array {spec.name}: leave out one of them")
-            maker[spec.name] = item.name
-    return made
-
-
-def _engines(options: ExtractOptions, extractor: Extractor, weights: ResolvedWeights) -> list[str]:
-    """What runs a backbone's network on each device."""
-    from extractors.engines.runtime import pick_device
-
-    return [
-        extractor.choose_engine(
-            options.engine,
-            weights,
-            device=pick_device(name),
-            precision=options.precision,
-            compiled=options.compile_networks,
-        )
-        for name in options.devices
-    ]
-
-
-def _weights_of(extractor: Extractor, options: ExtractOptions) -> str:
-    chosen = options.weights_by_backbone
-    return chosen.get(extractor.name, chosen[EVERY])
-
-
-def _prepare(store: FeatureStore, extractor: Extractor, weights: ResolvedWeights, options: ExtractOptions) -> _Chosen:
-    """Make a backbone's arrays, or check the ones there. An array that exists keeps its source."""
-    names = [spec.name for spec in extractor.specs]
-    there = {store.provenance(name).source for name in names if name in store.features}
-    if there and not options.rebuild:
-        source = there.pop()
-    else:
-        source = KEPT if can_read_kept(store, extractor, options.sampling) else MEDIA
-    made = provenance_of(
-        extractor,
-        weights,
-        sampling=options.sampling,
-        precision=options.precision,
-        source=source,
-        engine=",".join(dict.fromkeys(_engines(options, extractor, weights))),
-    )
-    identities = {}
-    for spec in extractor.specs:
-        origin = replace(made, backbone=extractor.backbone_of(spec.name))
-        store.ensure_feature(spec, origin, rebuild=options.rebuild)
-        identities[spec.name] = fingerprint(spec, origin)
-    return _Chosen(extractor, weights, source, identities)
-
-
-def _fill(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec], *, only_prepare: bool) -> None:
-    """Do what is missing in the arrays of some backbones that share a source, until nothing is."""
-    arrays = [spec.name for item in group for spec in item.extractor.specs]
-    arrays += [spec.ledger_name for spec in specs]
-    if not arrays:
-        return
-    plan_for = partial(
-        make_plan, run.store, arrays, run.clips, fingerprint_of=clip_fingerprint, retry_failed=run.options.retry_failed
-    )
-    for array in arrays:
-        sweep_locks(run.store, array)
-    plan = plan_for(shards=run.options.shards)
+def _fill(run: Run, group: Group, *, only_prepare: bool) -> None:
+    """Do what is missing in the arrays of a group, until nothing is."""
+    prepared = run.prepared
+    for array in group.arrays:
+        sweep_locks(prepared.store, array)
+    plan = prepared.plan(group, shards=prepared.options.shards, retry_failed=prepared.options.retry_failed)
     if not plan.tasks:
         return
-    run.reporter.planned(plan, shards=run.store.shards)
+    run.reporter.planned(plan, shards=prepared.store.shards)
     if only_prepare:
         return
-    needed = _needed(group, plan)
-    # Decode workers come first: they are up by the time that the networks are.
-    with _source(run, needed, specs) as source:
-        engine = Engine(
-            run.store,
-            [_load(item, run) for item in needed],
-            source,
-            kept={spec.ledger_name: spec for spec in specs},
-            identities={name: made for item in needed for name, made in item.identities.items()},
-            reporter=run.reporter,
-        )
-        keep_freed_memory()
+    with open_engine(run, group, group.needed_for(plan.tasks)) as engine:
         run.reporter.running()
-        _run_all(engine, plan, plan_for, run.reporter)
+        _run_all(engine, plan, run, group)
 
 
-def _needed(group: Sequence[_Chosen], plan: Plan) -> list[_Chosen]:
-    """The backbones that the plan has work for; the others are not even loaded."""
-    wanted = frozenset().union(*(task.rows for task in plan.tasks))
-    needed = [item for item in group if any(spec.name in wanted for spec in item.extractor.specs)]
-    if LOGMEL_LEDGER in wanted:
-        needed += [item for item in group if item not in needed and makes_logmel(item.extractor)]
-    return needed
-
-
-def _run_all(engine: Engine, plan: Plan, plan_for: partial[Plan], reporter: Reporter) -> None:
+def _run_all(engine: Engine, plan: Plan, run: Run, group: Group) -> None:
     """Run a plan. Shards that another process holds are looked at again until they are done, by it or by us."""
     while plan.tasks:
-        locked = engine.run(plan.tasks)
+        locked: list[ShardTask] = []
+        engine.run(plan.tasks, locked=locked.append)
         # Who holds a shard redoes its failed rows too, if asked to: redoing them again would be for nothing.
-        again = plan_for(shards=[task.shard for task in locked], retry_failed=False)
+        again = run.prepared.plan(group, shards=[task.shard for task in locked], retry_failed=False)
         if len(again.tasks) == len(plan.tasks):
-            reporter.waiting(len(locked))
+            run.reporter.waiting(len(locked))
             time.sleep(_POLL_SECONDS)
         plan = again
 
 
-def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
+@contextmanager
+def open_engine(run: Run, group: Group, needed: Sequence[Chosen]) -> Iterator[Engine]:
+    """Start decode workers and build networks.
+
+    Args:
+        run: networks that it has are not built again.
+        group: whose source the clips come from.
+        needed: backbones of the group.
+    """
+    # Decode workers come first: they are up by the time that the networks are.
+    with _source(run, needed, group) as source:
+        engine = Engine(
+            run.prepared.store,
+            [_load(item, run) for item in needed],
+            source,
+            kept={spec.ledger_name: spec for spec in group.specs},
+            identities={name: made for item in needed for name, made in item.identities.items()},
+            reporter=run.reporter,
+        )
+        keep_freed_memory()
+        yield engine
+
+
+def _load(item: Chosen, run: Run) -> LoadedBackbone:
     """Build a network and what runs its batches."""
     from extractors.batch_runner import BatchRunner
     from extractors.engines.memory import give_back_freed_memory
@@ -230,36 +133,50 @@ def _load(item: _Chosen, run: _Run) -> LoadedBackbone:
 
     if item.extractor.name in run.networks:
         return run.networks[item.extractor.name]
-    device = pick_device(run.options.device)
+    options = run.prepared.options
+    device = pick_device(options.device)
     run.reporter.loading(item.extractor.name, item.weights.identity)
-    (engine,) = _engines(run.options, item.extractor, item.weights)
-    item.extractor.load(item.weights, device=device, precision=run.options.precision, engine=engine)
+    (engine,) = engines_of(options, item.extractor, item.weights)
+    item.extractor.load(item.weights, device=device, precision=options.precision, engine=engine)
     give_back_freed_memory()  # the weights as their file has them
-    runner = BatchRunner(item.extractor, device=device, compiled=run.options.compile_networks)
-    loaded = LoadedBackbone(item.extractor, runner)
+    runner = BatchRunner(item.extractor, device=device, compiled=options.compile_networks)
+    facts = circumstances_of(
+        device=device, engine=engine, precision=options.precision, compiled=options.compile_networks
+    )
+    loaded = LoadedBackbone(item.extractor, runner, facts)
     run.networks[item.extractor.name] = loaded
     return loaded
 
 
-def _source(run: _Run, group: Sequence[_Chosen], specs: Sequence[DecodedSpec]) -> AbstractContextManager[ClipSource]:
-    extractors = [item.extractor for item in group]
+def _source(run: Run, needed: Sequence[Chosen], group: Group) -> AbstractContextManager[ClipSource]:
+    from extractors.engines.runtime import pick_device
+
+    store, options = run.prepared.store, run.prepared.options
+    extractors = [item.extractor for item in needed]
     frame_views = list(dict.fromkeys(item.view for item in extractors if isinstance(item.view, FrameView)))
-    sounds = list(dict.fromkeys([*audio_views(extractors), *kept_audio_views(specs)]))
-    if group and group[0].source == KEPT:
-        return nullcontext(KeptSource(run.store, frame_views=frame_views, audio_views=sounds))
-    return MediaSource(
-        run.clips,
-        clip_seconds=run.options.clip_seconds,
-        sampling=run.options.sampling,
-        frame_views=frame_views,
-        audio_views=sounds,
-        keep=kept_canvases(specs),
-        workers=run.options.workers,
-        deadline_seconds=run.options.deadline_seconds,
-        decoder=run.options.decoder,
+    sounds = list(dict.fromkeys([*audio_views(extractors), *kept_audio_views(group.specs)]))
+    on_gpu = feeds_gpu(options.device)
+    units = units_views(extractors) if on_gpu else ()
+    request_of_row: Callable[[int], DecodeRequest]
+    if group.source == KEPT:
+        kept = KeptRequests(store, frame_views=frame_views, audio_views=sounds, units=units)
+        if not on_gpu:  # the networks take longer by far, and starting workers would be all that a few clips need
+            return nullcontext(LocalSource(lambda row: make_kept_here(kept(row), store)))
+        request_of_row = kept
+    else:
+        canvases = kept_canvases(group.specs)
+        request_of_row = media_requests(
+            run.prepared.clips, options, frame_views=frame_views, audio_views=sounds, keep=canvases, units=units
+        )
+    return PoolSource(
+        request_of_row,
+        shape=request_of_row(0).shape,
+        workers=options.workers,
+        deadline_seconds=options.deadline_seconds,
         row_bytes=sum(spec.steps * spec.dim * 4 for item in extractors for spec in item.specs),
-        shard_size=run.store.info.shard_size,
-        budget_bytes=run.options.memory_bytes,
-        error_log=error_log_path(run.store.url),
+        shard_size=store.info.shard_size,
+        budget_bytes=options.memory_bytes,
+        error_log=error_log_path(store.url),
+        niceness=niceness_beside(pick_device(options.device)),
         pools=run.pools,
     )

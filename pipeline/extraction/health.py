@@ -12,6 +12,10 @@ FIRST_CLIPS = 8
 """A backbone that fails on each of its first clips, with one reason, is broken."""
 LEAST_CLIPS = 4
 """So is one that fails on half of a shard with one reason, if that is at least so many."""
+STOPPED = (
+    ". The run stopped and marked no clip as failed for it; what was committed is safe, and the same command goes on "
+    "from there"
+)
 
 
 @dataclass
@@ -116,7 +120,4 @@ class Health:
 
 def broken(backbone: str, reason: str, evidence: str) -> BackboneBroken:
     """The error that ends a run."""
-    return BackboneBroken(
-        f"backbone {backbone}: {reason}: {evidence}. The run stopped and marked no clip as failed for it; what was "
-        "committed is safe, and the same command goes on from there"
-    )
+    return BackboneBroken(f"backbone {backbone}: {reason}: {evidence}{STOPPED}")

@@ -33,6 +33,7 @@ class ShardJob:
         task: what to make.
         kept: specs of the intermediates among the task's arrays, by ledger name.
         identities: fingerprint of each feature array, as this run makes it.
+        circumstances: of a feature array, as they are at the commit.
         on_row: told of each row that has all its entries, and of these by array.
 
     Raises:
@@ -47,6 +48,7 @@ class ShardJob:
         *,
         kept: Mapping[str, DecodedSpec],
         identities: Mapping[str, str],
+        circumstances: Callable[[str], Mapping[str, Any]] = lambda array: {},
         on_row: Callable[[int, dict[str, Row]], None] = lambda row, entries: None,
     ) -> None:
         self.task = task
@@ -62,6 +64,7 @@ class ShardJob:
         self._valid: dict[str, NDArray[np.bool_]] = {}
         self._companions: dict[str, dict[str, NDArray[Any]]] = {}
         self._identities = identities
+        self._circumstances = circumstances
         try:
             for array in task.rows:
                 self._check_unchanged(array)
@@ -162,6 +165,7 @@ class ShardJob:
                         values=self._values[array],
                         valid=self._valid[array],
                         rows=rows,
+                        circumstances=self._circumstances(array),
                     )
         finally:
             self.release()

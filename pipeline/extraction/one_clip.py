@@ -94,13 +94,7 @@ def _decoded(path: Path, extractor: Extractor, sampling: Sampling) -> Any:
 def _run(extractor: Extractor, clip: Any, runner: BatchRunner) -> dict[str, Features] | Failure:
     """Run the units in the batches of an extraction: the bits are those that a store gets."""
     found: list[dict[str, Features] | Failure] = []
-    batcher: Batcher[None] = Batcher(
-        extractor,
-        runner.submit,
-        batch_units=runner.batch_units,
-        in_flight=runner.in_flight,
-        deliver=lambda _, result: found.append(result),
-    )
+    batcher: Batcher[None] = Batcher(extractor, runner, deliver=lambda _, result: found.append(result))
     batcher.add(None, extractor.units(clip))
     batcher.flush()
     return found[0]

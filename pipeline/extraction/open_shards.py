@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
+from typing import Any
 
 from pipeline.extraction.health import Health
 from pipeline.extraction.jobs import ShardJob
@@ -25,36 +26,39 @@ class OpenShards:
 
     Args:
         store: open for writing.
-        tasks: what to do.
+        tasks: what to do; ``None`` among them says that there is none to be had yet. They are asked again when a clip
+            has been given, or a moment later; when no clip is under way that is the end.
         kept: specs of intermediates to keep, by ledger name.
         identities: fingerprint of each feature array, as this run makes it.
+        circumstances: of a feature array, as it is made now.
         reporter: told of every clip that is done and every shard that is committed.
         lookahead: clips that the source works on at once.
         health: says what may be committed.
         writer: commits shards, one at a time.
         drain: finishes what waits in unfilled batches.
-
-    Attributes:
-        locked: tasks that another process is doing now.
+        locked: told of a task that another process is doing now.
     """
 
     def __init__(
         self,
         store: FeatureStore,
-        tasks: Iterable[ShardTask],
+        tasks: Iterable[ShardTask | None],
         *,
         kept: Mapping[str, DecodedSpec],
         identities: Mapping[str, str],
+        circumstances: Callable[[str], Mapping[str, Any]] = lambda array: {},
         reporter: Reporter,
         lookahead: int,
         health: Health,
         writer: Executor,
         drain: Callable[[], None],
+        locked: Callable[[ShardTask], None],
     ) -> None:
         self._store = store
         self._tasks = tasks
         self._kept = kept
         self._identities = identities
+        self._circumstances = circumstances
         self._reporter = reporter
         self._lookahead = lookahead
         self._health = health
@@ -63,11 +67,16 @@ class OpenShards:
         self._open: list[ShardJob] = []
         self._under_way: dict[int, ShardJob] = {}
         self._commits: deque[tuple[ShardJob, Future[None]]] = deque()
-        self.locked: list[ShardTask] = []
+        self._locked = locked
 
     def rows(self) -> Iterator[int | None]:
         """Rows to read, shard after shard; ``None`` while no shard may be opened yet: ask again, or give a clip."""
         for task in self._tasks:
+            if task is None:
+                if not self._under_way:
+                    return
+                yield None
+                continue
             yield from self._until_there_is_room()
             job = self._opened(task)
             if job is not None:
@@ -145,10 +154,15 @@ class OpenShards:
     def _opened(self, task: ShardTask) -> ShardJob | None:
         try:
             job = ShardJob(
-                self._store, task, kept=self._kept, identities=self._identities, on_row=self._reporter.clip_done
+                self._store,
+                task,
+                kept=self._kept,
+                identities=self._identities,
+                circumstances=self._circumstances,
+                on_row=self._reporter.clip_done,
             )
         except ShardLocked:
-            self.locked.append(task)
+            self._locked(task)
             return None
         self._open.append(job)
         return job

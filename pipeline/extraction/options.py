@@ -16,6 +16,7 @@ from typing import Annotated, Literal, TypedDict
 from annotated_types import Ge, Gt, MinLen
 from typing_extensions import Doc
 
+from extractors.own_file import absolute_name
 from pipeline.decode.decoder import Decoder
 from pipeline.extraction.option_fields import check_fields
 from storage.errors import InvalidInput
@@ -24,7 +25,7 @@ from storage.schema import Sampling
 Text = Annotated[str, MinLen(1)]
 Count = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Gt(0)]
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 EngineName = Literal["auto", "torch", "openvino"]
 Kept = Literal["frames", "waveform", "logmel", "preview"]
 
@@ -50,12 +51,18 @@ class ExtractOptions:
     sampling: Annotated[
         Sampling, Doc("uniform, or published: the very frames that the published LLP scripts took.")
     ] = "uniform"
-    precision: Annotated[Precision, Doc("Of the networks.")] = "float32"
-    device: Annotated[Text, Doc("auto, cpu, cuda:N, or several with commas for as many shards at once.")] = "auto"
+    precision: Annotated[
+        Precision, Doc("Of the networks; tf32, on newer GPUs: float32 with products of fewer digits.")
+    ] = "float32"
+    device: Annotated[Text, Doc("auto, cpu, cuda:N, or several with commas: a worker process each.")] = "auto"
     engine: Annotated[
         EngineName,
         Doc("What runs the networks. auto: openvino for float32 on a CPU if it is installed, else torch."),
     ] = "auto"
+    window: Annotated[
+        Seconds | None, Doc("Seconds of sound that a step of an audio backbone is made from. Default: each second.")
+    ] = None
+    hop: Annotated[Seconds | None, Doc("Seconds from one step of an audio backbone to the next.")] = None
     keep: Annotated[
         tuple[Kept, ...], Doc("Intermediates to keep in the store; with frames, new backbones need no second decode.")
     ] = ()
@@ -79,7 +86,19 @@ class ExtractOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "backbones", tuple(absolute_name(name) for name in self.backbones))
+        if self.window is not None or self.hop is not None:
+            object.__setattr__(self, "backbones", self._in_windows())
         _ = self.weights_by_backbone, self.memory_bytes  # malformed ones are refused now
+
+    def _in_windows(self) -> tuple[str, ...]:
+        """The backbones' names, with the windows of those that listen."""
+        from extractors import registry
+
+        named = tuple(registry.in_windows(name, window=self.window, hop=self.hop) for name in self.backbones)
+        if not any(registry.has_windows(name) for name in named):
+            raise InvalidInput(f"window and hop are of audio backbones; asked for: {', '.join(named) or 'none'}")
+        return named
 
     @cached_property
     def weights_by_backbone(self) -> Mapping[str, str]:
@@ -104,6 +123,8 @@ class ExtractKeywords(TypedDict, total=False):
     precision: Precision
     device: str
     engine: EngineName
+    window: float | None
+    hop: float | None
     keep: Sequence[Kept]
     clip_seconds: int
     shard_size: int | None
@@ -125,7 +146,8 @@ def parse_weights(given: Sequence[str], backbones: Sequence[str]) -> dict[str, s
     chosen: dict[str, str] = {}
     for text in given:
         name, separator, value = text.partition("=")
-        key = name if separator and name in backbones else EVERY
+        meant = _named(name, backbones) if separator else []
+        key = meant[0] if meant else EVERY
         if separator and not key and not Path(text).exists():
             raise InvalidInput(
                 f"--weights {text}: {name!r} is not among the backbones asked for: {', '.join(backbones)}"
@@ -134,8 +156,14 @@ def parse_weights(given: Sequence[str], backbones: Sequence[str]) -> dict[str, s
             raise InvalidInput(
                 f"--weights is given twice for {key or 'all backbones'}; use NAME=WEIGHTS for one of them"
             )
-        chosen[key] = value if key else text
+        chosen |= dict.fromkeys(meant, value) if meant else {EVERY: text}
     return {EVERY: "pretrained", **chosen}
+
+
+def _named(name: str, backbones: Sequence[str]) -> list[str]:
+    """The backbones that a name stands for: itself, or all of its frame rates and windows."""
+    name = absolute_name(name)
+    return [name] if name in backbones else [known for known in backbones if known.rpartition("@")[0] == name]
 
 
 def parse_bytes(text: str) -> int:

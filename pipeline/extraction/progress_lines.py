@@ -62,6 +62,10 @@ class ProgressLines(Reporter, ABC):
         """Say who is waited for."""
         self._tell(f"waiting for {count(shards, 'shard')} that another process is writing")
 
+    def worker_ended(self, device: str, reason: str) -> None:
+        """Say which and how."""
+        self._tell(f"the worker of {device} ended: {reason}")
+
     def clip_read(self, row: int, report: DecodeReport) -> None:
         """Note it if it cannot be decoded."""
         self._read += 1

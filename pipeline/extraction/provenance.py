@@ -11,8 +11,8 @@ from extractors.weights.loading import ResolvedWeights
 from storage.schema import Provenance
 
 _LIBRARIES = (
-    "avvp-pipeline", "torch", "openvino", "torchvision", "torchaudio", "transformers", "open_clip_torch", "laion-clap",
-    "numpy", "zarr",
+    "avvp-pipeline", "torch", "openvino", "torchvision", "torchaudio", "open_clip_torch", "timm", "transformers",
+    "laion-clap", "numpy", "zarr",
 )  # fmt: skip
 _DECODERS = ("av", "decord2", "pillow")
 
@@ -23,7 +23,7 @@ def provenance_of(
     """Everything that an array's numbers depend on, and the circumstances."""
     return Provenance(
         backbone=extractor.name,
-        code_version=extractor.code_version,
+        code_version=extractor.code_identity,
         weights=weights.identity,
         preprocessing=dict(extractor.preprocessing),
         sampling=sampling,

@@ -37,8 +37,11 @@ class Reporter:
     def shard_done(self, shard: int) -> None:
         """A shard is committed."""
 
+    def worker_ended(self, device: str, reason: str) -> None:
+        """A device's worker has ended before its time; its shards are done by another one."""
+
     def device_lost(self, device: str, reason: str) -> None:
-        """One of several devices has ended before its time; the others have done its work."""
+        """One of several devices was given up; the others have done its work."""
 
 
 @dataclass
@@ -52,7 +55,8 @@ class ExtractReport(Reporter):
         partial: clips with one modality, whose features of that modality are stored.
         cut: clips of which only the beginning was used: they are longer than the store's clips.
         changed: ids of clips whose file had changed since it was read.
-        lost: devices that ended before their time, and why.
+        ended: workers of devices that ended before their time: device and reason.
+        lost: devices that were given up, and why.
         seconds: wall time.
     """
 
@@ -62,6 +66,7 @@ class ExtractReport(Reporter):
     partial: set[str] = field(default_factory=set)
     cut: set[str] = field(default_factory=set)
     changed: tuple[str, ...] = ()
+    ended: list[tuple[str, str]] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -86,6 +91,10 @@ class ExtractReport(Reporter):
     def shard_done(self, shard: int) -> None:
         """Count it."""
         self.shards.add(shard)
+
+    def worker_ended(self, device: str, reason: str) -> None:
+        """Note it."""
+        self.ended.append((device, reason))
 
     def device_lost(self, device: str, reason: str) -> None:
         """Note it."""
@@ -149,6 +158,11 @@ class Reporters(Reporter):
         """Tell all."""
         for reporter in self._reporters:
             reporter.shard_done(shard)
+
+    def worker_ended(self, device: str, reason: str) -> None:
+        """Tell all."""
+        for reporter in self._reporters:
+            reporter.worker_ended(device, reason)
 
     def device_lost(self, device: str, reason: str) -> None:
         """Tell all."""

@@ -8,19 +8,23 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from queue import LifoQueue
-from threading import Lock
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Self
 
 from extractors import registry
-from pipeline.extraction.engine import LoadedBackbone
 from pipeline.extraction.fill import fill
+from pipeline.extraction.fleet.errands import Event
+from pipeline.extraction.fleet.fleet import Fleet
 from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.plan import Plan
 from pipeline.extraction.reporting import ExtractReport, Reporter, Reporters
 from storage.clips import ClipTable
-from storage.errors import BackboneBroken
 from storage.store import FeatureStore
+
+_MOST_AT_ONCE = 8
+"""Shards in a worker's hands: as many as there are callers, as a rule."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class ShardReport:
         failed: clips without features in some array.
         partial: clips with one modality.
         reasons: how many failed clips have which ``status: reason``.
+        ended: workers that ended before their time with this shard in hand.
         seconds: wall time.
     """
 
@@ -58,6 +63,7 @@ class ShardReport:
     failed: int
     partial: int
     reasons: dict[str, int] = field(default_factory=dict)
+    ended: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
@@ -88,13 +94,16 @@ class _PlanReporter(Reporter):
         self.total = shards
 
 
-def prepare_shards(table: ClipTable, store_url: str, options: ExtractOptions) -> ShardWork:
+def prepare_shards(
+    table: ClipTable, store_url: str, options: ExtractOptions, *, reporter: Reporter | None = None
+) -> ShardWork:
     """Make the store and its arrays, and find what is missing. No clip is read.
 
     Args:
         table: the clips, in row order.
         store_url: local path or fsspec URL; made if absent.
         options: as for :func:`pipeline.extraction.extract.extract`; ``rebuild`` counts here and nowhere else.
+        reporter: told of the plan.
 
     Raises:
         InvalidInput: If an option cannot be used.
@@ -102,7 +111,7 @@ def prepare_shards(table: ClipTable, store_url: str, options: ExtractOptions) ->
         WeightsError: If weights cannot be had.
     """
     seen = _PlanReporter()
-    fill(table, store_url, options, reporter=seen, only_prepare=True)
+    fill(table, store_url, options, reporter=Reporters(seen, reporter or Reporter()), only_prepare=True)
     rows: dict[int, set[int]] = {}
     for plan in seen.plans:
         for task in plan.tasks:
@@ -112,56 +121,56 @@ def prepare_shards(table: ClipTable, store_url: str, options: ExtractOptions) ->
 
 
 class ShardFiller:
-    """Fills shards of one store, one call a shard. Networks stay loaded from call to call.
+    """Fills shards of one store, one call a shard, in a worker process for each device. A context manager.
 
-    Several threads may call: each call takes a device that no other holds, and waits while there is none.
+    Several threads may call, two for each device, so that a worker decodes the next shard while it finishes one.
+    Networks and decode workers stay up from call to call.
 
     Args:
         table: the clips, in row order.
         store_url: a store that :func:`prepare_shards` has prepared.
-        options: as they were there; several devices, with commas, for as many shards at once.
+        options: as they were there.
     """
 
     def __init__(self, table: ClipTable, store_url: str, options: ExtractOptions) -> None:
-        self._table = table
-        self._store_url = store_url
-        self._options = options
-        self._free: LifoQueue[tuple[str, dict[str, LoadedBackbone]]] = LifoQueue()
-        self._counting = Lock()
-        self._devices = list(options.devices)
-        for device in reversed(self._devices):
-            self._free.put((device, {}))
+        self._fleet = Fleet(table, store_url, options, at_once=_MOST_AT_ONCE)
 
     def fill(self, shard: int, *, reporter: Reporter | None = None) -> ShardReport:
         """Do what is missing of a shard; a shard that is done costs a look at the ledger.
 
         Raises:
             AvvpError: If the store or the weights cannot be used.
-            BackboneBroken: If the device is broken; it is not used again while there are others.
+            BackboneBroken: If no device's worker is left, or the shard ends whatever worker is at it.
         """
         started = time.monotonic()
         report = ExtractReport()
-        device, networks = self._free.get()
-        is_broken = False
-        try:
-            options = replace(self._options, device=device, shards=(shard,), rebuild=False)
-            everyone = Reporters(report, reporter or Reporter())
-            fill(self._table, self._store_url, options, reporter=everyone, networks=networks)
-        except BackboneBroken:
-            is_broken = True
-            raise
-        finally:
-            self._give_back(device, networks, is_broken=is_broken)
+        everyone = Reporters(report, reporter or Reporter())
+        told: SimpleQueue[Event] = SimpleQueue()
+        self._fleet.hand_in(shard, told)
+        while not (event := told.get()).is_last:
+            event.pass_on(everyone)
+        event.pass_on(everyone)
         reasons = {f"{status}: {why}": count for (status, why), count in report.reasons.most_common()}
+        ended = tuple(f"the worker of {device} ended: {why}" for device, why in report.ended)
         seconds = time.monotonic() - started
-        return ShardReport(shard, report.read, len(report.failed), len(report.partial), reasons, seconds)
+        return ShardReport(shard, report.read, len(report.failed), len(report.partial), reasons, ended, seconds)
 
-    def _give_back(self, device: str, networks: dict[str, LoadedBackbone], *, is_broken: bool) -> None:
-        with self._counting:
-            if is_broken and len(self._devices) > 1:
-                self._devices.remove(device)
-            else:
-                self._free.put((device, networks))
+    @property
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers that are up now."""
+        return self._fleet.worker_pids
+
+    def close(self) -> None:
+        """Stop the workers; calls that wait for a shard raise."""
+        self._fleet.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def clip_failures(store: FeatureStore, backbones: Sequence[str]) -> ClipFailures:

@@ -69,6 +69,7 @@ class Lane(threading.Thread):
         deadline_seconds: for one clip, worker start apart.
         attempts: how often a clip is tried when its worker dies or is stopped.
         log: of internal errors.
+        niceness: of the worker, see :class:`~pipeline.extraction.worker_process.WorkerProcess`.
 
     Attributes:
         worker: the process that is up now.
@@ -83,6 +84,7 @@ class Lane(threading.Thread):
         deadline_seconds: float,
         attempts: int,
         log: ErrorLog,
+        niceness: int = 0,
     ) -> None:
         super().__init__(name="avvp-decode-lane", daemon=True)
         self._jobs = jobs
@@ -91,6 +93,7 @@ class Lane(threading.Thread):
         self._deadline_seconds = deadline_seconds
         self._attempts = attempts
         self._log = log
+        self._niceness = niceness
         self.worker: WorkerProcess | None = None
 
     def run(self) -> None:
@@ -99,7 +102,7 @@ class Lane(threading.Thread):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with contextlib.suppress(OSError):  # told when a clip needs it
-                self.worker = WorkerProcess()  # so that it is up when a job comes
+                self.worker = WorkerProcess(niceness=self._niceness)  # so that it is up when a job comes
             while (job := self._jobs.get()) is not None and not self._closing.is_set():
                 if job.report.set_running_or_notify_cancel():
                     self._finish(job)
@@ -149,7 +152,7 @@ class Lane(threading.Thread):
         """
         if self.worker is None or not self.worker.alive:
             self._end_worker()
-            self.worker = WorkerProcess()
+            self.worker = WorkerProcess(niceness=self._niceness)
         worker = self.worker
         with contextlib.suppress(OSError):  # it has ended: the answer will say so
             worker.pipe.send((self._memory.path, job.buffer * self._memory.buffer_bytes, job.request))

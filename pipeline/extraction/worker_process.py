@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import mmap
 import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
-import threading
-import time
 import traceback
 from functools import cache
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Pipe
 from pathlib import Path
 
 from pipeline.decode.clip import decode_clip
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest
 from pipeline.decode.media import shorten
+from pipeline.extraction.child_process import begin_child, child_command
+from pipeline.extraction.kept_clips import KeptRequest, read_kept
+from pipeline.extraction.sound_units import with_units
 from storage.schema import Status
+from storage.text import error_words
 
 Answer = tuple[DecodeReport, str]
 """A worker's report, and the traceback of an internal error or nothing."""
 
-_PR_SET_PDEATHSIG = 1
-_NICENESS = 10
-_PARENT_CHECK_SECONDS = 1.0
+_BEGIN = "import sys; sys.path[:] = sys.argv[4:]; from pipeline.extraction.worker_process import main; main()"
 _MAX_TRACEBACK = 8_000
 _END_SECONDS = 5.0
 """How long a killed worker is waited for; one that hangs in the kernel ends when the kernel lets it."""
-_BEGIN = "import sys; sys.path[:] = sys.argv[3:]; from pipeline.extraction.worker_process import main; main()"
-"""The parent's import path, and nothing of its main module: that may be a notebook, a command of Prefect or Dask, or a
-script that imports torch or has no ``if __name__ == "__main__"``. ``-m`` would put the current folder first, where a
-folder named ``storage`` would hide ours."""
 
 
 class SharedBuffers:
@@ -88,6 +82,9 @@ class WorkerProcess:
 
     A worker inherits the signal mask of the thread that starts it, and ends with that thread.
 
+    Args:
+        niceness: added to the parent's.
+
     Attributes:
         pipe: to the worker: a request in, ``None`` back when the worker begins with it, then its report.
         warm: whether it has reported before, so that its libraries are loaded.
@@ -96,13 +93,16 @@ class WorkerProcess:
         OSError: If no process can be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, niceness: int = 0) -> None:
         self.warm = False
         self.pipe, theirs = Pipe()
-        path = [entry or str(Path.cwd()) for entry in sys.path]
-        command = [sys.executable, "-c", _BEGIN, str(theirs.fileno()), str(os.getpid()), *path]
+        command = child_command(_BEGIN, theirs, niceness)
         with theirs:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            # A clip a process, and a thread: spectrograms need no more, and the cores are the other workers'.
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
+            )
 
     @property
     def pid(self) -> int:
@@ -137,9 +137,8 @@ class WorkerProcess:
 
 def main() -> None:
     """What a worker runs: decode one clip after the other into the parent's memory, until the parent is gone."""
-    pipe = Connection(int(sys.argv[1]))
-    os.set_inheritable(pipe.fileno(), False)
-    _start(parent=int(sys.argv[2]))
+    pipe, niceness = begin_child()
+    os.nice(int(niceness))
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             memory_path, offset, request = pipe.recv()
@@ -147,30 +146,12 @@ def main() -> None:
             pipe.send(_decode_into(memory_path, offset, request))
 
 
-def _start(parent: int) -> None:
-    """First thing in a worker: die with the parent, stay silent on Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    # The parent may have died before the line above, and some systems have no such signal.
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-    with contextlib.suppress(OSError):
-        os.dup2(2, 1)  # what a library prints is no output of the command that runs
-    # On a CPU a network's threads wait for the slowest: a decoder on one of their cores would hold up all of them.
-    os.nice(_NICENESS)
-
-
-def _leave_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_SECONDS)
-    os._exit(1)
-
-
 def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> Answer:
     """Decode a clip into its buffer. Whatever a file makes a library raise, the answer is a report."""
     try:
-        return decode_clip(request, _mapped(memory_path)[offset : offset + request.shape.nbytes]), ""
+        buffer = _mapped(memory_path)[offset : offset + request.shape.nbytes]
+        made = read_kept(request, buffer) if isinstance(request, KeptRequest) else decode_clip(request, buffer)
+        return with_units(request, buffer, made), ""
     except (SystemExit, KeyboardInterrupt):
         raise
     except MemoryError:
@@ -181,9 +162,7 @@ def _decode_into(memory_path: str, offset: int, request: DecodeRequest) -> Answe
 
 def _words(bug: BaseException) -> str:
     """Its type and first line, without addresses: clips that failed alike are counted together."""
-    first = next(iter(str(bug).strip().splitlines()), "")
-    text = f"{type(bug).__name__}: {first}" if first else type(bug).__name__
-    return shorten(re.sub(r"0x[0-9a-fA-F]+", "0x…", text))
+    return shorten(re.sub(r"0x[0-9a-fA-F]+", "0x…", error_words(bug)))
 
 
 def _traceback(bug: BaseException) -> str:

@@ -39,6 +39,7 @@ class DecodePool:
         buffers: clips held at once, decoding, waiting or in the caller's hands; at least ``workers + 1``.
         attempts: how often a clip is tried when its worker dies, or is stopped (SIGSTOP) until the deadline.
         error_log: file for internal errors of workers, with their tracebacks; ``None`` to drop those.
+        niceness: by how much workers give way to this process.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class DecodePool:
         buffers: int | None = None,
         attempts: int = 3,
         error_log: Path | None = None,
+        niceness: int = 0,
     ) -> None:
         if workers < 1 or deadline_seconds <= 0 or attempts < 1:
             raise ValueError(f"workers {workers}, deadline {deadline_seconds} s, attempts {attempts}: all must be > 0")
@@ -70,6 +72,7 @@ class DecodePool:
             deadline_seconds=deadline_seconds,
             attempts=attempts,
             log=ErrorLog(error_log),
+            niceness=niceness,
         )
         self._lanes: list[Lane] = []
         self._grow()

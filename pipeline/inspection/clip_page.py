@@ -217,7 +217,9 @@ def _features(store: FeatureStore, view: ClipView, row: int) -> str:
     zeros = 100 * float((values[valid] == 0).mean())
     origin = store.provenance(view.array)
     made = f"weights {origin.weights[:18]}, sampling {origin.sampling}"
-    facts = f"{spec.steps} steps × {spec.dim}{each}; {zeros:.1f} % zeros; {html.escape(f'{spec.description}; {made}')}"
+    facts = (
+        f"{spec.time_grid} × {spec.dim} values{each}; {zeros:.1f} % zeros; {html.escape(f'{spec.description}; {made}')}"
+    )
     axis = _axis(store) if spec.step_seconds else ""
     return (
         f"<h2>{html.escape(view.array)}</h2><p class=facts>{facts}</p>"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipeline.inspection.circumstances import MadeOn, made_on
 from storage.ledger import Row
 from storage.store import FeatureStore
 from storage.text import kind_of_reason
@@ -48,6 +49,7 @@ class ArrayOverview:
         sampling: from the provenance.
         bytes_on_disk: of the array's files.
         cut: clips that are longer than the store's clips, of which the beginning was used.
+        made_on: how many shards were made on which circumstances.
     """
 
     name: str
@@ -60,6 +62,7 @@ class ArrayOverview:
     sampling: str = ""
     bytes_on_disk: int = 0
     cut: int = 0
+    made_on: list[MadeOn] = field(default_factory=list)
 
 
 @dataclass
@@ -117,12 +120,14 @@ def overview(store: FeatureStore) -> StoreOverview:
 
 
 def _filled(store: FeatureStore, array: ArrayOverview, *, ledger_name: str, folder: str) -> ArrayOverview:
-    rows = [row for record in store.ledger(ledger_name).newest().values() for row in record.rows]
+    records = store.ledger(ledger_name).newest().values()
+    rows = [row for record in records for row in record.rows]
     array.committed = len(rows)
     array.stored = sum(row.stored for row in rows)
     array.cut = sum(row.stored and was_cut(row) for row in rows)
     array.statuses = dict(Counter(row.status for row in rows).most_common())
     array.failures = group_failures(rows)
+    array.made_on = made_on(records)
     array.bytes_on_disk = store.root.tree_bytes(folder)
     return array
 

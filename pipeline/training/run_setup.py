@@ -53,7 +53,13 @@ def sized_config(
     dims = {f"{stream}_dim": store.spec(name).dim for stream, name in recipe.features.streams().items()}
     if isinstance(config, LocalizerConfig):
         _check_steps(recipe, store, dataset.segments)
-    audio_map = store.spec(recipe.features.audio).steps % dataset.segments != 0
+    audio = store.spec(recipe.features.audio)
+    audio_map = audio.steps % dataset.segments != 0
+    if audio_map and audio.window_seconds is not None:
+        raise InvalidInput(
+            f"features.audio: {audio.name} has {audio.time_grid}, which do not fill {dataset.segments} segments. "
+            "Name an array with a step a second, such as vggish"
+        )
     features = replace(config.features, **dims, audio_map=audio_map)
     sized = replace(config, features=features, classes=len(dataset.classes), segments=dataset.segments)
     if isinstance(sized, MMCSEConfig) or not isinstance(sized.decoder, LEAPConfig):

@@ -20,7 +20,7 @@ from torchvision.transforms import CenterCrop, Compose, Resize
 
 from extractors.views import AudioView, FrameView
 from pipeline.decode.ffmpeg_binary import ffmpeg_path
-from pipeline.extraction.sources import MediaSource
+from pipeline.extraction.sources import PoolSource, request_of
 from storage.clips import Clip
 
 VIEW = FrameView(8, 224, "crop", short_side=256)
@@ -53,10 +53,11 @@ def main() -> None:
     paths = request["clips"] * request["copies"]
     cores = len(os.sched_getaffinity(0))
     clips = [Clip(str(number), path) for number, path in enumerate(paths)]
-    with MediaSource(
-        clips, clip_seconds=10, sampling="published", frame_views=[VIEW], audio_views=SOUNDS, keep=(),
-        workers=cores, deadline_seconds=60,
-    ) as source:  # fmt: skip
+    requests = [
+        request_of(clip, clip_seconds=10, sampling="published", frame_views=[VIEW], audio_views=SOUNDS)
+        for clip in clips
+    ]
+    with PoolSource(requests.__getitem__, shape=requests[0].shape, workers=cores, deadline_seconds=60) as source:
         for _, decoded in source.decode(range(WARM_UP * cores)):  # workers start here, and compile their resize
             decoded.release()
         cpu = children_cpu_seconds()
@@ -71,7 +72,7 @@ def main() -> None:
     print(json.dumps({name: seconds / len(paths) for name, seconds in found.items()}))
 
 
-def decode_all(source: MediaSource, count: int) -> None:
+def decode_all(source: PoolSource, count: int) -> None:
     for _, decoded in source.decode(range(count)):
         if not decoded.report.status.has_features:
             raise SystemExit(decoded.report.reason)

@@ -74,6 +74,17 @@ def network_rows(clips: list[str], work: Path) -> list[Row]:
     return rows
 
 
+def ceiling_rows(clips: list[str], work: Path) -> list[Row]:
+    """What one process could feed a device with: the engine alone, five backbones, no network and no decoding."""
+    o = side("ceiling.py")
+    stages = side("ceiling.py", stages=True)["stages_ms"]
+    each = ", ".join(f"{name} {spent:.1f}" for name, spent in sorted(stages.items(), key=lambda item: -item[1]))
+    return [
+        Row("engine's own ceiling, clips/s a process, five backbones", o["clips_per_second"], 60,
+            f"{o['main_thread_ms']:.1f} ms a clip in the thread that feeds the device; {each}"),
+    ]  # fmt: skip
+
+
 def resnet_rows(clips: list[str], work: Path) -> list[Row]:
     """Speed, starvation and equality of ResNet-152."""
     plain = side("plain.py", backbones=["resnet152"], clips=clips, save=str(work / "plain.npz"))["resnet152"]
@@ -196,7 +207,7 @@ def memory_rows(clips: list[str], work: Path) -> list[Row]:
 
 
 GROUPS = {
-    "training": training_rows, "networks": network_rows,
+    "ceiling": ceiling_rows, "training": training_rows, "networks": network_rows,
     "resnet": resnet_rows, "five": five_rows, "decode": decode_rows, "scaling": scaling_rows, "store": store_rows,
     "memory": memory_rows,
 }  # fmt: skip

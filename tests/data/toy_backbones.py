@@ -1,7 +1,10 @@
 """Two small backbones for tests: exact, quick, and able to fail or dawdle when told to by the environment."""
 
 import os
+import signal
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -109,4 +112,37 @@ class ToyBuggy(ToyVisual):
         self._clips += 1
         if self._clips > int(os.environ.get("TOY_BUGGY", "1000000")):
             raise ValueError(f"clip {self._clips}: no such thing")
+        return super().units(clip)
+
+
+class ToyDeadly(ToyVisual):
+    """Ends or fails its process: while it is built, on the devices of ``TOY_DIES_ON``, or at a clip that is red.
+
+    Notes in ``TOY_LOADS`` that it was built, and computes nothing before there are ``TOY_WAITS`` such notes. With
+    ``TOY_PASSES``, a file, its first building fails as a disk may.
+    """
+
+    def load(self, weights, **how):
+        super().load(weights, **how)
+        if name := os.environ.get("TOY_LOADS"):
+            with Path(name).open("a") as file:
+                file.write("loaded\n")
+        if os.environ.get("TOY_DIES_ON") in sys.argv:
+            os._exit(9)
+        name = os.environ.get("TOY_PASSES")
+        if name and not Path(name).exists():
+            Path(name).touch()
+            raise OSError(5, "Input/output error")
+
+    def forward(self, batch):
+        while name := os.environ.get("TOY_LOADS"):
+            if len(Path(name).read_text().splitlines()) >= int(os.environ.get("TOY_WAITS", "0")):
+                break
+            time.sleep(0.05)
+        return super().forward(batch)
+
+    def units(self, clip):
+        colour = clip.pixels.mean((0, 1, 2))
+        if os.environ.get("TOY_DIES_OF_RED") and colour[0] > 2 * colour[1:].max():
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().units(clip)

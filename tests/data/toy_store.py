@@ -43,7 +43,9 @@ def fill(store, spec, shards=None, failed=()):
                 values[at], rows[at] = np.nan, Row(name, "timeout", "no result within 60 s")
         with claim(store, [spec.name], shard):
             valid = ~np.isnan(values[..., 0])
-            commit_features(store, spec.name, shard, values=values, valid=valid, rows=rows)
+            commit_features(
+                store, spec.name, shard, values=values, valid=valid, rows=rows, circumstances={"device": "cpu"}
+            )
 
 
 def keep(store):

@@ -26,8 +26,12 @@ ROWS = {}
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "name", [*registry.names(), "clip:ViT-B-32/openai@2fps", "vggish:pca", "efficientnet_lite0:scores"]
-)
+    "name",
+    [
+        *registry.names(), "clip:ViT-B-32/openai@2fps", "vggish:pca", "efficientnet_lite0:scores",
+        "vggish@0.96s/0.48s", "yamnet@0.96s/0.32s", "clap@1.5s/0.5s",
+    ],
+)  # fmt: skip
 def test_backbone_keeps_the_contract(name, engine, request):
     if name.startswith("clip") and engine == "torch" and torch.get_num_threads() > 1:
         reason = "the last block's products of a row a picture are by MKL: with threads, some rows have other bits"

@@ -1,5 +1,6 @@
 """Backbones by name: cheap to make, hard to misname."""
 
+import json
 import subprocess
 import sys
 
@@ -7,10 +8,11 @@ import pytest
 
 from extractors import registry
 from storage.errors import InvalidInput, UnknownBackbone, WeightsError
+from storage.schema import FeatureSpec, Provenance, fingerprint
 
 
 def test_names_are_the_concrete_ones():
-    assert set(registry.names()) == set(registry.BACKBONES) - {"clip"}
+    assert registry.names() == tuple(registry.BACKBONES)
     assert "resnet152" in registry.names()
 
 
@@ -33,6 +35,50 @@ def test_specs(name, array, steps, dim):
     (spec,) = registry.create(name).specs
     assert (spec.name, spec.steps, spec.dim, spec.modality) == (array, steps, dim, "visual")
     assert spec.step_seconds == 10 / steps
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "steps", "window", "hop"),
+    [
+        ("vggish@0.96s/0.48s", ["vggish_0.96s_0.48s"], 19, 0.96, 0.48),  # YouTube-8M, AudioSet
+        ("vggish:pca@0.96s/0.32s", ["vggish_pca_0.96s_0.32s"], 29, 0.96, 0.32),  # UnAV-100
+        ("vggish@0.96s/0.96s", ["vggish_0.96s_0.96s"], 10, 0.96, 0.96),
+        ("yamnet@0.96s/0.48s", ["yamnet_0.96s_0.48s"], 19, 0.96, 0.48),
+        ("clap@2s/0.5s", ["clap_2s_0.5s"], 17, 2.0, 0.5),
+        ("clap@10s/10s", ["clap_10s_10s"], 1, 10.0, 10.0),
+    ],
+)
+def test_windows(name, arrays, steps, window, hop):
+    specs = registry.create(name).specs
+    assert [spec.name for spec in specs] == arrays
+    assert (specs[0].steps, specs[0].window_seconds, specs[0].step_seconds) == (steps, window, hop)
+    assert specs[0].time_grid == f"{steps} steps of {hop:g} s, each from {window:g} s"
+    assert f"window of {window:g} s" in specs[0].description
+    assert FeatureSpec.from_json(specs[0].to_json()) == specs[0]
+    assert "each second" not in json.dumps(registry.create(name).preprocessing)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vggish@1s/0.5s", "it looks at 0.96 s of sound at a time: use --window 0.96"),
+        ("vggish@0.96s/0.485s", "its hop is 0.485 s; expected hundredths of a second"),
+        ("vggish@0.96s/0s", "its hop is 0 s; expected"),
+        ("clap@12s/1s", "its window is 12 s, but clips have 10 s"),
+        ("resnet152@0.96s/0.48s", "it has its own time grid; leave --window and --hop out"),
+        ("nothing@0.96s/0.48s", "unknown backbone 'nothing'"),
+    ],
+)
+def test_windows_that_a_backbone_cannot_look_at(name, message):
+    with pytest.raises(UnknownBackbone, match=message):
+        registry.create(name)
+
+
+def test_the_identity_of_arrays_without_windows_is_as_it_was():
+    spec = registry.create("vggish").specs[0]
+    assert "window_seconds" not in spec.to_json()
+    assert spec.time_grid == "10 steps of 1 s"
+    assert fingerprint(spec, Provenance("vggish", "1", "random:0", {}, "uniform")) == "135d948fd04409e8"
 
 
 def test_clip_seconds_sets_the_steps():

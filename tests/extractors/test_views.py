@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.models import get_model_weights
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+from torchvision.transforms.functional import center_crop
+from torchvision.transforms.functional import resize as resize_tensor
 
 from extractors import resize
 from extractors.views import AudioView, FrameView
@@ -37,8 +40,8 @@ def test_the_corner_may_be_where_transformers_puts_it(height, width, squashed):
     size = {"height": 119, "width": 119} if squashed else {"shortest_edge": 119}
     official = CLIPImageProcessorPil(size=size, crop_size={"height": 112, "width": 112}, do_rescale=False)
     theirs = official(Image.fromarray(image), do_normalize=False).pixel_values[0].transpose(1, 2, 0)
-    geometry = "squash" if squashed else "crop"
-    view = FrameView(1, 112, geometry, short_side=119, interpolation="bicubic", corner="floor")
+    how = {"geometry": "squash", "squashed_to": (119, 119)} if squashed else {"short_side": 119}
+    view = FrameView(1, 112, **how, interpolation="bicubic", corner="floor")
     if height <= width:  # Pillow 13 resizes the height of tall pictures first, here the width comes first
         np.testing.assert_array_equal(view.apply(image), theirs)
     assert view.to_json()["corner"] == "floor"
@@ -113,3 +116,51 @@ def test_sizes_and_provenance():
     assert view.to_json()["short_side"] == 256
     assert view.modality == "visual"
     assert AudioView(16000).nbytes(10) == 640_000
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize(("squashed_to", "size"), [((128, 171), 112), ((256, 256), 224)])
+def test_squash_and_crop_equals_torchvision_bit_for_bit(height, width, squashed_to, size):
+    image = picture(height, width)
+    interpolation = InterpolationMode.BICUBIC
+    ours = FrameView(8, size, "squash", interpolation="bicubic", squashed_to=squashed_to).apply(image)
+    # A pass at a time, width first: Pillow 13 resizes the height of tall pictures first.
+    wide = Image.fromarray(image).resize((squashed_to[1], height), FILTERS["bicubic"])
+    official = Compose([Resize(squashed_to, interpolation=interpolation), CenterCrop(size)])
+    np.testing.assert_array_equal(ours, np.asarray(official(wide)))
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("network", ["r3d_18", "s3d", "mvit_v1_b"])
+def test_video_views_equal_torchvisions_on_uint8_tensors_to_a_level(height, width, network):
+    image = picture(height, width)
+    preset = get_model_weights(network).DEFAULT.transforms()
+    tensor = torch.from_numpy(image).permute(2, 0, 1).contiguous()
+    resized = resize_tensor(tensor, preset.resize_size, interpolation=preset.interpolation, antialias=False)
+    official = center_crop(resized, preset.crop_size).permute(1, 2, 0).numpy()
+    (size, _), sides = preset.crop_size, preset.resize_size
+    geometry = {"squashed_to": tuple(sides)} if len(sides) == 2 else {"short_side": sides[0]}
+    view = FrameView(16, size, "squash" if len(sides) == 2 else "crop", antialias=False, **geometry)
+    off = np.abs(view.apply(image).astype(int) - official)
+    assert off.max() <= 1
+    assert (off > 0).mean() < 1e-3
+
+
+def test_what_older_stores_hold_of_a_view_stays_the_same():
+    older = {
+        "frames_per_second": 8, "size": 224, "geometry": "crop", "short_side": 256, "interpolation": "bilinear",
+        "antialias": True,
+    }  # fmt: skip
+    assert FrameView(8, 224, "crop", short_side=256).to_json() == older
+    assert FrameView(16, 112, "squash", squashed_to=(128, 171)).to_json()["squashed_to"] == (128, 171)
+
+
+def test_a_bicubic_view_without_antialiasing_is_refused():
+    with pytest.raises(ValueError, match="without antialiasing is bilinear, not bicubic"):
+        FrameView(8, 224, interpolation="bicubic", antialias=False)
+
+
+def test_the_least_side_is_what_a_view_need_not_enlarge():
+    assert FrameView(8, 224, "crop", short_side=256).least_side == 256
+    assert FrameView(8, 112, "squash").least_side == 112
+    assert FrameView(8, 112, "squash", squashed_to=(128, 171)).least_side == 171

@@ -10,6 +10,8 @@ import psutil
 import pytest
 from processes import kill
 
+from flows.parameters import Placement
+from flows.runners import make_runner, number_of_this_process
 from pipeline.exchange.verify import verify
 from pipeline.extraction.extract import extract
 from pipeline.extraction.options import ExtractOptions
@@ -86,6 +88,16 @@ def test_a_killed_dask_worker_costs_nothing(up, cluster, six_clips, toys, tmp_pa
 
 
 def test_a_cluster_made_for_the_run(up, six_clips):
-    done = up.run_extract(six_clips, "own.zarr", shard_size=3, runner="dask", processes=2)
+    done = up.run_extract(six_clips, "own.zarr", device="cpu,cpu", runner="dask", processes=2, resources='{"GPU": 1}')
     assert done.returncode == 0, done.stdout + done.stderr
     assert not verify(str(up.folder / "own.zarr"), deep=True).problems
+    left = [process for process in up.descendants() if "device_worker" in " ".join(process.cmdline())]
+    assert not psutil.wait_procs(left, timeout=20)[1], "left behind"
+
+
+def test_processes_of_a_cluster_of_our_own_know_their_numbers():
+    runner = make_runner(Placement("dask", processes=2), devices=2)
+    with runner as started:
+        client = started.client
+        numbers = [client.submit(number_of_this_process, workers=[name], key=f"number {name}") for name in (0, 1)]
+        assert client.gather(numbers) == [0, 1]

@@ -99,9 +99,9 @@ def test_the_form_is_made_from_the_options():
     """Names and order are what scripts and people's habits rely on."""
     properties = FLOWS[0].load().parameters.properties
     assert list(properties) == [
-        "clips", "store", "backbones", "media", "weights", "sampling", "precision", "device", "engine", "keep",
-        "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder", "memory", "compile_networks",
-        "retry_failed", "rebuild", "runner", "address", "processes", "resources", "limit",
+        "clips", "store", "backbones", "media", "weights", "sampling", "precision", "device", "engine", "window",
+        "hop", "keep", "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder", "memory",
+        "compile_networks", "retry_failed", "rebuild", "runner", "address", "processes", "resources", "limit",
     ]  # fmt: skip
     for item in fields_of(ExtractOptions, without=("backbones", "shards")):
         default = list(item.default) if isinstance(item.default, tuple) else item.default
@@ -128,10 +128,10 @@ def test_a_runner_that_is_not_installed_is_one_line(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "prefect_ray.task_runners", None)
     with pytest.raises(InvalidInput, match=r"pip install 'avvp-pipeline\[ray\]'"):
-        make_runner(Placement(runner="ray"), threads=1)
+        make_runner(Placement(runner="ray"), devices=1)
 
 
-def test_local_tasks_run_as_many_at_once_as_there_are_devices():
-    assert make_runner(Placement(), threads=3)._max_workers == 3
+def test_two_local_tasks_run_at_once_for_each_device():
+    assert make_runner(Placement(), devices=3)._max_workers == 6
     with holding(Placement()):
         pass

@@ -5,13 +5,14 @@ import logging
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import psutil
 import pytest
 import yaml
 
-from flows import shards
+from flows import fillers, shards
 from flows.deployments import FLOWS
 from flows.parameters import ExtractRequest
 from flows.retries import back_off, may_pass
@@ -32,7 +33,10 @@ def offline(monkeypatch):
     """No server: logs go to logging, the bar to nobody."""
     monkeypatch.setattr(shards, "get_run_logger", lambda: LOG)
     monkeypatch.setattr("flows.dashboard.create_progress_artifact", lambda *_, **__: None)
-    shards._made_filler.cache_clear()
+    yield
+    for filler in fillers._FILLERS.values():
+        filler.close()
+    fillers._FILLERS.clear()
 
 
 def test_a_task_does_one_shard_and_a_second_call_finds_nothing_to_do(offline, toys, six_clips, tmp_path, caplog):
@@ -52,7 +56,7 @@ def test_a_task_does_one_shard_and_a_second_call_finds_nothing_to_do(offline, to
 
 
 def test_a_broken_device_fails_the_task_with_its_reason_and_commits_nothing(
-    offline, toys, six_clips, tmp_path, monkeypatch
+    offline, toys, six_clips, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setenv("TOY_STICKY_AT", "2")
     request = ExtractRequest(
@@ -64,10 +68,59 @@ def test_a_broken_device_fails_the_task_with_its_reason_and_commits_nothing(
     with pytest.raises(BackboneBroken, match="CUDA error: an illegal memory access") as raised:
         shards.fill_shard.fn(request, 0, "run")
     assert not may_pass(raised.value)
-    shards._made_filler.cache_clear()
+    assert caplog.text.count("the worker of cpu ended: backbone toy_sticky: RuntimeError: CUDA error") == 3
     monkeypatch.delenv("TOY_STICKY_AT")
     assert prepare_shards(request.table(), request.store, request.options).shards == (0, 1)
-    assert shards.fill_shard.fn(request, 0, "run").failed == 0
+    assert shards.fill_shard.fn(request, 0, "another run").failed == 0
+
+
+def test_tasks_of_one_run_share_their_workers_until_it_ends(offline, toys, six_clips, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    request = ExtractRequest(
+        str(tmp_path / "s.zarr"),
+        ExtractOptions(("toy_visual", "toy_audio"), ("random:1",), clip_seconds=2, shard_size=1, workers=1),
+        clips=str(six_clips),
+    )
+    prepare_shards(request.table(), request.store, request.options)
+    with ThreadPoolExecutor(2) as threads, fillers.closing_fillers("one run"):
+        reports = [*threads.map(lambda shard: shards.fill_shard.fn(request, shard, "one run"), range(6))]
+        with fillers.shard_filler(request, "one run") as filler:
+            family = [psutil.Process(pid) for pid in filler.worker_pids]
+            family += family[0].children()
+    assert [report.read for report in reports] == [1] * 6
+    assert len(family) == 2, "one worker and its decode worker"
+    assert caplog.text.count("loading toy_visual") == caplog.text.count("loading toy_audio") == 1
+    assert not psutil.wait_procs(family, timeout=20)[1], "left behind"
+    with pytest.raises(BackboneBroken, match="the run was stopped"):
+        shards.fill_shard.fn(request, 0, "one run")
+
+
+def test_a_run_closes_the_workers_of_those_before_it(offline, toys, six_clips, tmp_path):
+    request = ExtractRequest(str(tmp_path / "s.zarr"), ExtractOptions(("toy_audio",), ("random:1",)), str(six_clips))
+    with fillers.shard_filler(request, "one"), fillers.shard_filler(request, "two"):
+        assert [run for _, run in fillers._FILLERS] == ["one", "two"]
+    with fillers.shard_filler(request, "three") as filler, fillers.shard_filler(request, "three") as same:
+        assert same is filler
+        assert [run for _, run in fillers._FILLERS] == ["three"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "processes", "expected"),
+    [
+        ("cuda:0,cuda:1", 2, [("cuda:0", 8), ("cuda:1", 8)]),
+        ("cuda:0,cuda:1,cuda:2", 2, [("cuda:0,cuda:2", 10), ("cuda:1", 5)]),
+        ("cuda:0,cuda:1", 4, [("cuda:0", 4), ("cuda:1", 4), ("cuda:0", 4), ("cuda:1", 4)]),
+        ("cuda:0", 2, [("cuda:0", 8), ("cuda:0", 8)]),
+    ],
+)
+def test_processes_of_a_cluster_share_what_the_machine_has(monkeypatch, devices, processes, expected):
+    monkeypatch.setattr("pipeline.extraction.worker_count.usable_cores", lambda: 16)
+    whole = ExtractOptions(("toy_audio",), ("random:1",), device=devices, memory="1GB")
+    parts = [fillers.part_of(whole, number, processes) for number in range(processes)]
+    assert [(part.device, part.workers) for part in parts] == expected
+    assert {part.memory_bytes for part in parts} == {10**9 // processes}
+    asked = ExtractOptions(("toy_audio",), ("random:1",), device=devices, workers=9)
+    assert {fillers.part_of(asked, number, processes).workers for number in range(processes)} == {9 // processes}
 
 
 def chained(outer, inner):

@@ -105,6 +105,29 @@ def test_after_kill_9_of_the_run_only_missing_shards_are_done(up, six_clips):
     assert not verify(str(store), deep=True).problems
 
 
+def test_a_cancelled_run_leaves_no_worker_behind(up, six_clips, tmp_path):
+    for copy in range(8):
+        for clip in sorted(six_clips.glob("[0-9]*.mp4")):
+            (tmp_path / f"{copy} {clip.name}").write_bytes(clip.read_bytes())
+    with subprocess.Popen(
+        [sys.executable, "-m", "prefect", *up.extract_arguments(tmp_path, "cancelled.zarr")],
+        env=up.environment, cwd=up.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as watching:  # fmt: skip
+        ledger = up.folder / "cancelled.zarr" / "ledger" / "toy_audio"
+        end = time.monotonic() + 90
+        while len(list(ledger.glob("*.0001.json"))) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        family = [child for child in up.descendants() if "device_worker" in str(words_of(child))]
+        family += [child for worker in family for child in worker.children()]
+        assert len(family) == 2, "one worker and its decode worker"
+        run = newest_run(up)["id"]
+        assert up.prefect("flow-run", "cancel", run).returncode == 0
+        watching.communicate(timeout=120)
+    assert newest_run(up)["state"]["type"] == "CANCELLED"
+    assert not psutil.wait_procs(family, timeout=20)[1], "left behind"
+    assert not verify(str(up.folder / "cancelled.zarr"), deep=True).problems
+
+
 def test_the_second_project_uses_the_server_that_is_there(up, tmp_path):
     end = time.monotonic() + 90
     log = tmp_path / "log"

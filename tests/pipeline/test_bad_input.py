@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from extractors.engines.compiling import _cpp_problem
 from pipeline.cli import main as cli
 from storage.store import FeatureStore
 
@@ -74,6 +75,7 @@ def test_every_kind_of_file_ends_as_it_should(avvp, zoo, tmp_path):
         (["--clips", "{zoo}", "--backbone", "toy_visual", "--weights", "vgg=random:0"], "not among the backbones"),
         (["--clips", "{zoo}", "--backbone", "toy_visual", "--device", "cuda:7"], "CUDA devices"),
         (["--clips", "{zoo}", "--backbone", "toy_visual", "--precision", "float16", "--device", "cpu"], "needs a GPU"),
+        (["--clips", "{zoo}", "--backbone", "toy_visual", "--precision", "tf32", "--device", "cpu"], "use float32"),
         (["--clips", "{zoo}", "--backbone", "toy_visual", "--sampling", "random"], "--sampling"),
         (["--clips", "{zoo}", "--backbone", "toy_visual", "--shard-size", "0"], "--shard-size"),
         (["--backbone", "toy_visual"], "Missing option '--clips'"),
@@ -88,6 +90,16 @@ def test_mistakes_are_one_line_and_exit_code_2(avvp, zoo, tmp_path, arguments, w
     assert out == ""
     assert words in err
     assert err.count("\n") == 1
+    assert not (tmp_path / "s.zarr").exists()
+
+
+def test_compiling_without_a_compiler_is_refused_before_a_clip_is_read(avvp, zoo, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    _cpp_problem.cache_clear()
+    code, out, err = avvp("extract", "--clips", zoo, "--store", tmp_path / "s.zarr", "--compile", *TOYS)
+    _cpp_problem.cache_clear()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "no no-such-compiler on the path" in err
     assert not (tmp_path / "s.zarr").exists()
 
 

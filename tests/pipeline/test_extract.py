@@ -220,6 +220,26 @@ def test_a_new_backbone_from_kept_frames_needs_no_media(avvp, six_clips, tmp_pat
     np.testing.assert_allclose(FeatureStore.open(store).read("toy_audio"), audio + 1, atol=1e-5)
 
 
+def test_a_first_look_at_a_split(avvp, six_clips, tmp_path):
+    table = tmp_path / "t.csv"
+    rows = [
+        f"{path.stem},{path},{'val' if number % 2 else 'train'}"
+        for number, path in enumerate(sorted(six_clips.iterdir()))
+    ]
+    table.write_text("\n".join(["id,path,split", *rows]) + "\n")
+    code, _, err = extract(avvp, table, tmp_path / "s.zarr", "--split", "val", "--limit", 2)
+    assert code == 0
+    assert "2 of its 6 clips were asked for: the first 2 of split val" in err
+    store = FeatureStore.open(tmp_path / "s.zarr")
+    assert store.ids == [rows[1].split(",")[0], rows[3].split(",")[0]]
+    assert store.status("toy_visual").tolist() == [1, 1]
+    code, _, err = extract(avvp, table, tmp_path / "s.zarr")
+    assert code == 2
+    assert "Give the same table, or a new store" in err
+    code, _, err = extract(avvp, table, tmp_path / "s.zarr", "--split", "test")
+    assert (code, err.count("its splits are: train, val")) == (2, 1)
+
+
 def test_kept_logmels(avvp, six_clips, tmp_path):
     store = tmp_path / "s.zarr"
     vggish = ("--backbone", "vggish", "--weights", "random:0", "--clip-seconds", 2)
@@ -329,12 +349,14 @@ def test_one_broken_device_of_two_costs_no_row(avvp_process, six_clips, tmp_path
     broken = {"TOY_STICKY_AT": "1", "TOY_SLEEP": "0.1"}
     process = avvp_process(*command, **broken, TOY_STICKY_ONCE=str(tmp_path / "once"))
     assert process.wait(200) == 0, log.read_text()
-    assert "cpu was lost, the others did its work: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text()
+    assert "the worker of cpu #" in log.read_text()
+    assert "ended: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text()
+    assert "it is started again" in log.read_text()
     assert FeatureStore.open(store).status("toy_sticky").tolist() == [1] * 6
     assert not [line for line in log.read_text().splitlines() if line.startswith("Traceback")]
     command = tuple(tmp_path / "none.zarr" if part == store else part for part in command)
     assert avvp_process(*command, **broken).wait(120) == 1
-    assert "cpu: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text().splitlines()[-1]
+    assert "cpu #1: backbone toy_sticky: RuntimeError: CUDA error" in log.read_text().splitlines()[-1]
 
 
 def test_a_device_that_is_not_there_is_refused_before_any_worker_starts(avvp, six_clips, tmp_path):

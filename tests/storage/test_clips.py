@@ -222,6 +222,21 @@ def test_hash_follows_order_and_spans_not_paths():
     assert ClipTable([one]).hash != ClipTable([Clip("a", "/x/a.mp4", 0.0, 5.0)]).hash
 
 
+def test_a_part_of_a_table():
+    splits = {"a": "train", "b": "val", "c": "train", "d": "val", "e": "val"}
+    clips = [Clip(name, f"/x/{name}.mp4", split=split) for name, split in splits.items()]
+    table = ClipTable(clips, dataset="llp", source="t.csv", notes=["one line is odd"])
+    val = table.part(split="val")
+    assert (val.ids, val.dataset, val.source) == (["b", "d", "e"], "llp", "t.csv")
+    assert val.notes == ("one line is odd", "3 of its 5 clips were asked for: the first 3 of split val")
+    assert table.part(split="val", limit=2).ids == ["b", "d"]
+    assert table.part(limit=1).notes[1] == "1 of its 5 clips were asked for: the first 1"
+    assert table.part() is table
+    assert table.part(limit=9) is table
+    with pytest.raises(ClipTableError, match=r"t.csv: no clip is of split 'test'; its splits are: train, val"):
+        table.part(split="test")
+
+
 def test_real_llp(shared_dir):
     table = ClipTable.load(shared_dir / "llp", media=shared_dir / "clips")
     splits = [clip.split for clip in table]

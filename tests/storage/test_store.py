@@ -138,6 +138,14 @@ def test_record_goes_round():
     assert ShardRecord.from_bytes(record.to_bytes(), where="here") == record
 
 
+def test_a_commit_records_its_circumstances(store):
+    with claim(store, ["net"], 0):
+        commit_features(store, "net", 0, **block(store, 0), circumstances={"device": "cpu"})
+    record = store.ledger("net").read(0, 1)
+    assert record.circumstances == {"device": "cpu"}
+    assert record.fingerprint == store.fingerprint("net")
+
+
 def test_other_weights_are_refused_until_rebuilt(store):
     commit(store, 0)
     other = Provenance("net", "1", "random:1", {"size": 224}, "uniform")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from extractors.audio.vggish_log_mel import log_mel, mel_matrix, second_examples
+from extractors.audio.vggish_log_mel import examples_of, log_mel, mel_matrix, second_examples
+from extractors.base import Windows
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,21 @@ def test_seconds_equal_the_published_log_mel(oracle, sine):
 def test_contiguous_examples_equal_the_published_log_mel(oracle, sine):
     frames = log_mel(sine)[: 10 * 96].numpy().reshape(10, 96, 64)
     assert np.abs(frames - oracle["sine440__whole"]).max() < 1e-5
+
+
+def test_windows_of_a_hop_of_their_length_equal_the_published_log_mel(oracle, sine):
+    found = examples_of(sine.numpy(), Windows(0.96, 0.96), clip_seconds=10)
+    assert found.shape == (10, 1, 96, 64)
+    assert np.abs(found[:, 0] - oracle["sine440__whole"]).max() < 1e-5
+
+
+def test_windows_begin_a_hop_apart_and_past_the_end_is_silence():
+    sound = np.random.RandomState(0).uniform(-0.5, 0.5, 32_000).astype(np.float32)
+    found = examples_of(sound, Windows(0.96, 0.26), clip_seconds=2)
+    assert found.shape == (5, 1, 96, 64)
+    whole = log_mel(torch.from_numpy(np.concatenate([sound, np.zeros(400, dtype=np.float32)]))).numpy()
+    for number, example in enumerate(found[:, 0]):
+        np.testing.assert_array_equal(example, whole[26 * number : 26 * number + 96])
 
 
 def test_mel_matrix_and_window_equal_the_published(oracle):

@@ -5,6 +5,7 @@ import importlib.util
 import pytest
 
 from extractors import registry
+from extractors.engines import selection
 from extractors.engines.selection import pick_engine
 from storage.errors import InvalidInput
 
@@ -20,6 +21,14 @@ def installed(monkeypatch):
     return say
 
 
+@pytest.fixture
+def compiler(monkeypatch):
+    """Asks for nothing: whether it works here has its own tests."""
+    asked = []
+    monkeypatch.setattr(selection, "check_compile", asked.append)
+    return asked
+
+
 @pytest.mark.parametrize(
     ("device", "precision", "compiled", "there", "expected"),
     [
@@ -30,12 +39,13 @@ def installed(monkeypatch):
         ("cuda:1", "float32", False, True, "torch"),
     ],
 )
-def test_auto(installed, device, precision, compiled, there, expected):
+def test_auto(installed, compiler, device, precision, compiled, there, expected):
     installed(there)
     assert pick_engine("auto", device=device, precision=precision, compiled=compiled) == expected
+    assert compiler == ([device] if compiled else [])
 
 
-def test_what_is_asked_for_is_taken(installed):
+def test_what_is_asked_for_is_taken(installed, compiler):
     assert pick_engine("torch", device="cpu") == "torch"
     assert pick_engine("torch", device="cuda:0", precision="float16", compiled=True) == "torch"
     assert pick_engine("openvino", device="cpu") == "openvino"

@@ -1,9 +1,9 @@
-"""Devices, precision, folding, and batches that shrink when memory runs out."""
+"""Devices, precision and folding."""
 
 import copy
 import subprocess
+import threading
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from torchvision.models.video import r2plus1d_18
 
 from extractors.engines import runtime
 from extractors.engines.folding import fold_batch_norms
-from extractors.engines.runtime import BatchSize, OutOfMemory, pick_device, run_batched
+from extractors.engines.runtime import pick_device
 from storage.errors import InvalidInput
 
 
@@ -43,8 +43,19 @@ def test_precision():
     assert runtime.check_precision("float16", "cuda:0") == "float16"
     with pytest.raises(InvalidInput, match="'float16' needs a GPU"):
         runtime.check_precision("float16", "cpu")
-    with pytest.raises(InvalidInput, match="expected one of float32, bfloat16, float16"):
+    with pytest.raises(InvalidInput, match="expected one of float32, tf32, bfloat16, float16"):
         runtime.check_precision("half", "cpu")
+
+
+def test_tf32_needs_a_gpu_that_has_it(monkeypatch):
+    with pytest.raises(InvalidInput, match=r"'tf32' needs a GPU, NVIDIA's Ampere or newer; on a CPU use float32"):
+        runtime.check_precision("tf32", "cpu")
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device: {"cuda:0": (7, 5), "cuda:1": (9, 0)}[device]
+    )
+    assert runtime.check_precision("tf32", "cuda:1") == "tf32"
+    with pytest.raises(InvalidInput, match="the GPU cuda:0 is older than Ampere and lacks it; use float32"):
+        runtime.check_precision("tf32", "cuda:0")
 
 
 @pytest.mark.parametrize("code", [0, -4])
@@ -78,6 +89,59 @@ def test_float32_is_float32_and_only_during_inference():
         assert flags() == ("medium", *before[1:])
     finally:
         torch.set_float32_matmul_precision(before[0])
+
+
+def products():
+    matmul = torch.backends.cuda.matmul
+    return (
+        matmul.allow_tf32,
+        matmul.allow_fp16_reduced_precision_reduction,
+        matmul.allow_bf16_reduced_precision_reduction,
+    )
+
+
+@pytest.mark.parametrize("precision", runtime.PRECISIONS)
+def test_products_are_of_the_precision_asked_for(precision):
+    before = flags(), products()
+    tf32 = precision == "tf32"
+    with runtime.inference(precision):
+        assert flags() == ("high" if tf32 else "highest", tf32, True, False)
+        assert products() == (tf32, False, False)
+    assert (flags(), products()) == before
+
+
+def test_threads_that_overlap_put_back_what_the_process_had():
+    before, entered, leave = flags(), threading.Event(), threading.Event()
+
+    def compute():
+        with runtime.inference("tf32"):
+            entered.set()
+            leave.wait(10)
+
+    other = threading.Thread(target=compute)
+    with runtime.inference("tf32"):
+        other.start()
+        assert entered.wait(10)
+    assert flags() == ("high", True, True, False)  # the other thread is still at it
+    seen = []
+
+    def wait_for_turn():
+        with runtime.inference("float32"):
+            seen.append(flags())
+
+    waiter = threading.Thread(target=wait_for_turn)
+    waiter.start()
+    leave.set()
+    other.join(10)
+    waiter.join(10)
+    assert seen == [("highest", False, True, False)]
+    assert flags() == before
+
+
+def test_another_precision_within_one_is_refused():
+    again = runtime.inference("float32")
+    with runtime.inference("tf32"), pytest.raises(RuntimeError, match="float32 was asked for within tf32"), again:
+        pass
 
 
 def shaken(network):
@@ -145,75 +209,6 @@ def test_what_cannot_be_folded_is_put_back(make):
 def test_folding_in_training_is_refused():
     with pytest.raises(ValueError, match="eval mode"):
         fold_batch_norms(Shared(), torch.rand(1, 3, 4, 4))
-
-
-NO_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-
-def doubled(limit, *, error=NO_MEMORY):
-    """A network that fits ``limit`` units; notes the batches it was given."""
-    seen = []
-
-    def forward(batch):
-        seen.append(len(batch))
-        if len(batch) > limit:
-            raise error
-        return batch * 2, batch.sum(dim=1)
-
-    return forward, seen
-
-
-UNITS = np.arange(20, dtype=np.float32).reshape(10, 2)
-
-
-@pytest.mark.parametrize("batch_units", [1, 3, 10, 64])
-def test_batches_cover_every_unit_in_order(batch_units):
-    forward, _ = doubled(64)
-    twice, sums = run_batched(forward, UNITS, batch_units=batch_units)
-    np.testing.assert_array_equal(twice, UNITS * 2)
-    np.testing.assert_array_equal(sums, UNITS.sum(axis=1))
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory."),
-        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
-        MemoryError(),
-    ],
-)
-def test_a_batch_that_does_not_fit_is_halved_for_good(error):
-    forward, seen = doubled(3, error=error)
-    size = BatchSize(8)
-    twice, _ = run_batched(forward, UNITS, batch_units=size)
-    np.testing.assert_array_equal(twice, UNITS * 2)
-    assert seen == [8, 4, 2, 2, 2, 2, 2]
-    assert size.units == 2
-    run_batched(forward, UNITS, batch_units=size)
-    assert max(seen[7:]) == 2
-
-
-def test_one_unit_that_does_not_fit_names_the_backbone():
-    forward, seen = doubled(0)
-    with pytest.raises(OutOfMemory, match=r"resnet152: not even one unit \[2\] fits"):
-        run_batched(forward, UNITS, batch_units=4, name="resnet152")
-    assert seen == [4, 2, 1]
-
-
-def test_other_errors_pass():
-    forward, seen = doubled(0, error=RuntimeError("sizes do not match"))
-    with pytest.raises(RuntimeError, match="sizes do not match"):
-        run_batched(forward, UNITS, batch_units=4)
-    assert seen == [4]
-
-
-def test_an_empty_batch_size_is_refused():
-    with pytest.raises(ValueError, match="at least 1 unit, got 0"):
-        run_batched(doubled(4)[0], UNITS, batch_units=0)
-
-
-def test_no_units():
-    assert run_batched(doubled(4)[0], UNITS[:0], batch_units=4) == ()
 
 
 def test_initial_values_are_skipped_and_buffers_are_not():

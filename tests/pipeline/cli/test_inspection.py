@@ -1,5 +1,7 @@
 """What status and inspect say of stores, of places without one, and of labels."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -82,3 +84,19 @@ def test_status_tells_how_many_clips_were_cut(tmp_path, avvp):
     out = avvp("status", tmp_path / "s.zarr")[1]
     assert "2 clips: only the first 10 s used" in out
     assert "3 clips of 10 s in 1 shard\n" in out
+
+
+def test_inspect_tells_what_shards_were_made_on(tmp_path, avvp):
+    clips = [Clip(name, "") for name in "abc"]
+    store = FeatureStore.create(tmp_path / "s.zarr", ClipTable(clips), shard_size=1)
+    store.ensure_feature(FeatureSpec("net", 10, 2, "visual", 1.0), Provenance("net", "1", "random:0", {}, "uniform"))
+    facts = {"device": "cpu", "cpu": "AVX2", "precision": "float32", "batch_units": 8}
+    for shard, made in enumerate((facts, facts, None)):
+        with claim(store, ["net"], shard):
+            values, valid = np.zeros((1, 10, 2), dtype=np.float32), np.ones((1, 10), dtype=bool)
+            rows = [Row(clips[shard].id, "ok", stored=True)]
+            commit_features(store, "net", shard, values=values, valid=valid, rows=rows, circumstances=made)
+    out = avvp("inspect", tmp_path / "s.zarr", "net")[1]
+    assert "2 shards made on: AVX2 (cpu), float32, batches of 8\n1 shard made on: not recorded\n" in out
+    found = json.loads(avvp("status", tmp_path / "s.zarr", "--json")[1])["arrays"]["net"]["made_on"]
+    assert found == [{"shards": 2, "circumstances": facts}, {"shards": 1, "circumstances": {}}]

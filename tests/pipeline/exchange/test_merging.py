@@ -24,6 +24,7 @@ def test_shards_of_two_machines_become_one_store(tmp_path):
     made = FeatureStore.open(tmp_path / "out.zarr")
     np.testing.assert_array_equal(made.read("net"), whole.read("net"))
     assert made.status("net")[1] == Status.TIMEOUT
+    assert [record.circumstances for record in made.ledger("net").newest().values()] == [{"device": "cpu"}] * 3
     np.testing.assert_array_equal(made.array("decoded/frames")[:], one.array("decoded/frames")[:])
     assert verify(made.url, deep=True).problems == []
 

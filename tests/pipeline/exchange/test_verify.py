@@ -164,6 +164,7 @@ def test_repair_marks_one_row_and_keeps_the_others(store):
     after = FeatureStore.open(store.url).read("net")
     assert np.isnan(after[0]).all()
     np.testing.assert_array_equal(after[1:], before[1:])
+    assert FeatureStore.open(store.url).ledger("net").newest()[0].circumstances == {"device": "cpu"}
     (task,) = plan(store).tasks
     assert task.rows == {"net": frozenset({0})}
     assert plan(store, "ear").tasks == ()

@@ -36,6 +36,27 @@ class Late:
         return self.forward(self.batch)
 
 
+class Runner:
+    """Runs batches late, in buffers that it gives out again as soon as it may."""
+
+    def __init__(self, forward, size, in_flight):
+        self.forward, self.in_flight, self.batches = forward, in_flight, []
+        self.buffers = [np.empty((size, 1), dtype=np.float32) for _ in range(in_flight + 1)]
+
+    def buffer(self, unit_shape, dtype):
+        assert (unit_shape, dtype) == ((1,), np.float32)
+        self.buffers.append(self.buffers.pop(0))
+        self.buffers[-1][:] = np.nan
+        return self.buffers[-1]
+
+    def submit_buffer(self, buffer, count):
+        return self.submit(buffer[:count])
+
+    def submit(self, batch):
+        self.batches.append(batch[:, 0].tolist())
+        return Late(self.forward, batch)
+
+
 def units(*numbers, valid=None):
     data = np.asarray(numbers, dtype=np.float32)[:, None]
     return Units(data, np.ones(len(data), dtype=bool) if valid is None else np.asarray(valid))
@@ -43,16 +64,12 @@ def units(*numbers, valid=None):
 
 @pytest.fixture
 def run():
-    batches, results = [], {}
+    results = {}
 
     def make(forward=lambda batch: (batch * 2,), size=3, in_flight=1):
-        def submit(batch):
-            batches.append(batch[:, 0].tolist())
-            return Late(forward, batch)
-
-        extractor = Doubler(name="doubler", clip_seconds=4)
-        batcher = Batcher(extractor, submit, batch_units=size, in_flight=in_flight, deliver=results.__setitem__)
-        return batcher, batches, results
+        runner = Runner(forward, size, in_flight)
+        batcher = Batcher(Doubler(name="doubler", clip_seconds=4), runner, deliver=results.__setitem__)
+        return batcher, runner.batches, results
 
     return make
 
@@ -102,6 +119,15 @@ def test_the_buffer_is_a_copy(run):
     item.valid[:] = False
     batcher.flush()
     assert values(results["a"]) == [2, 4, 6, 8]
+
+
+def test_units_of_another_shape_are_their_clips_failure(run):
+    batcher, _, results = run()
+    batcher.add("a", units(1, 2, 3, 4))
+    batcher.add("odd", Units(np.zeros((4, 2), dtype=np.float32), np.ones(4, dtype=bool)))
+    batcher.flush()
+    assert values(results["a"]) == [2, 4, 6, 8]
+    assert results["odd"] == Failure("units() gave float32 [2] a unit, float32 [1] before")
 
 
 def test_flushing_nothing_does_nothing(run):

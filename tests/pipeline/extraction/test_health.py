@@ -5,12 +5,11 @@ import hashlib
 import pytest
 import torch
 
+from extractors.engines.batches import is_out_of_memory
 from extractors.engines.device_errors import is_device_broken
-from extractors.engines.runtime import is_out_of_memory
 from pipeline.extraction.extract import extract
 from pipeline.extraction.health import FIRST_CLIPS, Health
 from pipeline.extraction.options import ExtractOptions
-from pipeline.extraction.shards import ShardFiller, prepare_shards
 from storage.clips import Clip, ClipTable
 from storage.errors import BackboneBroken
 from storage.store import FeatureStore
@@ -165,16 +164,3 @@ def test_fewer_than_four_clips_are_rows_of_the_ledger(toys, table, tmp_path, mon
     report = extract(few, str(tmp_path / "s.zarr"), options("toy_buggy", 2))
     assert len(report.failed) == 3
     assert {row.status for row in rows_of(tmp_path / "s.zarr") if row.failed} == {"extractor_error"}
-
-
-def test_a_filler_does_not_use_a_broken_device_while_it_has_another(toys, table, tmp_path, monkeypatch):
-    url = str(tmp_path / "s.zarr")
-    monkeypatch.setenv("TOY_STICKY_AT", "2")
-    monkeypatch.setenv("TOY_STICKY_ONCE", str(tmp_path / "broken"))
-    both = options("toy_sticky", 6, device="cpu,cpu")
-    prepare_shards(table, url, both)
-    filler = ShardFiller(table, url, both)
-    with pytest.raises(BackboneBroken, match="illegal memory access"):
-        filler.fill(0)
-    assert [filler.fill(shard).read for shard in range(4)] == [6] * 4
-    assert not [row for row in rows_of(url) if row.failed]

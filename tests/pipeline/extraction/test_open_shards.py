@@ -10,7 +10,7 @@ from pipeline.extraction.extract import extract
 from pipeline.extraction.open_shards import OPEN_SHARDS
 from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import Reporter
-from pipeline.extraction.sources import MediaSource
+from pipeline.extraction.sources import PoolSource
 from storage.clips import Clip, ClipTable
 from storage.store import FeatureStore
 
@@ -41,7 +41,7 @@ class Log(Reporter):
         self.shards.append(shard)
 
 
-class Shuffled(MediaSource):
+class Shuffled(PoolSource):
     """Gives clips in an order of its own: row 1 when there is no other to give, the others as chance has it."""
 
     def decode(self, rows):
@@ -67,7 +67,7 @@ def run(table, url, shard_size, **options):
 @pytest.mark.parametrize("shard_size", [1, 4, 10])
 def test_any_order_gives_the_same_bits(toys, table, tmp_path, monkeypatch, shard_size):
     _, plain = run(table, tmp_path / "plain.zarr", 24)
-    monkeypatch.setattr(fill_module, "MediaSource", Shuffled)
+    monkeypatch.setattr(fill_module, "PoolSource", Shuffled)
     log, store = run(table, tmp_path / "shuffled.zarr", shard_size)
     assert log.read != sorted(log.read)
     assert sorted(log.done) == list(range(24))
@@ -125,6 +125,6 @@ def test_shards_in_memory_are_few(toys, table, tmp_path, monkeypatch):
             alive.remove(self.task.shard)
 
     monkeypatch.setattr(open_shards, "ShardJob", Counted)
-    monkeypatch.setattr(fill_module, "MediaSource", Shuffled)
+    monkeypatch.setattr(fill_module, "PoolSource", Shuffled)
     run(table, tmp_path / "s.zarr", 3)
     assert 2 <= max(most) <= OPEN_SHARDS

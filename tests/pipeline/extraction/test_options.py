@@ -45,6 +45,25 @@ def test_a_value_that_cannot_be_used_is_named(change, message):
         ExtractOptions(("vggish",), **change)
 
 
+def test_windows_are_part_of_the_names_of_audio_backbones():
+    options = ExtractOptions(("resnet152", "vggish", "clap@2s/1s"), ("vggish=random:1",), window=0.96, hop=0.48)
+    assert options.backbones == ("resnet152", "vggish@0.96s/0.48s", "clap@2s/1s")
+    assert options.weights_by_backbone == {"": "pretrained", "vggish@0.96s/0.48s": "random:1"}
+    assert replace(options, device="cpu").backbones == options.backbones
+    assert ExtractOptions(("vggish",), hop=0.96).backbones == ("vggish@0.96s/0.96s",)
+    with pytest.raises(InvalidInput, match="window and hop are of audio backbones; asked for: resnet152"):
+        ExtractOptions(("resnet152",), hop=0.5)
+
+
+def test_weights_of_a_backbone_serve_all_its_frame_rates():
+    names = ("resnet152", "resnet152@1fps", "clip:ViT-B-32/openai@2fps")
+    options = ExtractOptions(names, ("resnet152=random:1", "resnet152@1fps=random:2", "clip:ViT-B-32/openai=random:3"))
+    assert options.weights_by_backbone == {
+        "": "pretrained", "resnet152": "random:1", "resnet152@1fps": "random:2",
+        "clip:ViT-B-32/openai@2fps": "random:3",
+    }  # fmt: skip
+
+
 def test_bytes():
     assert [parse_bytes(text) for text in ("2GB", "512 MB", "1e9")] == [2_000_000_000, 512_000_000, 1_000_000_000]
     with pytest.raises(InvalidInput, match="did you mean 2GB"):

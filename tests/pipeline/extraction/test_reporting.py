@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.extraction.devices import _PipeReporter
 from pipeline.extraction.extract import extract
+from pipeline.extraction.fleet.shard_feed import ShardFeed
 from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import ExtractReport, Reporter, Reporters
 from storage.clips import Clip, ClipTable
@@ -40,7 +40,7 @@ def test_every_clip_is_read_and_then_done_once(toys, six_clips, tmp_path, what):
 
 def test_a_worker_process_passes_on_what_it_is_told_of_clips():
     names = {name for name in vars(Reporter) if name.startswith(("clip_", "shard_"))}
-    assert names <= set(vars(_PipeReporter))
+    assert names <= set(vars(ShardFeed))
 
 
 def test_all_reporters_are_told_everything():

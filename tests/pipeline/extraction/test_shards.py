@@ -33,8 +33,9 @@ def test_shards_one_by_one_give_what_one_run_gives(toys, six_clips, tmp_path):
     cut = str(tmp_path / "cut.zarr")
     work = prepare_shards(table, cut, options())
     assert (work.shards, work.clips, work.total_shards) == ((0, 1, 2), 6, 3)
-    filler, loads = ShardFiller(table, cut, options()), Loads()
-    reports = [filler.fill(shard, reporter=loads) for shard in (2, 0, 1)]
+    loads = Loads()
+    with ShardFiller(table, cut, options()) as filler:
+        reports = [filler.fill(shard, reporter=loads) for shard in (2, 0, 1)]
     assert [(report.shard, report.read, report.failed) for report in reports] == [(2, 2, 0), (0, 2, 0), (1, 2, 0)]
     assert loads.names == list(BACKBONES), "networks are built once"
     whole, pieces = FeatureStore.open(tmp_path / "whole.zarr"), FeatureStore.open(cut)
@@ -45,9 +46,10 @@ def test_shards_one_by_one_give_what_one_run_gives(toys, six_clips, tmp_path):
 def test_only_what_is_missing_is_planned_and_a_done_shard_reads_nothing(toys, six_clips, tmp_path):
     table, store = ClipTable.load(six_clips), str(tmp_path / "s.zarr")
     prepare_shards(table, store, options())
-    ShardFiller(table, store, options()).fill(1)
-    assert prepare_shards(table, store, options()).shards == (0, 2)
-    assert ShardFiller(table, store, options()).fill(1).read == 0
+    with ShardFiller(table, store, options()) as filler:
+        filler.fill(1)
+        assert prepare_shards(table, store, options()).shards == (0, 2)
+        assert filler.fill(1).read == 0
 
 
 def test_failed_clips_are_counted_once_with_their_reason(toys, six_clips, tmp_path):
@@ -57,7 +59,8 @@ def test_failed_clips_are_counted_once_with_their_reason(toys, six_clips, tmp_pa
     (folder / "x broken.mp4").write_bytes(b"\0" * 1000)
     table, store = ClipTable.load(folder), str(tmp_path / "s.zarr")
     prepare_shards(table, store, options())
-    report = ShardFiller(table, store, options()).fill(0)
+    with ShardFiller(table, store, options()) as filler:
+        report = filler.fill(0)
     assert report.failed == 1
     assert sum(report.reasons.values()) == 1
     found = clip_failures(FeatureStore.open(store), BACKBONES)
@@ -70,8 +73,7 @@ def test_two_devices_take_shards_at_once(toys, six_clips, tmp_path):
     table, store = ClipTable.load(six_clips), str(tmp_path / "s.zarr")
     both = options(device="cpu,cpu")
     prepare_shards(table, store, both)
-    filler = ShardFiller(table, store, both)
-    with ThreadPoolExecutor(3) as threads:
+    with ShardFiller(table, store, both) as filler, ThreadPoolExecutor(3) as threads:
         assert sorted(report.read for report in threads.map(filler.fill, range(3))) == [2, 2, 2]
 
 

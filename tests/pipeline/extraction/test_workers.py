@@ -122,7 +122,7 @@ def test_forty_kills_change_nothing(paths):
 
 ODD_WORKER = """
 import os, sys, time
-sys.path[:] = sys.argv[3:]
+sys.path[:] = sys.argv[4:]
 from pipeline.extraction import worker_process
 from pipeline.extraction.error_log import error_log_path
 decode_clip = worker_process.decode_clip

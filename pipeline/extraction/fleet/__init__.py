@@ -1,0 +1,1 @@
+"""A long-lived worker process for each device, and what hands shards to them."""

@@ -1,0 +1,129 @@
+"""``avvp backbones``, and a backbone in a file of the user's own through the command line."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from extractors import registry
+from storage.store import FeatureStore
+
+OWN = """
+import numpy as np
+from extractors.base import Extractor, Units
+from extractors.views import AudioView
+from extractors.weights.loading import WeightsSource
+from storage.schema import FeatureSpec
+
+class Loudness(Extractor):
+    modality = "audio"
+    view = AudioView(16_000)
+    weights_source = WeightsSource("https://example.org/none.pth", "none.pth")
+
+    @property
+    def specs(self):
+        return (FeatureSpec(self.array_name, self.clip_seconds, 1, "audio", 1.0, description="loudness"),)
+
+    def load(self, weights, **how):
+        self.scale = 1.0
+
+    def units(self, clip):
+        return Units(clip.samples.reshape(self.clip_seconds, 16_000), clip.segment_valid(self.clip_seconds))
+
+    def forward(self, batch):
+        return (self.scale * batch.abs().mean(1, keepdim=True),)
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_backbone.py").write_text(OWN)
+    yield tmp_path / "my_backbone.py"
+    sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
+
+
+def test_the_list_has_arrays_weights_and_families_and_loads_nothing_heavy(avvp):
+    code, out, _ = avvp("backbones")
+    assert code == 0
+    for words in (
+        "resnet152",
+        "80×2048",
+        "242 MB, to fetch",
+        "clap_map",
+        "19 MB, here",
+        "clip:ViT-B-32/openai",
+        "FILE.py",
+    ):
+        assert words in out
+    run = "from pipeline.cli.backbones_actions import print_backbones; print_backbones(); import sys; "
+    run += "print(sorted({'torch', 'timm', 'open_clip', 'transformers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_a_package_registers_backbones(avvp):
+    _, out, _ = avvp("backbones")
+    assert "toy_audio" in out
+    assert registry.create("toy_audio").array_name == "toy_audio"
+    assert [item.name for item in registry.search("toy_*io")] == ["toy_audio"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"), [("*ggi*", "vggish    audio  128  289 MB"), ("clip:vit-b-32/OPEN*", "512")]
+)
+def test_a_pattern_is_searched_for(avvp, pattern, words):
+    code, out, _ = avvp("backbones", pattern)
+    assert code == 0
+    assert words in out
+
+
+def test_what_no_pattern_finds_is_told(avvp):
+    code, out, _ = avvp("backbones", "nothing*")
+    assert code == 3
+    assert "nothing matches" in out
+    code, _, err = avvp("backbones", "nowhere:*")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no family 'nowhere'. Families: clip" in err
+
+
+def test_a_backbone_that_keeps_the_contract(avvp, own):
+    code, out, _ = avvp("backbones", "check", "my_backbone.py:Loudness")
+    assert code == 0
+    assert "Loudness: 2 steps of 1 s × 1 values" in out
+    assert "kept, with weights random:0: 4 clips" in out
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        ("(self.scale * batch.abs().mean(1),)", "broken: "),
+        ("(self.nothing,)", "broken: AttributeError: 'Loudness' object has no attribute 'nothing'"),
+        ("(batch.abs().mean(1, keepdim=True) + batch.abs().mean(),)", "differs by"),
+    ],
+)
+def test_a_backbone_that_breaks_it(avvp, own, edit, words):
+    own.write_text(OWN.replace("(self.scale * batch.abs().mean(1, keepdim=True),)", edit))
+    code, out, _ = avvp("backbones", "check", "my_backbone.py:Loudness")
+    assert code == 1
+    assert words in out
+
+
+def test_extraction_with_a_backbone_of_ones_own(avvp, own, six_clips):
+    asked = ("--clips", six_clips, "--store", "s.zarr", "--clip-seconds", 2, "--weights", "random:0")
+    code, _, _ = avvp("extract", *asked, "--backbone", "my_backbone.py:Loudness")
+    assert code == 0
+    store = FeatureStore.open("s.zarr")
+    assert store.features == ("Loudness",)
+    origin = store.provenance("Loudness")
+    assert (origin.backbone, origin.code_version[:7]) == ("my_backbone.py:Loudness", "1, file")
+    first = store.read("Loudness")
+    assert np.isfinite(first).all()
+    own.write_text(OWN.replace("self.scale = 1.0", "self.scale = 2.0"))
+    code, _, err = avvp("extract", *asked, "--backbone", "my_backbone.py:Loudness")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--rebuild" in err
+    code, _, _ = avvp("extract", *asked, "--backbone", "my_backbone.py:Loudness", "--rebuild")
+    assert code == 0
+    assert FeatureStore.open("s.zarr").read("Loudness") == pytest.approx(2 * first)
