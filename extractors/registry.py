@@ -30,9 +30,9 @@ BACKBONES: dict[str, str] = {
 
 FAMILIES: dict[str, str] = {
     "clip": "extractors.visual.clip_family:ClipFamily",
+    "hf": "extractors.hugging_face.family:HuggingFace",
     "timm": "extractors.visual.timm_models:TimmFamily",
     "torchvision": "extractors.visual.torchvision_models:TorchvisionFamily",
-    "hf": "extractors.hugging_face.family:HuggingFace",
 }
 """Prefix -> ``module:Class`` of a :class:`extractors.family.Family`."""
 

@@ -91,12 +91,10 @@ class FrameView:
         return max(self.squashed_to) if self.squashed_to else self.short_side or self.size
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for the provenance. What is as it ever was is left out: older stores do not name it."""
+        """Plain data for the provenance. What older stores do not name is left out where it is as it ever was."""
         facts = asdict(self)
-        for name, always in (("squashed_to", None), ("corner", "even")):
-            if facts[name] == always:
-                del facts[name]
-        return facts
+        usual = {"squashed_to": None, "corner": "even"}
+        return {name: value for name, value in facts.items() if name not in usual or value != usual[name]}
 
 
 @dataclass(frozen=True)

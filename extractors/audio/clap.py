@@ -104,7 +104,10 @@ class Clap(NetworkExtractor):
 
     @property
     def specs(self) -> tuple[FeatureSpec, ...]:
-        """``clap``: ``[segments, 512]``. ``clap_map``: ``[64, 768]``, or 1024 of HTSAT-base; not with windows."""
+        """``clap``: ``[segments, 512]``. ``clap_map``: ``[64, 768]``, or 1024 of HTSAT-base; not with windows.
+
+        The map does not depend on windows.
+        """
         embedding = sound_spec(self, dim=EMBEDDING_DIM, description="CLAP embedding of each second, L2-normalised")
         if self.windows is not None:
             return (embedding,)

@@ -16,6 +16,7 @@ from extractors.frame_network import FrameNetwork, SecondNetwork, Triple, Visual
 from extractors.hugging_face.model_types import ModelType, Output
 from extractors.hugging_face.networks import build_network, read_configuration, tower
 from extractors.hugging_face.pictures import Pictures, read_pictures
+from extractors.hugging_face.sound_inputs import PREPARE, plain
 from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView, FrameView
 from extractors.weights.inventory import WeightsFile, model_files
@@ -278,10 +279,9 @@ class ModelOfSound(ModelBackbone, NetworkExtractor):
 
     def compute(self, network: Any, batch: Tensor) -> tuple[Tensor, ...]:
         """See :meth:`NetworkExtractor.compute`."""
-        return (self.unit_length(network(batch)),)
+        from extractors.engines.casting import for_network
+
+        return (self.unit_length(network(for_network(network, batch))),)
 
     def _prepared(self, seconds: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        made = self.feature_extractor(list(seconds), sampling_rate=self.sample_rate_hz, return_tensors="np")
-        values = np.asarray(made[self.feature_extractor.model_input_names[0]], dtype=np.float32)
-        # CLAP's has four equal pictures of a sound that is not longer than ten seconds, of which the first is read.
-        return values[:, :1] if values.ndim == 4 else values
+        return PREPARE.get(self.model.kind.processor, plain)(self.feature_extractor, seconds)

@@ -99,7 +99,7 @@ def _view(made: Any, called: str) -> FrameView | None:
         return FrameView(1, target, "crop", short_side=short, interpolation=filter_, corner="floor") if cut else None
     if short == target:
         return FrameView(1, target, "squash", interpolation=filter_)
-    return FrameView(1, target, "squash", squashed_to=(short, short), interpolation=filter_, corner="floor")
+    return FrameView(1, target, "squash", interpolation=filter_, squashed_to=(short, short), corner="floor")
 
 
 def _sides(size: Any) -> dict[str, int]:

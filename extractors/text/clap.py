@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from extractors.audio.clap import EMBEDDING_DIM, Clap
 from extractors.engines import runtime
-from extractors.text.clip import INITIAL_LOGIT_SCALE
-from extractors.text.embedder import TextEmbedder
-from extractors.weights.hugging_face import load_tokenizer, quiet_transformers
+from extractors.text.embedder import INITIAL_LOGIT_SCALE, TextEmbedder
+from extractors.weights.hugging_face import load_tokenizer, model_folder, quiet_transformers
 from extractors.weights.inventory import WeightsFile, hub_file
 from extractors.weights.loading import fill_random, load_into, load_state_dict, resolve
 from storage.errors import InvalidInput, WeightsError
@@ -44,11 +43,12 @@ VOCABULARY = 50_265
 """Tokens of RoBERTa."""
 
 _TOKENIZER = "roberta-base"
+_REMEDY = "Give a folder with RoBERTa's vocab.json and merges.txt: --tokenizer FOLDER."
 _HUB_TOKENIZER = f"{_TOKENIZER} …"
 
 
 class ClapText(TextEmbedder):
-    """``clap``: LAION-CLAP's text tower, projected and L2-normalised.
+    """``clap`` or ``clap:<checkpoint>``: LAION-CLAP's text tower, projected and L2-normalised.
 
     Attributes:
         logit_scale: ``exp(logit_scale_a)``, as VALOR takes it.
@@ -58,10 +58,19 @@ class ClapText(TextEmbedder):
     normalised: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("laion-clap", "transformers", "tokenizers", "torch")
 
+    def __init__(self, *, name: str, variant: str = "", options: Mapping[str, str] | None = None) -> None:
+        super().__init__(name=name, variant=variant, options=options)
+        self._sound = Clap(name=name, variant=variant)
+
     @property
     def facts(self) -> Mapping[str, Any]:
         """Length of texts."""
         return {"tokens": TOKENS}
+
+    def fetch(self) -> None:
+        """See :meth:`TextEmbedder.fetch`: CLAP's file and the vocabulary."""
+        super().fetch()
+        model_folder(_TOKENIZER, weights=False, remedy=_REMEDY)
 
     @property
     def weights_files(self) -> tuple[WeightsFile, ...]:
@@ -70,23 +79,22 @@ class ClapText(TextEmbedder):
             hub_file(_TOKENIZER, "vocab.json", megabytes=0.9),
             hub_file(_TOKENIZER, "merges.txt", megabytes=0.5),
         )
-        return (*Clap(name="clap").weights_files, *vocabulary)
+        return (*self._sound.weights_files, *vocabulary)
 
     def load(self, weights: str, *, device: str = "cpu") -> None:
         """See :meth:`TextEmbedder.load`. Float32 is true float32 on every device."""
         import torch
 
         self._device = torch.device(runtime.pick_device(device))
-        found = resolve(weights, Clap(name="clap").weights_source)
+        found = resolve(weights, self._sound.weights_source)
         place = self.chosen["tokenizer"].removesuffix(" …")
-        remedy = "Give a folder with RoBERTa's vocab.json and merges.txt: --tokenizer FOLDER."
         with quiet_transformers():
-            self._tokenizer = load_tokenizer(place, kind="RobertaTokenizer", remedy=remedy)
+            self._tokenizer = load_tokenizer(place, kind="RobertaTokenizer", remedy=_REMEDY)
             with runtime.skipped_initialisation():
                 network = build_text_tower()
         count = len(self._tokenizer)
         if count > VOCABULARY or (found.kind == "pretrained" and count != VOCABULARY):
-            raise WeightsError(f"{place}: has {count} tokens, RoBERTa has {VOCABULARY}. {remedy}")
+            raise WeightsError(f"{place}: has {count} tokens, RoBERTa has {VOCABULARY}. {_REMEDY}")
         self.logit_scale = INITIAL_LOGIT_SCALE
         if found.path is None:
             fill_random(network, found.seed)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from extractors.weights.inventory import WeightsFile
 
 
+INITIAL_LOGIT_SCALE = 1 / 0.07
+"""Where training starts; what random weights have."""
+
+
 class TextEmbedder(ABC):
     """A network or a table that turns texts into vectors. Constructing one is cheap; :meth:`load` gets the weights.
 
@@ -26,6 +30,7 @@ class TextEmbedder(ABC):
         weights: ``random:<seed>`` or ``sha256:<hex>``; empty before :meth:`load`.
         weights_source: URL, path or package, for people.
         logit_scale: what the network multiplies similarities with; ``None`` where it has no such number.
+        logit_bias: what SigLIP adds to them after that; ``None`` for all others.
     """
 
     code_version: ClassVar[str] = "1"
@@ -39,11 +44,17 @@ class TextEmbedder(ABC):
     weights: str = ""
     weights_source: str = ""
     logit_scale: float | None = None
+    logit_bias: float | None = None
 
     def __init__(self, *, name: str, variant: str = "", options: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.variant = variant
         self.chosen = {**{option: choices[0] for option, choices in self.options.items()}, **(options or {})}
+
+    @property
+    def prompts_of(self) -> str:
+        """The embedder whose shipped prompts fit this one; its own name without a variant, unless it says otherwise."""
+        return self.name.partition(":")[0]
 
     @property
     def weights_files(self) -> tuple[WeightsFile, ...]:

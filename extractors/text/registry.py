@@ -17,7 +17,14 @@ EMBEDDERS: dict[str, str] = {
 }
 """Name -> ``module:Class``."""
 
-WITH_VARIANTS = {"clip": "clip:<model>/<pretrained>, e.g. clip:ViT-B-32/openai"}
+FAMILIES: dict[str, str] = {"hf": "extractors.text.hugging_face:HuggingFaceText"}
+"""Prefix -> ``module:Class``, where a name needs what follows the colon."""
+
+WITH_VARIANTS = {
+    "clip": "clip:<model>/<pretrained>, e.g. clip:ViT-B-32/openai",
+    "clap": "clap:<checkpoint>, e.g. clap:630k-audioset-best",
+    "hf": "hf:ORG/MODEL or hf:FOLDER, e.g. hf:google/siglip2-base-patch16-224",
+}
 """Names that may have a variant after a colon, and how it is written."""
 
 
@@ -30,19 +37,22 @@ def create(name: str, options: Mapping[str, str | None] | None = None) -> TextEm
     """Make an embedder without its network. Cheap: imports no torch and reaches no network.
 
     Args:
-        name: one of :func:`names`, or ``clip:<model>/<pretrained>``.
+        name: one of :func:`names`, or one of :data:`WITH_VARIANTS` and what follows its colon. The configuration of a
+            model on the Hugging Face hub is fetched, if it is not there.
         options: of this embedder; ``None`` leaves one at its default.
 
     Raises:
         InvalidInput: If there is none of that name, or it has no such option or choice.
+        WeightsError: If a model's configuration cannot be had.
     """
     base, _, variant = name.partition(":")
-    if base not in EMBEDDERS or (variant and base not in WITH_VARIANTS):
+    known = EMBEDDERS | (FAMILIES if variant else {})
+    if base not in known or (variant and base not in WITH_VARIANTS):
         near = difflib.get_close_matches(base.lower(), EMBEDDERS, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
         choices = ", ".join([*EMBEDDERS, *WITH_VARIANTS.values()])
         raise InvalidInput(f"unknown embedder {name!r}.{hint} Choose from: {choices}")
-    module, _, attribute = EMBEDDERS[base].partition(":")
+    module, _, attribute = known[base].partition(":")
     kind: type[TextEmbedder] = getattr(importlib.import_module(module), attribute)
     given = {option: value for option, value in (options or {}).items() if value is not None}
     for option, value in given.items():

@@ -11,7 +11,7 @@ from extractors.weights.cache import file_sha256
 from storage.errors import WeightsError
 from storage.foreign_files import reading, reason_of
 
-_TOKENIZER_FILES = ("*.json", "*.txt")
+_TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 

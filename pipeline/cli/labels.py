@@ -14,7 +14,11 @@ DEVICE_OPTION = click.option("--device", default="auto", show_default=True, help
 
 @click.command()
 @STORE_OPTION
-@click.option("--embedder", required=True, help="glove, bert, clip, clap, or clip:<model>/<pretrained>.")
+@click.option(
+    "--embedder",
+    required=True,
+    help="glove, bert, clip, clap, clip:<model>/<pretrained>, clap:<checkpoint> or hf:ORG/MODEL.",
+)
 @click.option("--weights", default="pretrained", show_default=True, help="pretrained, random:SEED or a path.")
 @DATASET_OPTION
 @click.option(
@@ -24,7 +28,9 @@ DEVICE_OPTION = click.option("--device", default="auto", show_default=True, help
 @click.option("--oov", help="glove: error (default) or skip-word, for words that it lacks.")
 @click.option("--dim", help="glove: numbers a word. Default 300.")
 @click.option("--pooling", help="bert: mean (default) of word pieces, or cls.")
-@click.option("--tokenizer", help="bert, clap: folder of the tokenizer, where the hub's is not at hand.")
+@click.option(
+    "--tokenizer", help="bert, clap, clip:… and hf:…: folder of the tokenizer, where the hub's is not at hand."
+)
 @DEVICE_OPTION
 @click.option("--rebuild", is_flag=True, help="Replace embeddings that were made otherwise.")
 def labels(**options: Any) -> None:

@@ -23,7 +23,7 @@ from pipeline.cli import (
     synthetic,
     up,
     weights,
-)  # fmt: skip
+)
 from pipeline.terminal.exit_codes import run_command
 
 if TYPE_CHECKING:

@@ -90,9 +90,8 @@ def make_labels(
     """
     store = LabelStore.open(store_url)
     chosen = text_registry.create(embedder, options)
-    base = embedder.partition(":")[0]
-    prompt_set = prompts or default_set(base, dataset)
-    texts = load_prompts(prompt_set, dataset, embedder=base)
+    prompt_set = prompts or default_set(chosen.prompts_of, dataset)
+    texts = load_prompts(prompt_set, dataset, embedder=chosen.prompts_of)
     chosen.load(weights, device=device)
     labels = embed_labels(chosen, dataset, texts, described=prompt_set)
     return labels, store.write_embeddings(labels, rebuild=rebuild)

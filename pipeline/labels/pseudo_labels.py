@@ -52,13 +52,14 @@ class Sources:
     visual_labels: str = "clip"
 
 
-def similarity_logits(features: Floats, vectors: Floats, *, logit_scale: float) -> Floats:
+def similarity_logits(features: Floats, vectors: Floats, *, logit_scale: float, logit_bias: float = 0.0) -> Floats:
     """Scaled cosines of every segment with every class.
 
     Args:
         features: ``[clips, segments, dim]``; NaN where there are none.
         vectors: ``[classes, dim]``.
         logit_scale: of the network that both come from.
+        logit_bias: likewise; SigLIP has one.
 
     Returns:
         ``[clips, segments, classes]`` float32; NaN where there are no features.
@@ -67,7 +68,8 @@ def similarity_logits(features: Floats, vectors: Floats, *, logit_scale: float) 
         array / np.maximum(np.linalg.norm(array, axis=-1, keepdims=True), _TINY)
         for array in (np.asarray(features, dtype=np.float32), np.asarray(vectors, dtype=np.float32))
     )
-    return np.asarray(np.float32(logit_scale) * (units @ directions.T), dtype=np.float32)
+    scaled = np.asarray(np.float32(logit_scale) * (units @ directions.T), dtype=np.float32)
+    return scaled + np.float32(logit_bias) if logit_bias else scaled
 
 
 def decide(logits: Floats, thresholds: NDArray[np.float64], weak: Bools) -> Labels:
@@ -216,6 +218,7 @@ def _check_pair(
         "labels": embeddings.spec.name,
         "vectors": hashlib.sha256(np.ascontiguousarray(embeddings.vectors).tobytes()).hexdigest()[:16],
         "logit_scale": made.logit_scale,
+        **({"logit_bias": made.facts["logit_bias"]} if "logit_bias" in made.facts else {}),
     }
 
 
@@ -230,9 +233,11 @@ def _look(
 
 def _logits(store: FeatureStore, array: str, embeddings: LabelEmbeddings) -> Floats:
     """``[clips, segments, classes]`` float32 of a whole store, computed in blocks of clips."""
-    scale = embeddings.provenance.logit_scale or 0.0
+    made = embeddings.provenance
+    scale, bias = made.logit_scale or 0.0, float(made.facts.get("logit_bias", 0.0))
     out = np.full((store.info.clips, store.spec(array).steps, len(embeddings.classes)), np.nan, dtype=np.float32)
     for first in range(0, store.info.clips, _READ_CLIPS):
         rows = slice(first, first + _READ_CLIPS)
-        out[rows] = similarity_logits(store.read(array, rows), embeddings.vectors, logit_scale=scale)
+        features = store.read(array, rows)
+        out[rows] = similarity_logits(features, embeddings.vectors, logit_scale=scale, logit_bias=bias)
     return out

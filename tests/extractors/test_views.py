@@ -40,8 +40,8 @@ def test_the_corner_may_be_where_transformers_puts_it(height, width, squashed):
     size = {"height": 119, "width": 119} if squashed else {"shortest_edge": 119}
     official = CLIPImageProcessorPil(size=size, crop_size={"height": 112, "width": 112}, do_rescale=False)
     theirs = official(Image.fromarray(image), do_normalize=False).pixel_values[0].transpose(1, 2, 0)
-    geometry = "squash" if squashed else "crop"
-    view = FrameView(1, 112, geometry, short_side=119, interpolation="bicubic", corner="floor")
+    how = {"geometry": "squash", "squashed_to": (119, 119)} if squashed else {"short_side": 119}
+    view = FrameView(1, 112, **how, interpolation="bicubic", corner="floor")
     if height <= width:  # Pillow 13 resizes the height of tall pictures first, here the width comes first
         np.testing.assert_array_equal(view.apply(image), theirs)
     assert view.to_json()["corner"] == "floor"

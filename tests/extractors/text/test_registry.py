@@ -22,7 +22,7 @@ def test_names():
         ("glove", {"pooling": "cls"}, "embedder 'glove' has no option --pooling; it has --oov, --dim"),
         ("glove", {"oov": "zero"}, "--oov 'zero': expected one of error, skip-word"),
         ("bert", {"pooling": "max"}, "--pooling 'max': expected one of mean, cls"),
-        ("clip", {"oov": "error"}, "has no option --oov; it has none"),
+        ("clip", {"oov": "error"}, "has no option --oov; it has --tokenizer"),
     ],
 )
 def test_mistakes_are_named(name, options, message):

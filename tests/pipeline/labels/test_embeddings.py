@@ -50,6 +50,28 @@ def test_several_prompts_are_averaged_to_length_one():
     np.testing.assert_allclose(both, [middle / np.linalg.norm(middle), [0, 1]], rtol=1e-6)
 
 
+class Pictures(Letters):
+    """An embedder of another name whose prompts are CLIP's, with SigLIP's bias."""
+
+    logit_scale, logit_bias = 100.0, -12.5
+
+    @property
+    def prompts_of(self):
+        return "clip"
+
+    @property
+    def facts(self):
+        return {"logit_bias": self.logit_bias}
+
+
+def test_an_embedder_may_take_the_prompts_of_another(store_url, monkeypatch):
+    monkeypatch.setattr("pipeline.labels.embeddings.text_registry.create", lambda name, options: Pictures(name=name))
+    made, _ = make_labels(store_url, embedder="hf:org/model", dataset=LLP)
+    assert (made.spec.name, made.spec.description) == ("hf_org_model", "prompts: valor")
+    assert made.prompts[LLP.classes.index("Dog")] == ("A photo of a dog.",)
+    assert made.provenance.facts["logit_bias"] == -12.5
+
+
 def test_made_labels_lie_in_the_store(store_url):
     made, written = make_labels(store_url, embedder="glove", dataset=LLP, weights="random:0")
     assert written

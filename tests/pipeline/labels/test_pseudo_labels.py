@@ -46,6 +46,8 @@ def test_similarities_are_scaled_cosines():
     found = similarity_logits(features, np.array([[2.0, 0.0], [0.0, -1.0]], np.float32), logit_scale=10.0)
     np.testing.assert_allclose(found[0, :2], [[6, -8], [0, 0]], rtol=1e-6)
     assert np.isnan(found[0, 2]).all()
+    biased = similarity_logits(features, np.array([[2.0, 0.0]], np.float32), logit_scale=10.0, logit_bias=-2.5)
+    np.testing.assert_allclose(biased[0, :2], [[3.5], [-2.5]], rtol=1e-6)
 
 
 def test_from_the_store_alone(full, toy, thresholds):
