@@ -121,11 +121,11 @@ def _from_repository(source: WeightsSource) -> ResolvedWeights:
 
 
 def _from_cache(source: WeightsSource) -> ResolvedWeights:
-    if not source.url:
-        raise WeightsError("no weights are published for it: give a state dict, --weights FILE, or --weights random:0")
     path = cache_folder() / source.filename
     if path.is_file():
         digest = _checked(path, remembered_sha256(path), source)
+    elif not source.url:
+        raise WeightsError("no weights are published for it: give a state dict, --weights FILE, or --weights random:0")
     else:
         try:
             download(source.url, path, sha256=source.sha256)
@@ -228,7 +228,9 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], *, path: Path, ign
     problems = [_some(what, names) for what, names in found if names]
     if problems:
         raise WeightsError(f"{visible(path)}: does not fit {type(module).__name__}: " + "; ".join(problems))
-    module.load_state_dict(kept, strict=False)
+    # On top of the module's own state, which says of what version the names are: torchvision's MNASNet asks for that.
+    own.update(kept)
+    module.load_state_dict(own)
 
 
 def _some(what: str, names: Sequence[str], *, limit: int = 3) -> str:

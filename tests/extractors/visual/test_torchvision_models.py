@@ -19,7 +19,7 @@ from storage.errors import UnknownBackbone
 
 LARGEST_DIFFERENCE = 1e-5
 """Relative to the largest value."""
-QUICK = ["mc3_18", "squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5"]
+QUICK = ["mc3_18", "squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5", "mnasnet0_5"]
 
 
 def pictures(count, height=180, width=320):
