@@ -16,7 +16,6 @@ from typing import Annotated, Literal, TypedDict
 from annotated_types import Ge, Gt, MinLen
 from typing_extensions import Doc
 
-from extractors.own_file import absolute_name
 from pipeline.decode.decoder import Decoder
 from pipeline.extraction.option_fields import check_fields
 from storage.errors import InvalidInput
@@ -86,7 +85,7 @@ class ExtractOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        object.__setattr__(self, "backbones", tuple(absolute_name(name) for name in self.backbones))
+        object.__setattr__(self, "backbones", tuple(_absolute(name) for name in self.backbones))
         if self.window is not None or self.hop is not None:
             object.__setattr__(self, "backbones", self._in_windows())
         _ = self.weights_by_backbone, self.memory_bytes  # malformed ones are refused now
@@ -160,10 +159,25 @@ def parse_weights(given: Sequence[str], backbones: Sequence[str]) -> dict[str, s
     return {EVERY: "pretrained", **chosen}
 
 
+def _absolute(name: str) -> str:
+    """A backbone's name that means the same file in any folder; other names as they are."""
+    if ".py:" not in name:
+        return name
+    from extractors.own_file import absolute_name  # the command line starts without the extractors
+
+    return absolute_name(name)
+
+
 def _named(name: str, backbones: Sequence[str]) -> list[str]:
-    """The backbones that a name stands for: itself, or all of its frame rates and windows."""
-    name = absolute_name(name)
-    return [name] if name in backbones else [known for known in backbones if known.rpartition("@")[0] == name]
+    """The backbones that a name stands for: itself, or all of its frame rates and windows.
+
+    ``MyNet`` alone stands for the class of a file of the user's own.
+    """
+    asked = _absolute(name)
+    if asked in backbones:
+        return [asked]
+    plain = {known: known.rpartition("@")[0] or known for known in backbones}
+    return [known for known, base in plain.items() if base == asked or base.endswith(f".py:{name}")]
 
 
 def parse_bytes(text: str) -> int:

@@ -76,7 +76,7 @@ def readme_folder(tmp_path, monkeypatch):
     def small(_self):
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2048))
 
-    monkeypatch.setattr("pipeline.extraction.preparation.resolve", resolve_here)
+    monkeypatch.setattr("extractors.weights.several.resolve", resolve_here)
     monkeypatch.setattr("extractors.visual.resnet152.ResNet152.build", small)
     monkeypatch.setattr("extractors.visual.resnet152.ResNet152.finish", lambda _self, network: network)
     make_clip(tmp_path / "clip.mp4", "red")

@@ -135,3 +135,5 @@ def test_weights_name_the_file_as_it_was_asked_for(folder, monkeypatch):
     options = ExtractOptions(("nets/my_backbone.py:MyNet", "vggish"), ("nets/my_backbone.py:MyNet=random:3",))
     assert options.backbones == (f"{folder}/nets/my_backbone.py:MyNet", "vggish")
     assert options.weights_by_backbone == {"": "pretrained", options.backbones[0]: "random:3"}
+    options = ExtractOptions(("nets/my_backbone.py:MyNet@1fps", "vggish"), ("MyNet=random:3",))
+    assert options.weights_by_backbone == {"": "pretrained", options.backbones[0]: "random:3"}
