@@ -11,13 +11,21 @@ from flows.asked import asks_for, chosen, fields_of
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import ExtractRequest, Names, Placement, Text
 from flows.shards import run_extraction
-from pipeline.extraction.options import ExtractOptions
+from pipeline.extraction.options import Count, ExtractOptions
 
 
 @flow(name="extract-llp")
 @refuses_in_one_line
 @asks_for(*fields_of(ExtractOptions, without=("backbones", "shards")), *fields_of(Placement))
-def extract_llp(clips: Text, store: Text, backbones: Names, media: Text | None = None, **asked: Any) -> State[Any]:
+def extract_llp(
+    clips: Text,
+    store: Text,
+    backbones: Names,
+    media: Text | None = None,
+    split: Text | None = None,
+    clip_limit: Count | None = None,
+    **asked: Any,
+) -> State[Any]:
     """Fill a store with features. What is there already is left alone, so a run that broke is simply run again.
 
     Args:
@@ -25,7 +33,9 @@ def extract_llp(clips: Text, store: Text, backbones: Names, media: Text | None =
         store: The store: a path or a URL such as s3://bucket/llp.zarr. Made if absent.
         backbones: Names as `avvp backbones` lists them, e.g. ["resnet152", "vggish"].
         media: Where the media files of a table are, if not beside it.
+        split: Only the clips of this split, such as val.
+        clip_limit: Only the first so many clips, for a first look.
         **asked: Fields of ExtractOptions and Placement; their texts are put in here.
     """
     options = chosen(ExtractOptions, asked, backbones=tuple(backbones))
-    return run_extraction(ExtractRequest(store, options, clips, media), chosen(Placement, asked))
+    return run_extraction(ExtractRequest(store, options, clips, media, split, clip_limit), chosen(Placement, asked))

@@ -18,7 +18,7 @@ from storage.store import FeatureStore
 Names = Annotated[list[Text], Field(min_length=1)]
 RunnerKind = Literal["local", "dask", "ray"]
 Resources = Mapping[str, Annotated[float, Field(gt=0)]]
-Embedder = Annotated[str, Field(pattern=r"^(glove|bert|clip|clap)(:.+)?$")]
+Embedder = Annotated[str, Field(pattern=r"^(glove|bert|clip|clap|hf)(:.+)?$")]
 Split = Literal["val", "test"]
 
 
@@ -31,12 +31,16 @@ class ExtractRequest:
         options: what and how.
         clips: a folder of media or a clip table; ``None`` for the clips that the store lists.
         media: where a table's files are.
+        split: only the clips of this split.
+        clip_limit: only the first so many clips.
     """
 
     store: str
     options: ExtractOptions
     clips: str | None = None
     media: str | None = None
+    split: str | None = None
+    clip_limit: int | None = None
 
     def table(self) -> ClipTable:
         """The clips.
@@ -45,7 +49,7 @@ class ExtractRequest:
             AvvpError: If they cannot be read.
         """
         if self.clips is not None:
-            return ClipTable.load(self.clips, media=self.media)
+            return ClipTable.load(self.clips, media=self.media).part(split=self.split, limit=self.clip_limit)
         if self.media is not None:
             raise InvalidInput("media is given without clips: a store lists its clips with their paths")
         return FeatureStore.open(self.store).clips

@@ -71,6 +71,13 @@ def test_a_request_without_clips_takes_those_of_the_store(tmp_path):
         ExtractRequest("s", ExtractOptions(("a",)), media="m").table()
 
 
+def test_a_request_for_a_part_of_a_table(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("id,path,split\na,a.mp4,train\nb,b.mp4,val\nc,c.mp4,val\n")
+    request = ExtractRequest("s", ExtractOptions(("a",)), str(table), split="val", clip_limit=1)
+    assert request.table().ids == ["b"]
+
+
 def test_asked_fields_become_parameters_with_their_texts_and_defaults():
     seen = {}
 
@@ -99,8 +106,8 @@ def test_the_form_is_made_from_the_options():
     """Names and order are what scripts and people's habits rely on."""
     properties = FLOWS[0].load().parameters.properties
     assert list(properties) == [
-        "clips", "store", "backbones", "media", "weights", "sampling", "precision", "device", "engine", "window",
-        "hop", "keep", "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder", "memory",
+        "clips", "store", "backbones", "media", "split", "clip_limit", "weights", "sampling", "precision", "device",
+        "engine", "window", "hop", "keep", "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder", "memory",
         "compile_networks", "retry_failed", "rebuild", "runner", "address", "processes", "resources", "limit",
     ]  # fmt: skip
     for item in fields_of(ExtractOptions, without=("backbones", "shards")):
