@@ -26,7 +26,7 @@ from extractors.views import AudioView, FrameView
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest, buffer_layout, open_buffer
 from pipeline.extraction import batching, jobs
 from pipeline.extraction.engine import Engine, LoadedBackbone
-from pipeline.extraction.plan import make_plan
+from pipeline.extraction.plan import ShardTask, make_plan
 from pipeline.extraction.reporting import Reporter
 from pipeline.extraction.sound_units import units_views
 from pipeline.malloc import keep_freed_memory
@@ -139,6 +139,11 @@ def open_store(url: str, clips: list[Clip], extractors: list[Extractor]) -> tupl
     return store, identities
 
 
+def refuse(task: ShardTask) -> None:
+    """Nobody else works on this store."""
+    raise RuntimeError(f"shard {task.shard} is locked")
+
+
 def run(count: int, *, profile: cProfile.Profile | None) -> dict[str, float]:
     """Run the engine over so many clips."""
     extractors = [with_null_network(registry.create(name)) for name in FIVE]
@@ -154,9 +159,9 @@ def run(count: int, *, profile: cProfile.Profile | None) -> dict[str, float]:
         keep_freed_memory()
         began = time.perf_counter(), time.thread_time(), time.process_time()
         if profile is None:
-            engine.run(plan.tasks)
+            engine.run(plan.tasks, locked=refuse)
         else:
-            profile.runcall(engine.run, plan.tasks)
+            profile.runcall(engine.run, plan.tasks, locked=refuse)
         ended = time.perf_counter(), time.thread_time(), time.process_time()
     seconds, thread, process = (after - before for before, after in zip(began, ended, strict=True))
     return {
