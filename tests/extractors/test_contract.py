@@ -125,7 +125,7 @@ def test_a_good_backbone_passes():
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("steps", "mean: steps cover 1.25 s of 2 s"),
+        ("steps", "mean: 5 steps of 0.25 s, of a clip of 2 s"),
         ("name", "'a/b' is no group name"),
         ("alters", "clip 0 was altered"),
         ("mask", "clip 2, mean: steps past the end at 1.0 s are valid"),

@@ -107,7 +107,8 @@ def test_the_form_is_made_from_the_options():
     properties = FLOWS[0].load().parameters.properties
     assert list(properties) == [
         "clips", "store", "backbones", "media", "split", "clip_limit", "weights", "sampling", "precision", "device",
-        "engine", "window", "hop", "keep", "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder", "memory",
+        "engine", "window", "hop", "keep", "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder",
+        "memory",
         "compile_networks", "retry_failed", "rebuild", "runner", "address", "processes", "resources", "limit",
     ]  # fmt: skip
     for item in fields_of(ExtractOptions, without=("backbones", "shards")):

@@ -124,7 +124,7 @@ def test_specs(name, array, steps, dim):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("timm:", "unknown backbone"),
+        ("timm:", "expected timm:"),
         ("timm:resnet", "timm has no model 'resnet'; nearest: .*resnet.*Expected timm:NAME"),
         ("timm:resnet18.foo", "timm has no weights 'foo' for resnet18; it has .*a1_in1k"),
         ("timm:test_vit:patches", "timm has no model 'test_vit:patches'"),

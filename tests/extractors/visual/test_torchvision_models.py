@@ -136,7 +136,7 @@ def test_the_provenance_says_how_many_frames_a_unit_has():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("torchvision:", "unknown backbone"),
+        ("torchvision:", "expected torchvision:"),
         ("torchvision:resnet17", "no classification network 'resnet17'; nearest: resnet1"),
         ("torchvision:raft_large", "no classification network 'raft_large'.*Expected torchvision:NAME"),
         ("torchvision:resnet18:V2", "no weights 'V2' for resnet18; it has IMAGENET1K_V1"),
