@@ -33,15 +33,15 @@ class ModelClock:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        plain = runner.BatchRunner.submit
+        plain = runner.BatchRunner.submit_buffer
 
-        def submit(this, units):
+        def submit_buffer(this, buffer, count):
             began = time.perf_counter()
-            pending = plain(this, units)
+            pending = plain(this, buffer, count)
             self.seconds += time.perf_counter() - began
             return pending
 
-        runner.BatchRunner.submit = submit
+        runner.BatchRunner.submit_buffer = submit_buffer
 
 
 def main() -> None:
