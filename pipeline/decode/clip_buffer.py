@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Frames, Units, Waveform
+from extractors.failure import Failure
 from extractors.views import AudioView, FrameView
 from pipeline.decode.decoder import Decoder as Decoder
 from pipeline.decode.frames import CanvasView
@@ -108,19 +109,6 @@ class DecodeRequest:
 
 
 @dataclass(frozen=True)
-class UnitsProblem:
-    """Why a backbone's units could not be made of a clip.
-
-    Attributes:
-        reason: in words.
-        out_of_memory: whether memory ran out, rather than the backbone's code failing.
-    """
-
-    reason: str
-    out_of_memory: bool = False
-
-
-@dataclass(frozen=True)
 class DecodeReport:
     """How the decoding of one clip ended.
 
@@ -148,7 +136,7 @@ class DecodeReport:
     fingerprint: str = ""
     size_bytes: int = 0
     mtime_ns: int = 0
-    no_units: Mapping[str, UnitsProblem] = field(default_factory=dict)
+    no_units: Mapping[str, Failure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,24 +13,12 @@ from numpy.typing import NDArray
 from extractors.base import Extractor, Features, Units
 from extractors.batch_runner import BatchRunner, Outputs, Pending
 from extractors.engines.device_errors import is_device_broken
+from extractors.failure import Failure
 from pipeline.extraction.health import broken
 from storage.errors import BackboneBroken
 from storage.text import error_words
 
 Token = TypeVar("Token")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a backbone gave no features for a clip.
-
-    Attributes:
-        reason: in words.
-        out_of_memory: whether memory ran out, rather than the backbone's code failing.
-    """
-
-    reason: str
-    out_of_memory: bool = False
 
 
 @dataclass

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 from extractors.base import Extractor, Features, Units
 from extractors.batch_runner import BatchRunner
+from extractors.failure import Failure
 from extractors.views import FrameView
 from pipeline.decode.clip_buffer import DecodedClip, DecodeReport
-from pipeline.extraction.batching import Batcher, Failure, failure_of
+from pipeline.extraction.batching import Batcher, failure_of
 from pipeline.extraction.health import Health
 from pipeline.extraction.jobs import ShardJob, row_of
 from pipeline.extraction.kept_intermediates import Keeper
@@ -208,7 +209,7 @@ def _units_of(decoded: DecodedClip, extractor: Extractor) -> Units | Failure | N
     if extractor.name in decoded.units:
         return decoded.units[extractor.name]
     if missing := decoded.report.no_units.get(extractor.name):
-        return Failure(missing.reason, missing.out_of_memory)
+        return missing
     view = extractor.view
     clip = decoded.frames.get(view) if isinstance(view, FrameView) else decoded.waveforms.get(view)
     try:

@@ -14,11 +14,12 @@ from extractors import registry
 from extractors.base import Extractor, Features
 from extractors.batch_runner import BatchRunner
 from extractors.engines.runtime import pick_device
+from extractors.failure import Failure
 from extractors.views import AudioView, FrameView
 from pipeline.decode.clip import decode_here
 from pipeline.decode.media import MediaProblem
 from pipeline.decode.timeline import read_timeline
-from pipeline.extraction.batching import Batcher, Failure
+from pipeline.extraction.batching import Batcher
 from pipeline.extraction.sources import request_of
 from storage.clips import Clip
 from storage.errors import InvalidInput

@@ -15,11 +15,11 @@ import numpy as np
 
 from extractors import registry
 from extractors.base import Extractor, Waveform
+from extractors.failure import Failure
 from extractors.views import AudioView
 from pipeline.decode.clip_buffer import (
     DecodeReport,
     DecodeRequest,
-    UnitsProblem,
     UnitsView,
     buffer_layout,
     open_buffer,
@@ -82,7 +82,7 @@ def with_units(request: DecodeRequest, buffer: Any, report: DecodeReport) -> Dec
         try:
             _make(view, sound, request, buffer)
         except Exception as problem:  # noqa: BLE001 - a backbone is anybody's code; the ledger gets the reason
-            problems[view.backbone] = UnitsProblem(error_words(problem), isinstance(problem, MemoryError))
+            problems[view.backbone] = Failure(error_words(problem), isinstance(problem, MemoryError))
     return replace(report, no_units=problems)
 
 

@@ -14,7 +14,8 @@ from bench import Bench, units_of
 from overlap import LIGHT, Tags
 
 from extractors.base import Units
-from pipeline.extraction.batching import Batcher, Failure
+from extractors.failure import Failure
+from pipeline.extraction.batching import Batcher
 
 MANY = 256
 

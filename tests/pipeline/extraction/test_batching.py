@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from extractors.base import Extractor, Units
+from extractors.failure import Failure
 from extractors.views import AudioView
 from extractors.weights.loading import WeightsSource
-from pipeline.extraction.batching import Batcher, Failure
+from pipeline.extraction.batching import Batcher
 from storage.schema import FeatureSpec
 
 

@@ -8,9 +8,10 @@ import pytest
 from extractors import registry
 from extractors.audio.vggish import Vggish
 from extractors.base import Units
+from extractors.failure import Failure
 from extractors.registry import BACKBONES
 from pipeline.decode.clip import decode_clip, decode_here
-from pipeline.decode.clip_buffer import DecodeRequest, UnitsProblem, open_buffer
+from pipeline.decode.clip_buffer import DecodeRequest, open_buffer
 from pipeline.extraction import fill
 from pipeline.extraction.extract import extract
 from pipeline.extraction.options import ExtractOptions
@@ -109,11 +110,9 @@ def test_a_backbone_that_fails_on_a_clip_is_told_and_the_others_have_theirs(odd,
     clip = decoded_with_units(request)
     assert set(clip.units) == {"vggish"}
     assert clip.report.no_units == {
-        "test_odd": UnitsProblem("ValueError: too loud"),
-        "test_odd:pca": UnitsProblem("MemoryError: too loud", out_of_memory=True),
-        "test_longer": UnitsProblem(
-            "ValueError: units() gave float32 [1, 1, 96, 64], float32 [2, 1, 96, 64] of silence"
-        ),
+        "test_odd": Failure("ValueError: too loud"),
+        "test_odd:pca": Failure("MemoryError: too loud", out_of_memory=True),
+        "test_longer": Failure("ValueError: units() gave float32 [1, 1, 96, 64], float32 [2, 1, 96, 64] of silence"),
     }
 
 
