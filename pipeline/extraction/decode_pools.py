@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pipeline.decode.clip_buffer import DecodeShape
 from pipeline.extraction.workers import DecodePool
+from storage.closing import Closing
 
 
-class DecodePools:
+class DecodePools(Closing):
     """The pool of the last run, kept for the next one that wants the same. A context manager."""
 
     def __init__(self) -> None:
@@ -50,11 +50,3 @@ class DecodePools:
         if self._pool is not None:
             self._pool.close()
         self._pool = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Self
 
 from extractors import registry
 from pipeline.extraction.fill import fill
@@ -21,6 +19,7 @@ from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.plan import Plan
 from pipeline.extraction.reporting import ExtractReport, Reporter, Reporters
 from storage.clips import ClipTable
+from storage.closing import Closing
 from storage.store import FeatureStore
 
 _MOST_AT_ONCE = 8
@@ -120,7 +119,7 @@ def prepare_shards(
     return ShardWork(tuple(sorted(rows)), sum(map(len, rows.values())), seen.total, tuple(changed))
 
 
-class ShardFiller:
+class ShardFiller(Closing):
     """Fills shards of one store, one call a shard, in a worker process for each device. A context manager.
 
     Several threads may call, two for each device, so that a worker decodes the next shard while it finishes one.
@@ -163,14 +162,6 @@ class ShardFiller:
     def close(self) -> None:
         """Stop the workers; calls that wait for a shard raise."""
         self._fleet.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def clip_failures(store: FeatureStore, backbones: Sequence[str]) -> ClipFailures:

@@ -14,13 +14,12 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from pipeline.decode.clip_buffer import DecodedClip, DecodeRequest, DecodeShape, open_buffer
 from pipeline.extraction.error_log import ErrorLog
 from pipeline.extraction.worker_lane import Job, Lane
 from pipeline.extraction.worker_process import SharedBuffers
+from storage.closing import Closing
 
 _POLL_SECONDS = 0.2
 _FIRST_CLIP_SECONDS = 3.0
@@ -28,7 +27,7 @@ _FIRST_CLIP_SECONDS = 3.0
 _END = object()
 
 
-class DecodePool:
+class DecodePool(Closing):
     """Decodes clips in worker processes.
 
     Args:
@@ -139,14 +138,6 @@ class DecodePool:
         for lane in self._lanes:
             lane.join()
         self._memory.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _grow(self) -> None:
         """Twice as many workers, as far as that is allowed."""

@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
+from storage.closing import Closing
+
 
 def crc32_of(data: bytes, before: int = 0) -> int:
     """The CRC-32 of zlib, which the ledger records; ``before`` is the CRC-32 of the bytes before these.
@@ -18,7 +20,7 @@ def crc32_of(data: bytes, before: int = 0) -> int:
     return zlib.crc32(data, before)
 
 
-class ByteSource(ABC):
+class ByteSource(Closing):
     """An open file that any thread may read at any offset.
 
     Attributes:
@@ -37,17 +39,11 @@ class ByteSource(ABC):
             StoreError: If the file ends too early.
         """
 
-    def fetch(self) -> None:  # noqa: B027 - most need none
+    def fetch(self) -> None:
         """Fetch the whole file at once if that is faster: the caller will read most of it."""
 
-    def close(self) -> None:  # noqa: B027 - most need none
+    def close(self) -> None:
         """Close the file."""
-
-    def __enter__(self) -> ByteSource:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 class Root(ABC):

@@ -15,8 +15,6 @@ from collections import deque
 from dataclasses import replace
 from multiprocessing.connection import Pipe, wait
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Self
 
 from extractors import registry
 from extractors.engines.runtime import pick_device
@@ -27,12 +25,13 @@ from pipeline.extraction.health import STOPPED
 from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.worker_count import default_workers
 from storage.clips import ClipTable
+from storage.closing import Closing
 from storage.errors import BackboneBroken
 
 _IDLE_SECONDS = 120.0
 
 
-class Fleet:
+class Fleet(Closing):
     """A long-lived worker process for each device of a run. A context manager; any thread may hand shards in.
 
     Workers start when there is work for them. They end with this process, with :meth:`close`, or when nothing has been
@@ -97,14 +96,6 @@ class Fleet:
             if not self._closed:
                 self._wake()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _wake(self) -> None:
         if not self._is_woken:
