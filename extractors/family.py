@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, ClassVar
 
 from extractors.base import Extractor
 from storage.schema import Modality
+
+if TYPE_CHECKING:
+    from extractors.weights.inventory import WeightsFile
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,16 @@ class FoundBackbone:
     dim: int = 0
     megabytes: float = 0.0
     cached: bool = False
+
+    @classmethod
+    def with_files(cls, name: str, modality: Modality, files: Sequence[WeightsFile], *, dim: int = 0) -> FoundBackbone:
+        """A member that needs some files: their size together, and whether all are here."""
+        return cls(name, modality, dim, sum(file.megabytes for file in files), all(file.present for file in files))
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name matches a shell pattern such as ``*dinov3*``, in any case of letters."""
+    return fnmatchcase(name.lower(), pattern.lower())
 
 
 class Family(ABC):
@@ -55,4 +70,4 @@ class Family(ABC):
 
     @abstractmethod
     def search(self, pattern: str) -> list[FoundBackbone]:
-        """Members whose name, without the prefix, matches a shell pattern such as ``*dinov3*``; sorted by name."""
+        """Members whose name, without the prefix, :func:`matches` a pattern; sorted by name."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import Any
 
 from extractors import own_file
 from extractors.base import Extractor, Windows
-from extractors.family import Family, FoundBackbone
+from extractors.family import Family, FoundBackbone, matches
 from storage.errors import UnknownBackbone
 from storage.extras import missing_extra
 from storage.text import error_words
@@ -73,14 +72,12 @@ def search(pattern: str) -> list[FoundBackbone]:
     if separator and prefix not in BACKBONES:
         raise UnknownBackbone(f"{pattern!r}: no family {prefix!r}. Families: {', '.join(FAMILIES)}")
     known = sorted({*names(), *names_of_packages()})
-    return [_found(name) for name in known if fnmatchcase(name.lower(), pattern.lower())]
+    return [_found(name) for name in known if matches(name, pattern)]
 
 
 def _found(name: str) -> FoundBackbone:
     made = create(name)
-    files = made.weights_files
-    size, present = sum(file.megabytes for file in files), all(file.present for file in files)
-    return FoundBackbone(name, made.modality, made.specs[0].dim, size, cached=present)
+    return FoundBackbone.with_files(name, made.modality, made.weights_files, dim=made.specs[0].dim)
 
 
 def create(name: str, *, clip_seconds: int = 10) -> Extractor:

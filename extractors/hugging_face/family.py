@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 from extractors.base import Extractor
-from extractors.family import Family, FoundBackbone
+from extractors.family import Family, FoundBackbone, matches
 from extractors.hugging_face.backbones import Model, ModelOfFrames, ModelOfSeconds, ModelOfSound
 from extractors.hugging_face.sound_types import MODEL_TYPES
 from extractors.weights.inventory import model_files
@@ -51,8 +50,8 @@ class HuggingFace(Family):
         for name, kind in names.items():
             for part, how in MODEL_TYPES[kind].items():
                 full = f"{name}:{part}" if part else name
-                if fnmatch.fnmatch(full.lower(), pattern.lower()):
-                    found.append(FoundBackbone(f"hf:{full}", how.modality, **_at_hand(name)))
+                if matches(full, pattern):
+                    found.append(FoundBackbone.with_files(f"hf:{full}", how.modality, model_files(name)[-1:]))
         return sorted(found, key=lambda one: one.name)
 
 
@@ -104,8 +103,3 @@ def _cached_models() -> dict[str, str]:
             if kind in MODEL_TYPES:
                 found[name] = kind
     return found
-
-
-def _at_hand(name: str) -> dict[str, Any]:
-    weights = model_files(name)[-1]
-    return {"cached": weights.present, "megabytes": weights.megabytes}

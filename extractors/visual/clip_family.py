@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from extractors.base import Extractor
-from extractors.family import Family, FoundBackbone
+from extractors.family import Family, FoundBackbone, matches
 from extractors.visual.clip import ClipImage
-from extractors.weights.inventory import published_file
 
 
 class ClipFamily(Family):
@@ -25,10 +23,9 @@ class ClipFamily(Family):
         import open_clip
 
         names = sorted(f"{model}/{tag}" for model, tag in open_clip.list_pretrained())
-        return [_found(f"clip:{name}") for name in names if fnmatchcase(name.lower(), pattern.lower())]
+        return [_found(f"clip:{name}") for name in names if matches(name, pattern)]
 
 
 def _found(name: str) -> FoundBackbone:
     made = ClipImage(name=name, variant=name.partition(":")[2])
-    file = published_file(made.weights_source)
-    return FoundBackbone(name, "visual", made.dim, file.megabytes, cached=file.present)
+    return FoundBackbone.with_files(name, "visual", made.weights_files, dim=made.dim)

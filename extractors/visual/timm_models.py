@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from extractors.base import Extractor
-from extractors.family import Family, FoundBackbone
+from extractors.family import Family, FoundBackbone, matches
 from extractors.frame_network import FrameNetwork, Triple
 from extractors.views import FrameView
 from extractors.weights.inventory import published_file
@@ -147,12 +146,12 @@ class TimmFamily(Family):
 
         tagged = timm.list_pretrained()
         bare = set(timm.list_models()) - {name.partition(".")[0] for name in tagged}
-        found = sorted(name for name in (*tagged, *bare) if fnmatch.fnmatchcase(name, pattern))
+        found = sorted(name for name in (*tagged, *bare) if matches(name, pattern))
         return [self._found(f"timm:{name}", name) for name in found]
 
     def _found(self, name: str, model: str) -> FoundBackbone:
         file = published_file(published_weights(pretrained_config(name, model)))
-        return FoundBackbone(name, "visual", megabytes=file.megabytes, cached=file.present)
+        return FoundBackbone.with_files(name, "visual", [file])
 
 
 def pretrained_config(name: str, model: str) -> dict[str, Any]:

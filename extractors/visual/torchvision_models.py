@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import fnmatch
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from extractors.base import Extractor
-from extractors.family import Family, FoundBackbone
+from extractors.family import Family, FoundBackbone, matches
 from extractors.frame_network import FrameNetwork, SecondNetwork, Triple, VisualNetwork
 from extractors.views import FrameView
 from extractors.weights.inventory import published_file
@@ -174,13 +173,12 @@ class TorchvisionFamily(Family):
             table = get_model_weights(model)
             found |= {f"{model}:{entry.name}": entry for entry in table if entry is not table.DEFAULT}
             found[model] = table.DEFAULT
-        chosen = sorted(name for name in found if fnmatch.fnmatchcase(name, pattern))
+        chosen = sorted(name for name in found if matches(name, pattern))
         return [_found(f"torchvision:{name}", found[name]) for name in chosen]
 
 
 def _found(name: str, entry: Any) -> FoundBackbone:
-    file = published_file(source_of(entry))
-    return FoundBackbone(name, "visual", megabytes=file.megabytes, cached=file.present)
+    return FoundBackbone.with_files(name, "visual", [published_file(source_of(entry))])
 
 
 def networks() -> list[str]:

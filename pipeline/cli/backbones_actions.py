@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from extractors import registry
+from extractors.family import FoundBackbone
 from pipeline.terminal.console import count, wide_console
 from storage.errors import AvvpError
 from storage.text import error_words, visible
 
 if TYPE_CHECKING:
     from extractors.base import Extractor
-    from extractors.family import FoundBackbone
-    from extractors.weights.inventory import WeightsFile
 
 _COLUMNS = ("backbone", "array", "steps × dim", "weights", "description")
 _SHOWN_FOUND = 200
@@ -55,18 +53,14 @@ def _add_rows(table: Table, name: str) -> None:
         made = registry.create(name + variant)
         for spec in made.specs:
             shape = f"{spec.steps}×{spec.dim}"
-            table.add_row(name + variant, spec.name, shape, _weights(made.weights_files), visible(spec.description))
+            weights = _weights(FoundBackbone.with_files(made.name, made.modality, made.weights_files))
+            table.add_row(name + variant, spec.name, shape, weights, visible(spec.description))
 
 
-def _weights(files: Sequence[WeightsFile]) -> str:
-    size = sum(file.megabytes for file in files)
-    return _size(size, cached=all(file.present for file in files))
-
-
-def _size(megabytes: float, *, cached: bool) -> str:
+def _weights(found: FoundBackbone) -> str:
     """Size of weights, and whether they are on this machine."""
-    where = "here" if cached else "to fetch"
-    return f"{megabytes:,.0f} MB, {where}" if megabytes else where
+    where = "here" if found.cached else "to fetch"
+    return f"{found.megabytes:,.0f} MB, {where}" if found.megabytes else where
 
 
 def print_found(pattern: str) -> int:
@@ -80,15 +74,11 @@ def print_found(pattern: str) -> int:
     for name in ("backbone", "of", "dim", "weights"):
         table.add_column(name, overflow="fold")
     for item in found[:_SHOWN_FOUND]:
-        table.add_row(visible(item.name), item.modality, str(item.dim or "?"), _found_weights(item))
+        table.add_row(visible(item.name), item.modality, str(item.dim or "?"), _weights(item))
     console.print(table)
     if len(found) > _SHOWN_FOUND:
         console.print(f"and {len(found) - _SHOWN_FOUND} more: give a longer pattern")
     return 0
-
-
-def _found_weights(item: FoundBackbone) -> str:
-    return _size(item.megabytes, cached=item.cached)
 
 
 def run_check(name: str, *, weights: str, device: str, precision: str, engine: str, clip_seconds: int) -> int:
