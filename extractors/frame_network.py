@@ -77,16 +77,20 @@ class VisualNetwork(NetworkExtractor):
         mean, std = self.normalisation
         return {**self.view.to_json(), "scale": 1 / 255, "mean": list(mean), "std": list(std)}
 
-    def build_loaded(self, weights: ResolvedWeights) -> nn.Module:
-        """See :meth:`NetworkExtractor.build_loaded`."""
-        import torch
-
+    def network(self, weights: ResolvedWeights) -> nn.Module:
+        """The network that gives features, with its weights."""
         from extractors.engines import runtime
 
         with runtime.skipped_initialisation():
             network = self.build()
         self.fill(network, weights)
-        network = self.finish(network.eval()).eval()
+        return self.finish(network.eval()).eval()
+
+    def build_loaded(self, weights: ResolvedWeights) -> nn.Module:
+        """See :meth:`NetworkExtractor.build_loaded`."""
+        import torch
+
+        network = self.network(weights)
         for name, values in zip(("pixel_mean", "pixel_std"), self.normalisation, strict=True):
             network.register_buffer(name, torch.tensor(values), persistent=False)
         return network

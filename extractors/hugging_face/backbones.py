@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from extractors.audio.waveform import waveform_on_grid
+from extractors.audio.waveform import sound_spec, waveform_on_grid
 from extractors.base import Extractor, Frames, Units, Waveform
 from extractors.frame_network import FrameNetwork, SecondNetwork, Triple, VisualNetwork
 from extractors.hugging_face.model_types import ModelType, Output
@@ -115,6 +115,11 @@ class ModelBackbone(Extractor):
 class PictureBackbone(ModelBackbone, VisualNetwork):
     """A backbone on pixels, prepared as the model's own processor does it with Pillow."""
 
+    @property
+    def describes(self) -> str:
+        """In one line."""
+        return self.model.description
+
     @cached_property
     def pictures(self) -> Pictures:
         """What its processor does to a picture."""
@@ -135,17 +140,8 @@ class PictureBackbone(ModelBackbone, VisualNetwork):
         """The view, the normalisation, and what is read."""
         return {**super().preprocessing, **self.facts}
 
-    def build_loaded(self, weights: ResolvedWeights) -> nn.Module:
-        """See :meth:`NetworkExtractor.build_loaded`."""
-        import torch
-
-        network = self.network(weights)
-        for name, values in zip(("pixel_mean", "pixel_std"), self.normalisation, strict=True):
-            network.register_buffer(name, torch.tensor(values), persistent=False)
-        return network
-
     def build(self) -> nn.Module:
-        """Not used: :meth:`build_loaded` builds through transformers."""
+        """Not used: :meth:`ModelBackbone.network` builds through transformers."""
         raise NotImplementedError
 
     def head(self, output: Tensor) -> Tensor:
@@ -153,7 +149,7 @@ class PictureBackbone(ModelBackbone, VisualNetwork):
         return self.unit_length(output)
 
 
-class ModelOfFrames(PictureBackbone, FrameNetwork):
+class ModelOfFrames(PictureBackbone, FrameNetwork):  # type: ignore[override]
     """One feature a frame; one frame a second where features are compared with texts, else eight, or ``@Nfps``."""
 
     cpu_batch: ClassVar[int] = 8
@@ -165,26 +161,16 @@ class ModelOfFrames(PictureBackbone, FrameNetwork):
         return self.frames_per_second or (1 if self.model.kind.joint else self.default_frames_per_second)
 
     @property
-    def specs(self) -> tuple[FeatureSpec, ...]:
-        """One array, described by the model."""
-        return tuple(replace(spec, description=self.model.description) for spec in super().specs)
-
-    @property
     def view(self) -> FrameView:
         """The processor's, at the rate."""
         return replace(self.pictures.view, frames_per_second=self.rate)
 
 
-class ModelOfSeconds(PictureBackbone, SecondNetwork):
+class ModelOfSeconds(PictureBackbone, SecondNetwork):  # type: ignore[override]
     """One feature a second, of a stack of its frames: as many as the network takes, evenly spaced."""
 
     cpu_batch: ClassVar[int] = 2
     gpu_batch: ClassVar[int] = 32
-
-    @property
-    def specs(self) -> tuple[FeatureSpec, ...]:
-        """One array, described by the model."""
-        return tuple(replace(spec, description=self.model.description) for spec in super().specs)
 
     @property
     def frames_per_segment(self) -> int:
@@ -250,16 +236,7 @@ class ModelOfSound(ModelBackbone, NetworkExtractor):
     @property
     def specs(self) -> tuple[FeatureSpec, ...]:
         """One array, a step for each second."""
-        return (
-            FeatureSpec(
-                self.array_name,
-                steps=self.clip_seconds,
-                dim=self.model.chosen.size(self.config, 0),
-                modality="audio",
-                step_seconds=1.0,
-                description=self.model.description,
-            ),
-        )
+        return (sound_spec(self, dim=self.model.chosen.size(self.config, 0), description=self.model.description),)
 
     @property
     def preprocessing(self) -> Mapping[str, Any]:
