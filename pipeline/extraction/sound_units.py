@@ -41,17 +41,12 @@ def units_views(extractors: Iterable[Extractor]) -> tuple[UnitsView, ...]:
     Raises:
         InvalidInput: If a backbone cannot cut silence into units.
     """
-    return tuple(_units_view(item.name, item.clip_seconds) for item in extractors if isinstance(item.view, AudioView))
+    return tuple(_units_view(item, item.view) for item in extractors if isinstance(item.view, AudioView))
 
 
-@lru_cache(maxsize=32)
-def _units_view(name: str, clip_seconds: int) -> UnitsView:
+def _units_view(extractor: Extractor, view: AudioView) -> UnitsView:
     """Of one backbone: the shape of its units is seen by cutting silence."""
-    extractor = _backbone(name, clip_seconds)
-    view = extractor.view
-    if not isinstance(view, AudioView):
-        raise TypeError(f"{name} does not listen")
-    count = view.sample_rate_hz * clip_seconds
+    name, count = extractor.name, view.sample_rate_hz * extractor.clip_seconds
     silence = Waveform(np.zeros(count, dtype=np.float32), view.sample_rate_hz, count)
     try:
         found = extractor.units(silence).data
