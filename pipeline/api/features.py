@@ -66,7 +66,7 @@ def extract(
     from pipeline.terminal.console import tell
     from storage.clips import ClipTable
 
-    chosen = ExtractOptions(tuple(backbones), weights_texts(weights, backbones), **options)  # type: ignore[arg-type]
+    chosen = ExtractOptions(tuple(backbones), weights_texts(weights), **options)  # type: ignore[arg-type]
     if not chosen.backbones and not chosen.keep:
         raise InvalidInput("nothing to extract: give backbones=[...] (see: avvp backbones) or keep=['frames']")
     table = (
