@@ -7,7 +7,6 @@ The engine fills batches with units of several clips; nothing here knows about f
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.views import AudioView, FrameView
+from extractors.windows import Windows
 from storage.errors import UnknownBackbone
 from storage.schema import FeatureSpec, Modality
 
@@ -29,28 +29,6 @@ if TYPE_CHECKING:
 
 MIN_SEGMENT_COVER = 0.5
 """A segment is valid when at least this share of it lies inside the clip."""
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Where an audio backbone looks: windows that begin a hop apart, the first with the clip.
-
-    Attributes:
-        window_seconds: length of each.
-        hop_seconds: from the beginning of one to that of the next.
-    """
-
-    window_seconds: float
-    hop_seconds: float
-
-    def count(self, clip_seconds: int) -> int:
-        """How many lie within a clip as a whole."""
-        return math.floor((clip_seconds - self.window_seconds) / self.hop_seconds + 1e-9) + 1
-
-    def starts_samples(self, clip_seconds: int, *, sample_rate_hz: int) -> NDArray[np.intp]:
-        """The first sample of each, ``[windows]``."""
-        starts = np.arange(self.count(clip_seconds)) * self.hop_seconds * sample_rate_hz
-        return np.asarray(np.rint(starts), dtype=np.intp)
 
 
 @dataclass(frozen=True)

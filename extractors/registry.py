@@ -9,8 +9,9 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from extractors import own_file
-from extractors.base import Extractor, Windows
+from extractors.base import Extractor
 from extractors.family import Family, FoundBackbone, matches
+from extractors.windows import Windows
 from storage.errors import UnknownBackbone
 from storage.extras import missing_extra
 from storage.text import error_words

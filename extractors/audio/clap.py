@@ -36,10 +36,11 @@ from extractors.audio.clap_log_mel import (
     repeated_second_mel,
 )
 from extractors.audio.waveform import check_windows, sound_spec, steps_valid, waveform_on_grid, windows_of
-from extractors.base import Features, Frames, Units, Waveform, Windows
+from extractors.base import Features, Frames, Units, Waveform
 from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView
 from extractors.weights.loading import ResolvedWeights, WeightsSource, apply_weights, load_state_dict
+from extractors.windows import Windows
 from storage.schema import FeatureSpec, Modality
 
 if TYPE_CHECKING:

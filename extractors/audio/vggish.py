@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from extractors.audio.waveform import check_windows, sound_spec, steps_valid, waveform_on_grid
-from extractors.base import Frames, Units, Waveform, Windows
+from extractors.base import Frames, Units, Waveform
 from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView
 from extractors.weights.inventory import WeightsFile, published_file
 from extractors.weights.loading import ResolvedWeights, WeightsSource, apply_weights, resolve
+from extractors.windows import Windows
 from storage.errors import WeightsError
 from storage.foreign_files import reading
 from storage.schema import FeatureSpec, Modality

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from extractors.base import Windows
+from extractors.windows import Windows
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 400

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from extractors.base import Extractor, Frames, Waveform, Windows
+from extractors.base import Extractor, Frames, Waveform
+from extractors.windows import Windows
 from storage.errors import InvalidInput, UnknownBackbone
 from storage.schema import FeatureSpec
 

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from extractors.audio.waveform import check_windows, sound_spec, steps_valid, waveform_on_grid
 from extractors.audio.yamnet_network import CLASSES, build_network, fill_network
 from extractors.audio.yamnet_onnx import IDENTITY, WEIGHTS, QuantizedYamnet
-from extractors.base import Frames, Units, Waveform, Windows
+from extractors.base import Frames, Units, Waveform
 from extractors.engines.network import Engine
 from extractors.network_extractor import NetworkExtractor
 from extractors.views import AudioView
 from extractors.weights.loading import ResolvedWeights, WeightsSource
 from extractors.weights.packages import package_folder
+from extractors.windows import Windows
 from storage.errors import InvalidInput, WeightsError
 from storage.foreign_files import reading
 from storage.schema import FeatureSpec, Modality

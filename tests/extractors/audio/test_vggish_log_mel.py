@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from extractors.audio.vggish_log_mel import examples_of, log_mel, mel_matrix, second_examples
-from extractors.base import Windows
+from extractors.windows import Windows
 
 
 @pytest.fixture(scope="module")
