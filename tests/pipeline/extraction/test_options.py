@@ -7,6 +7,7 @@ from typing import get_type_hints
 import click
 import pytest
 
+from pipeline.api.arguments import weights_texts
 from pipeline.cli.extract_options import FLAGS, HELP
 from pipeline.cli.main import avvp
 from pipeline.extraction.option_fields import option_fields
@@ -53,6 +54,16 @@ def test_windows_are_part_of_the_names_of_audio_backbones():
     assert ExtractOptions(("vggish",), hop=0.96).backbones == ("vggish@0.96s/0.96s",)
     with pytest.raises(InvalidInput, match="window and hop are of audio backbones; asked for: resnet152"):
         ExtractOptions(("resnet152",), hop=0.5)
+
+
+def test_weights_from_python_are_those_of_the_command_line():
+    texts = weights_texts({"vggish": "random:1"})
+    assert (
+        ExtractOptions(("vggish",), texts, window=0.96, hop=0.48).weights_by_backbone["vggish@0.96s/0.48s"]
+        == "random:1"
+    )
+    with pytest.raises(InvalidInput, match="'clap' is not among the backbones asked for: vggish"):
+        ExtractOptions(("vggish",), weights_texts({"clap": "random:1"}))
 
 
 def test_weights_of_a_backbone_serve_all_its_frame_rates():
