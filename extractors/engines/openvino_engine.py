@@ -19,7 +19,7 @@ from torch import Tensor
 from extractors.engines import openvino_cache
 from extractors.engines.memory import give_back_freed_memory
 from extractors.engines.network import Network
-from extractors.engines.openvino_import import import_openvino
+from extractors.engines.openvino_import import import_openvino, root_logger_as_it_was
 from extractors.engines.torch_engine import prepared
 from storage.errors import InvalidInput
 
@@ -97,7 +97,7 @@ def convert(network: Network, shape: list[int]) -> Any:
     """
     openvino = import_openvino()
     batch = network.example.expand(shape).contiguous()
-    with warnings.catch_warnings(), torch.inference_mode():
+    with warnings.catch_warnings(), root_logger_as_it_was(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of torch.export, about what it will do otherwise some day
         whole = prepared(network)
         try:

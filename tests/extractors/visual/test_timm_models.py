@@ -1,5 +1,7 @@
 """Any model of timm: equal to timm's own forward on timm's own transform."""
 
+import contextlib
+import logging
 import subprocess
 import sys
 
@@ -90,6 +92,17 @@ def test_what_openvino_cannot_convert_is_told():
     pytest.importorskip("openvino")
     with pytest.raises(InvalidInput, match=r"timm:test_vit: OpenVINO cannot convert .*bicubic.*\. Use --engine torch"):
         registry.load("timm:test_vit", weights="random:0", engine="openvino", clip_seconds=1)
+
+
+@pytest.mark.parametrize("model", ["test_vit", "test_resnet"])
+def test_converting_leaves_the_log_of_the_process_as_it_was(model):
+    """OpenVINO sets the root logger to ERROR where it fails, and warnings of everything else were lost."""
+    pytest.importorskip("openvino")
+    root = logging.getLogger()
+    before = (root.level, list(root.filters), list(root.handlers))
+    with contextlib.suppress(InvalidInput):
+        registry.load(f"timm:{model}", weights="random:0", engine="openvino", clip_seconds=1)
+    assert (root.level, list(root.filters), list(root.handlers)) == before
 
 
 @pytest.mark.parametrize(
