@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.models.decoders.class_enhancement import Variant
+from pipeline.models.decoders.class_decoupling import Decoupling
+from pipeline.models.decoders.class_enhancement import PathParts, Variant
 from pipeline.models.decoders.leap import BlockNorm, BlockOutput
 from pipeline.models.encoders.han import Norm
 from pipeline.models.localizers.pooling import PoolingName
@@ -201,8 +202,17 @@ class MMCSEConfig:
     reconstruct: Flag = True
     secm: Variant = "published"
     lgsf: Variant = "published"
+    decoupling: Decoupling = "classes_and_background"
+    intra: PathParts = "secm_and_lgsf"
+    cross: PathParts = "secm_and_lgsf"
     classes: Count = 25
     segments: Count = 10
+
+    @property
+    def as_published(self) -> bool:
+        """Whether the published code has these modules, at any size."""
+        variants, paths = {self.secm, self.lgsf}, {self.intra, self.cross}
+        return variants == {"published"} and paths == {"secm_and_lgsf"} and self.decoupling == "classes_and_background"
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)

@@ -84,6 +84,9 @@ def _build(config: ModelConfig) -> Parser | MMCSE | Localizer:
             reconstruct=config.reconstruct,
             secm=config.secm,
             lgsf=config.lgsf,
+            decoupling=config.decoupling,
+            intra=config.intra,
+            cross=config.cross,
         )
     return Parser(input_projection, _encoder(config.encoder, config.width), _decoder(config.decoder, config))
 

@@ -11,7 +11,7 @@ from pipeline.models.factory import build_model
 from pipeline.models.predictions import Encoded
 from pipeline.recipes.recipe import LossRecipe, load_recipe
 from pipeline.recipes.shipped_recipes import shipped_recipes
-from pipeline.training.losses import Targets, avss_paper, avss_published, bce, compute_loss, smoothed
+from pipeline.training.losses import Targets, avss_paper, avss_published, bce, co_occurrence, compute_loss, smoothed
 from pipeline.training.optim import learning_rate
 from storage.errors import InvalidInput
 
@@ -103,6 +103,40 @@ def test_what_a_term_needs_and_lacks_is_said():
         compute_loss(found, Targets(targets.weak), LossRecipe(audio_segment=1))
     with pytest.raises(InvalidInput, match="every weight is 0"):
         compute_loss(found, targets, LossRecipe(audio_video=0, visual_video=0, union_video=0))
+
+
+def test_what_an_ablation_of_mmcse_leaves_no_meaning_is_refused():
+    losses = ("reconstruction", "orthogonality", "co_occurrence")
+    for changes, refused in (
+        ({"decoupling": "classes"}, {"orthogonality": "no background vector. Set loss.orthogonality=0, or"}),
+        ({"decoupling": "none", "reconstruct": False},
+         {"reconstruction": "no reconstruction decoders. Set loss.reconstruction=0, or",
+          "orthogonality": "no background vector", "co_occurrence": "no attention between classes"}),
+        ({"intra": "lgsf", "cross": "lgsf"},
+         {"co_occurrence": "no attention between classes. Set loss.co_occurrence=0"}),
+        ({"intra": "secm"}, {}),
+        ({"cross": "none"}, {}),
+    ):  # fmt: skip
+        _, found, targets = batch({"system": "mmcse", "layers": 1, "width": 32, "class_dim": 16, **changes})
+        for name in losses:
+            recipe = LossRecipe(**{name: 1.0})
+            if name in refused:
+                with pytest.raises(InvalidInput, match=f"loss.{name}: this model has {refused[name]}"):
+                    compute_loss(found, targets, recipe)
+            else:
+                assert torch.isfinite(compute_loss(found, targets, recipe)[0])
+
+
+def test_co_occurrence_adds_the_maps_that_there_are():
+    _, found, targets = batch({"system": "mmcse", "layers": 1, "width": 32, "class_dim": 16, "cross": "lgsf"})
+    maps = found.auxiliary.co_occurrence
+    assert maps.audio_visual is None
+    assert maps.visual_audio is None
+    by_hand = sum(
+        ((one - labels[..., :, None] * labels[..., None, :]) ** 2).mean()
+        for one, labels in ((maps.audio_audio, targets.audio), (maps.visual_visual, targets.visual))
+    )
+    torch.testing.assert_close(co_occurrence(found.auxiliary, targets.audio, targets.visual), by_hand)
 
 
 def test_learning_rates_are_the_published_ones(shared):
