@@ -179,8 +179,14 @@ def compute_loss(predictions: Predictions, targets: Targets, recipe: LossRecipe)
     found = {name: term() for name, term in terms.items() if getattr(recipe, name)}
     if not found:
         raise InvalidInput("loss: every weight is 0, there is nothing to train on")
-    total = torch.stack([getattr(recipe, name) * value for name, value in found.items()]).sum()
+    total = torch.stack([_weight(name, recipe) * value for name, value in found.items()]).sum()
     return total, {name: value.detach() for name, value in found.items()}
+
+
+def _weight(term: str, recipe: LossRecipe) -> float:
+    """A term's weight; LEAP's equation 9 sums over modalities and so counts the union twice, its code once."""
+    weight: float = getattr(recipe, term)
+    return 2 * weight if term == "union_video" and recipe.union_form == "paper" else weight
 
 
 def _video_target(targets: Targets, stream: str, recipe: LossRecipe) -> Tensor:

@@ -1,6 +1,7 @@
 """Losses against the published ones, and by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,17 @@ def test_the_hard_union_has_a_value_and_no_gradient():
         0
     ].backward()
     assert max(float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None) > 1e-4
+
+
+def test_equation_9_of_the_paper_counts_the_union_twice():
+    _, found, targets = batch({"system": "leap-han"})
+    recipe = load_recipe("leap-han").loss
+    published, terms = compute_loss(found, targets, recipe)
+    paper, same = compute_loss(found, targets, replace(recipe, union_form="paper"))
+    torch.testing.assert_close(paper - published, terms["union_video"])
+    assert same == terms  # terms are given before their weight
+    halved, _ = compute_loss(found, targets, replace(recipe, union_form="paper", union_video=0.5))
+    torch.testing.assert_close(halved, published)
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if load_recipe(name).task == "parsing"])
