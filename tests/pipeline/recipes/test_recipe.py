@@ -18,11 +18,16 @@ def test_one_recipe_for_each_row_of_the_papers():
     assert all(load_recipe(name).description for name in EXPECTED)
 
 
+@pytest.mark.parametrize("name", ["leap-han", "leap-han-no-avss", "leap-mmpyr", "leap-mmpyr-no-avss"])
+def test_leaps_union_is_the_published_one(name):
+    assert load_recipe(name).loss.union == "hard"
+
+
 def test_changes_and_the_way_back(tmp_path):
     recipe = load_recipe(
-        "leap-mmpyr", ["train.epochs=5", "model.decoder.blocks=4", "loss.union=hard", "train.betas=[0.5, 0.9]"]
+        "leap-mmpyr", ["train.epochs=5", "model.decoder.blocks=4", "loss.union=max", "train.betas=[0.5, 0.9]"]
     )
-    assert (recipe.train.epochs, recipe.loss.union, recipe.train.betas) == (5, "hard", (0.5, 0.9))
+    assert (recipe.train.epochs, recipe.loss.union, recipe.train.betas) == (5, "max", (0.5, 0.9))
     assert recipe.model["decoder"]["blocks"] == 4
     (tmp_path / "mine.toml").write_text(recipe.to_toml())
     again = load_recipe(tmp_path / "mine.toml")
