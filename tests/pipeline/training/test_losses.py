@@ -154,10 +154,14 @@ def test_co_occurrence_adds_the_maps_that_there_are():
 def test_learning_rates_are_the_published_ones(shared):
     published = json.loads((shared / "reference/oracles/train/lr_schedules.json").read_text())
     for key, name in (("HAN_StepLR10_0.1_lr3e-4_40ep", "han"), ("MMPyr_LEAP_StepLR10_0.1_lr1e-4_30ep", "leap-mmpyr"),
-                      ("VALOR_lr1e-4", "valor"), ("VALOR+_lr3e-4", "valor-plus")):  # fmt: skip
+                      ("VALOR_lr1e-4", "valor"), ("VALOR+_lr3e-4", "valor-plus"),
+                      ("VALOR+_lr3e-4", "mmcse")):  # fmt: skip
         recipe = load_recipe(name).train
         found = [learning_rate(recipe, epoch) for epoch in range(1, recipe.epochs + 1)]
         np.testing.assert_allclose(found, published[key], rtol=1e-9)
+    step = load_recipe("mmcse-step").train
+    rates = [learning_rate(step, epoch) for epoch in (1, 10, 11, 20, 21, 60)]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-6, 1e-9])
 
 
 def test_five_steps_of_han_are_the_published_ones(shared):
