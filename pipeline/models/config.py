@@ -54,6 +54,13 @@ class VALORConfig:
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
+class NoEncoderConfig:
+    """Streams as the input projection gives them."""
+
+    name: Literal["none"] = "none"
+
+
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class MMILConfig:
     """See :class:`pipeline.models.decoders.mmil.MMILDecoder`."""
 
@@ -159,6 +166,7 @@ def _features_of_name(value: Any) -> Any:
 
 _ByName = (BeforeValidator(_table_of_name), Field(discriminator="name"))
 EncoderConfig = Annotated[HANConfig | MMPyrConfig | VALORConfig, *_ByName]
+FrontConfig = Annotated[NoEncoderConfig | HANConfig | MMPyrConfig | VALORConfig, *_ByName]
 DecoderConfig = Annotated[MMILConfig | LEAPConfig, *_ByName]
 FusingEncoderConfig = Annotated[AVEConfig | PSPConfig | CMBSConfig, *_ByName]
 ScorerConfig = Annotated[MLPConfig | LEAPConfig, *_ByName]
@@ -189,9 +197,13 @@ class ParserConfig:
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
 class MMCSEConfig:
-    """See :class:`pipeline.models.decoders.mmcse.MMCSE`; the rest as for :class:`ParserConfig`."""
+    """See :class:`pipeline.models.decoders.mmcse.MMCSE`; the rest as for :class:`ParserConfig`.
+
+    ``encoder`` stands between the input projection and the decouplers: ``none``, as published, or one of a parser's.
+    """
 
     name: Literal["mmcse"] = "mmcse"
+    encoder: FrontConfig = field(default_factory=NoEncoderConfig)
     features: NamedFeatures = field(default_factory=FeaturesConfig)
     width: Count = 256
     class_dim: Count = 128
@@ -211,8 +223,9 @@ class MMCSEConfig:
     @property
     def as_published(self) -> bool:
         """Whether the published code has these modules, at any size."""
-        variants, paths = {self.secm, self.lgsf}, {self.intra, self.cross}
-        return variants == {"published"} and paths == {"secm_and_lgsf"} and self.decoupling == "classes_and_background"
+        standard = MMCSEConfig()
+        names = ("encoder", "secm", "lgsf", "decoupling", "intra", "cross")
+        return all(getattr(self, name) == getattr(standard, name) for name in names)
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)

@@ -55,7 +55,7 @@ class MMCSEAuxiliary:
     """Outputs of MM-CSE that only its losses use.
 
     Attributes:
-        inputs: fused features that the decouplers read, ``[clips, segments, dim]``.
+        inputs: features that the decouplers read, ``[clips, segments, dim]``.
         decoupled: ``[clips, segments, vectors, class_dim]`` a stream: one vector a class, and the background last.
         co_occurrence: attention maps between classes.
         reconstructed: like ``inputs``; ``None`` where the model has no reconstruction decoders.

@@ -44,6 +44,8 @@ class MMCSE(nn.Module):
             has one vector to attend to, and no map between classes.
         intra: parts of FGSE's path within a stream; see :class:`EnhancementLayer`.
         cross: parts of its path across the streams.
+        encoder: :class:`Encoded` to :class:`Encoded` before the decouplers, as in the paper's table 7; its code is not
+            public, so where the encoder stands is our reading. ``None`` in the published code.
 
     ``classes``, ``none``, and paths with fewer parts are for the paper's ablations (tables 2, 3, 8 and 9). The code of
     these is not public: what is computed then is our reading.
@@ -58,7 +60,7 @@ class MMCSE(nn.Module):
         self, input_projection: InputProjection, dim: int, *, class_dim: int = 128, classes: int = 25, layers: int = 4,
         heads: int = 8, feed_forward: int = 512, dropout: float = 0.1, reconstruct: bool = True,
         secm: Variant = "published", lgsf: Variant = "published", decoupling: Decoupling = "classes_and_background",
-        intra: PathParts = "secm_and_lgsf", cross: PathParts = "secm_and_lgsf",
+        intra: PathParts = "secm_and_lgsf", cross: PathParts = "secm_and_lgsf", encoder: nn.Module | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if layers < 1:
@@ -69,7 +71,7 @@ class MMCSE(nn.Module):
             )
         vectors = vector_count(decoupling, classes=classes)
         self.classes, self.has_maps = classes, decoupling != "none"
-        self.input_projection = input_projection
+        self.input_projection, self.encoder = input_projection, encoder
         self.audio_decoupler, self.visual_decoupler = (
             Decoupler(dim, class_dim=class_dim, vectors=vectors, deep=deep, dropout=dropout) for deep in (False, True)
         )
@@ -94,6 +96,8 @@ class MMCSE(nn.Module):
     ) -> Predictions:
         """Parse a batch; arguments as for :class:`pipeline.models.parser.Parser`, ``labels`` are not used."""
         inputs = self.input_projection(audio, visual_2d, visual_3d)
+        if self.encoder is not None:
+            inputs = self.encoder(inputs)
         decoupled = Encoded(self.audio_decoupler(inputs.audio), self.visual_decoupler(inputs.visual))
         found, maps = self._enhance(self._with_background(inputs, decoupled))
         vectors = torch.stack(found, dim=2)

@@ -9,6 +9,7 @@ from storage.errors import InvalidInput
 EXPECTED = {
     "han", "mmpyr", "valor", "valor-plus", "valor-plusplus", "leap-han", "leap-mmpyr", "leap-han-no-avss",
     "leap-mmpyr-no-avss", "mmil-han", "mmil-mmpyr", "mmcse", "mmcse-clap-clip", "mmcse-step", "mmcse-clap-clip-step",
+    "mmcse-mmpyr",
     "avel-ave", "avel-psp", "avel-cmbs", "leap-avel-ave", "leap-avel-psp", "leap-avel-cmbs",
 }  # fmt: skip
 

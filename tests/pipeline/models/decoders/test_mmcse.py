@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.models.config import SYSTEMS
+from pipeline.models.config import SYSTEMS, MMPyrConfig
 from pipeline.models.decoders.class_decoupling import vector_count
 from pipeline.models.decoders.class_enhancement import CoOccurrenceAttention, EnhancementLayer, GlobalFusion, PathParts
 from pipeline.models.factory import build_model
 from pipeline.models.official.loading import load_official, official_layout
+from pipeline.recipes.recipe import load_recipe
 from storage.errors import InvalidInput
 
 SMALL = replace(SYSTEMS["mmcse"], width=16, class_dim=8, classes=3, layers=2, heads=2, feed_forward=12, segments=4)
@@ -255,6 +256,27 @@ def test_without_decoupling_one_vector_gives_the_numbers_of_copies(random_inputs
     for name in ("audio_segment", "visual_segment", "union_video"):
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), atol=1e-6, rtol=0)
     assert ours.audio_segment.std(dim=-1).min() > 0  # the heads tell classes apart
+
+
+def test_an_encoder_stands_before_the_decouplers(random_inputs):
+    config = replace(SMALL, encoder=MMPyrConfig(levels=2, heads=2, feed_forward=12))
+    model = build_model(config).eval()
+    batch = random_inputs(config)
+    with torch.no_grad():
+        streams = model.encoder(model.input_projection(batch["audio"], batch["visual_2d"], batch["visual_3d"]))
+        out = model(**batch)
+    assert torch.equal(out.auxiliary.inputs.audio, streams.audio)
+    torch.testing.assert_close(out.auxiliary.decoupled.visual, model.visual_decoupler(streams.visual))
+    assert not [name for name in build_model(SMALL).state_dict() if name.startswith("encoder")]
+
+
+def test_the_recipe_on_mm_pyramid_is_both_whole():
+    model = build_model(load_recipe("mmcse-mmpyr").model)
+    mmpyr = build_model(SYSTEMS["mmpyr"])
+    assert list(model.encoder.state_dict()) == list(mmpyr.encoder.state_dict())
+    assert [part.shape for part in model.encoder.parameters()] == [part.shape for part in mmpyr.encoder.parameters()]
+    assert model.audio_decoupler.first.in_features == 512
+    assert len(model.layers) == 4
 
 
 def test_maps_carry_the_attention_dropout_in_training():
