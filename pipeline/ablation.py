@@ -77,7 +77,7 @@ SWEEPS: Mapping[str, Sweep] = {
             _leap("no avss", "loss.avss=0.0"),
             _leap("avss, published"),
             _leap("avss, paper", "loss.avss_form=paper"),
-            _leap("hard union, published", "loss.union=hard"),
+            _leap("union with a gradient", "loss.union=noisy_or"),
         ),
     ),
     "decoders": Sweep(

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.models.decoders.class_enhancement import Variant
+from pipeline.models.decoders.class_decoupling import Decoupling
+from pipeline.models.decoders.class_enhancement import PathParts, Variant
 from pipeline.models.decoders.leap import BlockNorm, BlockOutput
 from pipeline.models.encoders.han import Norm
 from pipeline.models.localizers.pooling import PoolingName
@@ -50,6 +51,13 @@ class VALORConfig:
     feed_forward: Count = 1024
     dropout: Fraction = 0.1
     norm: Norm = "post"
+
+
+@dataclass(frozen=True, config=FORBID_EXTRA)
+class NoEncoderConfig:
+    """Streams as the input projection gives them."""
+
+    name: Literal["none"] = "none"
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
@@ -158,6 +166,7 @@ def _features_of_name(value: Any) -> Any:
 
 _ByName = (BeforeValidator(_table_of_name), Field(discriminator="name"))
 EncoderConfig = Annotated[HANConfig | MMPyrConfig | VALORConfig, *_ByName]
+FrontConfig = Annotated[NoEncoderConfig | HANConfig | MMPyrConfig | VALORConfig, *_ByName]
 DecoderConfig = Annotated[MMILConfig | LEAPConfig, *_ByName]
 FusingEncoderConfig = Annotated[AVEConfig | PSPConfig | CMBSConfig, *_ByName]
 ScorerConfig = Annotated[MLPConfig | LEAPConfig, *_ByName]
@@ -188,9 +197,13 @@ class ParserConfig:
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
 class MMCSEConfig:
-    """See :class:`pipeline.models.decoders.mmcse.MMCSE`; the rest as for :class:`ParserConfig`."""
+    """See :class:`pipeline.models.decoders.mmcse.MMCSE`; the rest as for :class:`ParserConfig`.
+
+    ``encoder`` stands between the input projection and the decouplers: ``none``, as published, or one of a parser's.
+    """
 
     name: Literal["mmcse"] = "mmcse"
+    encoder: FrontConfig = field(default_factory=NoEncoderConfig)
     features: NamedFeatures = field(default_factory=FeaturesConfig)
     width: Count = 256
     class_dim: Count = 128
@@ -201,8 +214,18 @@ class MMCSEConfig:
     reconstruct: Flag = True
     secm: Variant = "published"
     lgsf: Variant = "published"
+    decoupling: Decoupling = "classes_and_background"
+    intra: PathParts = "secm_and_lgsf"
+    cross: PathParts = "secm_and_lgsf"
     classes: Count = 25
     segments: Count = 10
+
+    @property
+    def as_published(self) -> bool:
+        """Whether the published code has these modules, at any size."""
+        standard = MMCSEConfig()
+        names = ("encoder", "secm", "lgsf", "decoupling", "intra", "cross")
+        return all(getattr(self, name) == getattr(standard, name) for name in names)
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)

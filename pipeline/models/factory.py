@@ -19,6 +19,7 @@ from pipeline.models.config import (
     MMCSEConfig,
     MMPyrConfig,
     ModelConfig,
+    NoEncoderConfig,
     ParserConfig,
     ParsingConfig,
     PSPConfig,
@@ -84,6 +85,10 @@ def _build(config: ModelConfig) -> Parser | MMCSE | Localizer:
             reconstruct=config.reconstruct,
             secm=config.secm,
             lgsf=config.lgsf,
+            decoupling=config.decoupling,
+            intra=config.intra,
+            cross=config.cross,
+            encoder=None if isinstance(config.encoder, NoEncoderConfig) else _encoder(config.encoder, config.width),
         )
     return Parser(input_projection, _encoder(config.encoder, config.width), _decoder(config.decoder, config))
 

@@ -92,8 +92,7 @@ def published_parameters(config: ModelConfig) -> int | None:
     if isinstance(config, LocalizerConfig):
         return None
     if isinstance(config, MMCSEConfig):
-        published = config.secm == config.lgsf == "published"
-        return official_layout(config).parameters() if published else None
+        return official_layout(config).parameters() if config.as_published else None
     stacked = isinstance(config.encoder, HANConfig) and config.encoder.stacking == "stacked"
     changed = isinstance(config.decoder, LEAPConfig) and (
         config.decoder.norm == "paper" or not config.decoder.label_dim

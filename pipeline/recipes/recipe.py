@@ -70,6 +70,8 @@ class LossRecipe:
         visual_smoothing: label smoothing of the visual target, as in HAN.
         union: how the union is computed. ``model``: the model's own output (MMIL pooling). The others combine the two
             video probabilities: ``noisy_or`` and ``max`` have a gradient; ``hard``, LEAP's published code, has none.
+        union_form: how often the union's term counts. ``published`` code: once. ``paper``: twice, because LEAP's
+            equation 9 has it inside the sum over the two modalities.
         audio_segment: weight of the cross-entropy of audio segments against pseudo labels.
         visual_segment: weight of the cross-entropy of visual segments against pseudo labels.
         segments_from: ``probabilities`` (clamped, as in LEAP) or ``logits`` (as in VALOR and MM-CSE).
@@ -87,6 +89,7 @@ class LossRecipe:
     audio_smoothing: Fraction = 0.0
     visual_smoothing: Fraction = 0.0
     union: Literal["model", "noisy_or", "max", "hard"] = "model"
+    union_form: Literal["published", "paper"] = "published"
     audio_segment: Amount = 0.0
     visual_segment: Amount = 0.0
     segments_from: Literal["probabilities", "logits"] = "probabilities"

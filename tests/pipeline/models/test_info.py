@@ -43,7 +43,8 @@ def test_options_that_nobody_published_have_no_published_count():
     assert published_parameters(ParserConfig(encoder=HANConfig(layers=2, stacking="stacked"))) is None
     assert published_parameters(ParserConfig(decoder=LEAPConfig(norm="paper"))) is None
     assert published_parameters(ParserConfig(decoder=LEAPConfig(label_dim=0))) is None
-    assert published_parameters(replace(TEST_MODE, secm="paper")) is None
+    for changes in ({"secm": "paper"}, {"decoupling": "classes"}, {"intra": "secm"}, {"cross": "none"}):
+        assert published_parameters(replace(TEST_MODE, **changes)) is None
 
 
 def test_leaps_operations_are_the_published_less_what_we_save():
