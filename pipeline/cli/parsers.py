@@ -80,7 +80,7 @@ def checkpoint() -> None:
 
 @checkpoint.command(name="import")
 @click.option("--system", required=True, help="han, mmpyr, valor, valor-plus, valor-plusplus, leap-mmpyr, leap-han, "
-              "mmcse or mmcse-clap-clip.")  # fmt: skip
+              "mmcse, mmcse-clap-clip, avel-ave, avel-psp or avel-cmbs.")  # fmt: skip
 @click.option("--norm", type=click.Choice(["post", "pre"]), default="post", show_default=True, help="VALOR only.")
 @click.option("--recipe", default="", help="Whose arrays, mask and threshold to use. Default: the system's own recipe.")
 @click.option("--set", "changes", multiple=True, help="key=value, e.g. features.audio=my_vggish.")
@@ -88,7 +88,7 @@ def checkpoint() -> None:
               "embeddings, and is what evaluate takes by default. Without it: the published backbones.")  # fmt: skip
 @click.option("--labels", help="LEAP's label embeddings, an .npz as avvp labels --import takes it. Default: labels/ of "
               "--store; without both, those of the store that is evaluated.")  # fmt: skip
-@click.option("--annotations", help="Score it at once on --store: the folder with LLP's label files.")
+@click.option("--annotations", help="Score it at once on --store: the folder with LLP's label files, or AVE's.")
 @click.argument("official", metavar="OFFICIAL.pt")
 @click.argument("out", type=click.Path(path_type=Path))
 def import_checkpoint(*, system: str, official: str, out: Path, **options: Any) -> None:

@@ -289,3 +289,8 @@ LOCALIZERS: dict[str, LocalizerConfig] = {
 
 SYSTEMS: dict[str, ModelConfig] = {**PARSERS, **LOCALIZERS}
 """All of them."""
+
+OFFICIAL: dict[str, ModelConfig] = {
+    **PARSERS, **{name: config for name, config in LOCALIZERS.items() if isinstance(config.decoder, MLPConfig)},
+}  # fmt: skip
+"""Those whose published checkpoints are loaded, see :mod:`pipeline.models.official.loading`."""

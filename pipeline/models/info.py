@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.models.config import HANConfig, LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig
+from pipeline.models.config import OFFICIAL, HANConfig, LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig
 from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.factory import build_model
 from pipeline.models.input_projection import CLAP_GRID
@@ -90,7 +90,7 @@ def model_info(config: ModelConfig) -> ModelInfo:
 def published_parameters(config: ModelConfig) -> int | None:
     """Parameters of the published code in this configuration, dead weights included; ``None`` where it has no such."""
     if isinstance(config, LocalizerConfig):
-        return None
+        return official_layout(config).parameters() if config in OFFICIAL.values() else None
     if isinstance(config, MMCSEConfig):
         return official_layout(config).parameters() if config.as_published else None
     stacked = isinstance(config.encoder, HANConfig) and config.encoder.stacking == "stacked"

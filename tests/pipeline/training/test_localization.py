@@ -218,3 +218,4 @@ def test_recipes_say_what_is_published():
         assert recipe.model["system"] == name == recipe.name
         assert bool(recipe.localization.video) == bool(recipe.features.labels) == name.startswith("leap")
         assert model_config(recipe.model).classes == 29
+        assert recipe.train.ties == ("first" if "cmbs" in name else "last")
