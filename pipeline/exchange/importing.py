@@ -80,6 +80,7 @@ def import_features(
     importers = []
     for part in parts:
         whole = _with_steps(part, folder, store.clips.clips)
+        _check_grid(whole, store)
         store.ensure_feature(whole.spec(dtype), _provenance(whole, folder), rebuild=rebuild, codec=codec)
         importers.append(_Importer(store, folder, whole, report))
     with ThreadPoolExecutor(_SHARDS_AT_ONCE) as pool:
@@ -106,6 +107,16 @@ def _with_steps(part: LayoutPart, folder: Path, clips: Sequence[Clip]) -> Layout
         if found.ndim in (1, 2) and found.shape[-1] == part.dim:
             return replace(part, steps=1 if found.ndim == 1 else int(found.shape[0]))
     raise InvalidInput(f"{folder}: no file of {part.array} has rows of {part.dim} values, e.g. {first}")
+
+
+def _check_grid(part: LayoutPart, store: FeatureStore) -> None:
+    """Refuse steps that would begin after the clip's end."""
+    last = 0.0 if part.step_seconds is None else (part.steps - 1) * part.step_seconds
+    if last >= store.info.clip_seconds:
+        raise InvalidInput(
+            f"{store.url}: {part.array} has {part.steps} steps of {part.step_seconds:g} s, but a clip lasts "
+            f"{store.info.clip_seconds:g} s. Give the seconds between steps in --layout, or leave them out"
+        )
 
 
 def find_file(part: LayoutPart, folder: Path, clip: Clip) -> Path | None:
