@@ -1,7 +1,6 @@
 """Layouts of published ``.npy`` feature folders.
 
-A layout says which file of a folder is which array. Files are named by the first 11 characters of a clip's id, as
-every published LLP folder does it, or by the whole id.
+A layout says which file of a folder is which array. :class:`storage.tables.file_stems.FileStems` names the files.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from pathlib import Path
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
 from storage.schema import FeatureSpec, Modality
-from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 
 STEM = "{id}"
 
@@ -113,12 +111,6 @@ def parse_layout(text: str) -> tuple[LayoutPart, ...]:
     modality: Modality = "audio" if match["modality"] == "audio" else "visual"
     name = match["name"]
     return (LayoutPart(name, match["pattern"], int(steps or 0), int(dim), modality, seconds, f"imported as {name}"),)
-
-
-def stems_of(clip: Clip) -> tuple[str, ...]:
-    """How a clip's file may be named: by the first 11 characters of its id, or by its whole id."""
-    short = clip.id[:YOUTUBE_ID_LENGTH]
-    return (short,) if short == clip.id else (short, clip.id)
 
 
 def table_of_folder(folder: Path, parts: Sequence[LayoutPart], *, dataset: str) -> ClipTable:

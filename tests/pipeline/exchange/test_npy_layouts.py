@@ -200,6 +200,54 @@ def test_layouts_are_named_as_our_extractors_name_their_arrays():
     assert [part.array for part in (image, audio_map, stacks)] == ["clip_vit_l14", "clap_map", "r2plus1d_18"]
 
 
+ALIKE = ("birthday_party_morning", "birthday_party_evening")
+
+
+def own(tmp_path, ids):
+    return FeatureStore.create(str(tmp_path / "own.zarr"), ClipTable([Clip(name, "/m") for name in ids]))
+
+
+def test_ids_that_begin_alike_have_files_of_their_own(tmp_path):
+    store = own(tmp_path, ALIKE)
+    for number, name in enumerate(ALIKE):
+        write(tmp_path / "in", "vggish", name, np.full((10, 128), number, np.float32))
+    write(tmp_path / "in", "vggish", ALIKE[0][:11], np.full((10, 128), 7, np.float32))  # of another clip
+    assert run("import", store.url, tmp_path / "in", "--layout", "mine=vggish/{id}.npy:10x128") == 0
+    assert FeatureStore.open(store.url).read("mine")[:, 0, 0].tolist() == [0, 1]
+    assert run("export", store.url, tmp_path / "out", "--layout", "mine=vggish/{id}.npy:10x128") == 0
+    assert sorted(path.name for path in (tmp_path / "out/vggish").iterdir()) == sorted(f"{name}.npy" for name in ALIKE)
+
+
+def test_a_file_that_begins_like_an_id_is_not_its_file(tmp_path, capsys):
+    store = own(tmp_path, ALIKE)
+    write(tmp_path / "in", "vggish", ALIKE[0][:11])
+    assert run("import", store.url, tmp_path / "in", "--layout", "mine=vggish/{id}.npy:10x128") == 2
+    assert "no file of mine for any of the 2 clips; expected vggish/{id}.npy with e.g. birthday_party_morning" in (
+        capsys.readouterr().err
+    )
+
+
+def test_two_clips_of_one_file(tmp_path, capsys):
+    twice = (IDS[0], f"{IDS[0][:11]}_50_60", IDS[1])
+    store = own(tmp_path, twice)
+    for name in (IDS[0], IDS[1]):
+        write(tmp_path / "in", "vggish", name[:11])
+    options = ["--layout", "mine=vggish/{id}.npy:10x128"]
+    assert run("import", store.url, tmp_path / "in", *options) == 2
+    said = capsys.readouterr().err
+    assert f"{IDS[0]!r} and {twice[1]!r} would share the name {IDS[0][:11]!r}. Name each by its whole id" in said
+    assert said.count("\n") == 1
+    for name in twice[:2]:
+        write(tmp_path / "in", "vggish", name)
+    assert run("import", store.url, tmp_path / "in", *options) == 0
+    assert run("export", store.url, tmp_path / "out", *options) == 2
+    said = capsys.readouterr().err
+    assert "would share the name" in said
+    assert "Export them apart: avvp store subset" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_missing_steps_on_export(store, tmp_path):
     from storage.ledger import Row
     from storage.writer import claim, commit_features
