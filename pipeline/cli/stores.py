@@ -6,6 +6,13 @@ import sys
 
 import click
 
+LAYOUT_OPTION = click.option(
+    "--layout",
+    required=True,
+    help="avvp-eccv20, valor, clip-clap-r2plus1d, lsld, or your own: NAME=PATTERN:SHAPE[:MODALITY][:STEP] such as "
+    "'vgg=vgg/{id}.npy:10x128:audio:1s'.",
+)
+
 
 @click.command()
 @click.argument("store_url", metavar="STORE")
@@ -22,9 +29,7 @@ def verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> None:
 @click.command(name="import")
 @click.argument("store_url", metavar="STORE")
 @click.argument("folder", metavar="DIR")
-@click.option(
-    "--layout", required=True, help="avvp-eccv20, valor, or NAME=PATTERN:DIM such as 'vgg=vgg/{id}.npy:10x512'."
-)
+@LAYOUT_OPTION
 @click.option("--clips", help="The clip table of a new store. Without it, clips are taken from the names of the files.")
 @click.option("--media", help="Where the media files of that table are, if not beside it.")
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
@@ -49,7 +54,7 @@ def import_(
 @click.command()
 @click.argument("store_url", metavar="STORE")
 @click.argument("folder", metavar="DIR")
-@click.option("--layout", required=True, help="avvp-eccv20, valor, or NAME=PATTERN:DIM.")
+@LAYOUT_OPTION
 @click.option(
     "--padding", type=click.Choice(["skip", "zero", "nan"]), default="skip", show_default=True,
     help="What becomes of clips that lack some steps: left out, or filled.",

@@ -23,7 +23,7 @@ from storage.errors import InvalidInput
 from storage.labels import LabelStore
 from storage.schema import Status
 from storage.store import FeatureStore
-from storage.tables.llp_names import YOUTUBE_ID_LENGTH
+from storage.tables.file_stems import FileStems
 
 Missing = Literal["skip", "error"]
 Labels = TypeVar("Labels", bound=ClipLabels)
@@ -122,12 +122,13 @@ def load_split(
         with_pseudo: also read the recipe's pseudo labels.
 
     Raises:
-        InvalidInput: If the store lacks an array or the split's clips, or clips are missing and may not be.
+        InvalidInput: If the store lacks an array or the split's clips, clips are missing and may not be, or the store
+            has one row for two annotated clips.
         SchemaMismatch: If pseudo labels are for other classes.
     """
     check_features(store, recipe)
     part = annotations.split(split)
-    rows, skipped = _rows(store, part, recipe)
+    rows, skipped = _rows(store, part, recipe, FileStems(annotations.ids))
     if missing == "error" and skipped:
         raise InvalidInput(f"{store.url}: {split}: {_said(skipped)}. Extract them, or use --missing skip")
     places = np.flatnonzero(rows >= 0)
@@ -143,10 +144,13 @@ def load_split(
     return ClipSet(kept, chosen, features, pseudo, skipped)
 
 
-def _rows(store: FeatureStore, part: ClipLabels, recipe: FeaturesRecipe) -> tuple[NDArray[np.intp], Counter[str]]:
+def _rows(
+    store: FeatureStore, part: ClipLabels, recipe: FeaturesRecipe, stems: FileStems
+) -> tuple[NDArray[np.intp], Counter[str]]:
     """Store rows of annotated clips, -1 for those that cannot be used, and the reasons."""
     row_of = {name: row for row, name in enumerate(store.ids)}
-    rows = np.array([row_of.get(name, row_of.get(name[:YOUTUBE_ID_LENGTH], -1)) for name in part.ids], dtype=np.intp)
+    found = [stems.find(name, row_of.__contains__, where=store.url) for name in part.ids]
+    rows = np.array([-1 if name is None else row_of[name] for name in found], dtype=np.intp)
     skipped: Counter[str] = Counter()
     if absent := int((rows < 0).sum()):
         skipped["not in the store"] = absent

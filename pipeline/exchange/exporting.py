@@ -12,9 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.exchange.npy_layouts import LayoutPart, stems_of
+from pipeline.exchange.npy_layouts import LayoutPart
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
+from storage.tables.file_stems import FileStems
 
 Padding = Literal["skip", "zero", "nan"]
 
@@ -71,10 +72,10 @@ def _check_shapes(store: FeatureStore, parts: Sequence[LayoutPart]) -> None:
 
 
 def _stems(store: FeatureStore) -> list[str]:
-    """File names by row: the first 11 characters of the id; whole ids where two clips would share a name."""
-    short = [stems_of(clip)[0] for clip in store.clips]
-    whole = [clip.id for clip in store.clips]
-    stems = short if len(set(short)) == len(short) else whole
+    """File names by row: the ids, or YouTube's where the clips are LLP's."""
+    names = FileStems(store.ids)
+    names.refuse_shared(names.shared, where=store.url, remedy="Export them apart: avvp store subset")
+    stems = [names.short(clip) for clip in store.ids]
     if any("/" in stem or stem in ("", ".", "..") for stem in stems):
         raise InvalidInput(f"{store.url}: clip ids with slashes cannot be file names of this layout")
     return stems

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from pipeline.exchange.npy_layouts import LayoutPart, stems_of
+from pipeline.exchange.npy_layouts import LayoutPart
 from pipeline.extraction.provenance import now
 from pipeline.foreign_arrays import read_npy
 from storage.clips import Clip
@@ -26,6 +26,7 @@ from storage.foreign_files import reading
 from storage.ledger import Row, ShardRecord
 from storage.schema import FeatureSpec, Provenance, Status
 from storage.store import FeatureStore
+from storage.tables.file_stems import FileStems
 from storage.writer import claim, commit_rows
 
 IMPORT_SHARD_SIZE = 1024
@@ -71,30 +72,33 @@ def import_features(
         codec: of new arrays: ``auto``, ``blosc``, ``zstd`` or ``none``.
 
     Raises:
-        InvalidInput: If there is no such folder, or no file of an array in it.
+        InvalidInput: If there is no such folder, no file of an array in it, or two clips would share a file.
         SchemaMismatch: If the store has such an array from elsewhere.
     """
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: no such folder")
-    report = ImportReport()
+    report, stems = ImportReport(), FileStems(store.ids)
     importers = []
     for part in parts:
-        whole = _with_steps(part, folder, store.clips.clips)
+        for clip in chain.from_iterable(stems.shared.values()):
+            find_file(part, folder, stems, clip)
+        whole = _with_steps(part, folder, stems)
+        _check_grid(whole, store)
         store.ensure_feature(whole.spec(dtype), _provenance(whole, folder), rebuild=rebuild, codec=codec)
-        importers.append(_Importer(store, folder, whole, report))
+        importers.append(_Importer(store, folder, whole, stems, report))
     with ThreadPoolExecutor(_SHARDS_AT_ONCE) as pool:
         list(pool.map(lambda task: task[0].import_shard(task[1]), product(importers, range(store.shards))))
     return report
 
 
-def _with_steps(part: LayoutPart, folder: Path, clips: Sequence[Clip]) -> LayoutPart:
+def _with_steps(part: LayoutPart, folder: Path, stems: FileStems) -> LayoutPart:
     """A layout with its number of steps; a generic layout takes it from the first good file."""
-    files = (file for clip in clips if (file := find_file(part, folder, clip)) is not None)
+    files = (file for clip in stems.ids if (file := find_file(part, folder, stems, clip)) is not None)
     first = next(files, None)
     if first is None:
         raise InvalidInput(
-            f"{folder}: no file of {part.array} for any of the {len(clips)} clips; expected {part.pattern} "
-            f"with e.g. {stems_of(clips[0])[0]}"
+            f"{folder}: no file of {part.array} for any of the {len(stems.ids)} clips; expected {part.pattern} "
+            f"with e.g. {stems.short(stems.ids[0])}"
         )
     if part.steps:
         return part
@@ -108,9 +112,20 @@ def _with_steps(part: LayoutPart, folder: Path, clips: Sequence[Clip]) -> Layout
     raise InvalidInput(f"{folder}: no file of {part.array} has rows of {part.dim} values, e.g. {first}")
 
 
-def find_file(part: LayoutPart, folder: Path, clip: Clip) -> Path | None:
-    """A clip's file: the first of its possible names that exists."""
-    return next((file for stem in stems_of(clip) if (file := part.file(folder, stem)).exists()), None)
+def _check_grid(part: LayoutPart, store: FeatureStore) -> None:
+    """Refuse steps that would begin after the clip's end."""
+    last = 0.0 if part.step_seconds is None else (part.steps - 1) * part.step_seconds
+    if last >= store.info.clip_seconds:
+        raise InvalidInput(
+            f"{store.url}: {part.array} has {part.steps} steps of {part.step_seconds:g} s, but a clip lasts "
+            f"{store.info.clip_seconds:g} s. Give the seconds between steps in --layout, or leave them out"
+        )
+
+
+def find_file(part: LayoutPart, folder: Path, stems: FileStems, clip: str) -> Path | None:
+    """The file of a clip, by its id; see :meth:`FileStems.find`."""
+    stem = stems.find(clip, lambda name: part.file(folder, name).exists(), where=folder)
+    return None if stem is None else part.file(folder, stem)
 
 
 def _provenance(part: LayoutPart, folder: Path) -> Provenance:
@@ -129,10 +144,13 @@ def _provenance(part: LayoutPart, folder: Path) -> Provenance:
 class _Importer:
     """Imports one array shard by shard; reading, checking, encoding and writing overlap."""
 
-    def __init__(self, store: FeatureStore, folder: Path, part: LayoutPart, report: ImportReport) -> None:
+    def __init__(
+        self, store: FeatureStore, folder: Path, part: LayoutPart, stems: FileStems, report: ImportReport
+    ) -> None:
         self._store = store
         self._folder = folder
         self._part = part
+        self._stems = stems
         self._spec: FeatureSpec = store.spec(part.array)
         self._report = report
         self._clips = store.clips.clips
@@ -152,7 +170,7 @@ class _Importer:
     def _import(self, shard: int, known: ShardRecord | None) -> Sequence[Row]:
         """Import a shard; returns the ledger rows of its clips."""
         span, name = self._store.shard_rows(shard), self._part.array
-        files = [find_file(self._part, self._folder, self._clips[row]) for row in span]
+        files = [find_file(self._part, self._folder, self._stems, self._clips[row].id) for row in span]
         before: list[Row | None] = list(known.rows) if known else [None] * len(span)
         todo = {at for at, (entry, file) in enumerate(zip(before, files, strict=True)) if not _unchanged(entry, file)}
         with self._counting:
@@ -185,7 +203,7 @@ class _Importer:
         """A clip's values and its ledger row; NaN if the file cannot be used."""
         attempt = before.attempt + 1 if before else 1
         if file is None:
-            tried = " or ".join(self._part.pattern.replace("{id}", stem) for stem in stems_of(clip))
+            tried = " or ".join(self._part.pattern.replace("{id}", stem) for stem in self._stems.possible(clip.id))
             return self._nothing, Row(clip.id, "missing", f"no {tried} in {self._folder}", attempt=attempt)
         facts: dict[str, Any] = {}
         try:

@@ -1,7 +1,6 @@
 """Layouts of published ``.npy`` feature folders.
 
-A layout says which file of a folder is which array. Files are named by the first 11 characters of a clip's id, as
-every published LLP folder does it, or by the whole id.
+A layout says which file of a folder is which array. :class:`storage.tables.file_stems.FileStems` names the files.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from pathlib import Path
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
 from storage.schema import FeatureSpec, Modality
-from storage.tables.llp_names import YOUTUBE_ID_LENGTH
 
 STEM = "{id}"
 
@@ -58,29 +56,41 @@ def _part(
     return LayoutPart(array, pattern, steps, dim, modality, step, f"{what}, as published")
 
 
+_R2PLUS1D = _part("r2plus1d_18", "r2plus1d_18/{id}.npy", 10, 512, "visual", 1.0, "R(2+1)D-18")
+_VALOR = (
+    _part("clip_vit_l14", "CLIP/features/{id}.npy", 10, 768, "visual", 1.0, "CLIP ViT-L/14"),
+    _part("clap_map", "CLAP/features/{id}.npy", 64, 768, "audio", None, "CLAP (HTSAT) feature map"),
+)
+
 LAYOUTS: dict[str, tuple[LayoutPart, ...]] = {
     "avvp-eccv20": (
         _part("vggish", "vggish/{id}.npy", 10, 128, "audio", 1.0, "VGGish"),
         _part("resnet152", "res152/{id}.npy", 80, 2048, "visual", 0.125, "ResNet-152 at 8 FPS"),
-        _part("r2plus1d_18", "r2plus1d_18/{id}.npy", 10, 512, "visual", 1.0, "R(2+1)D-18"),
+        _R2PLUS1D,
     ),
-    "valor": (
-        _part("clip_vit_l14", "CLIP/features/{id}.npy", 10, 768, "visual", 1.0, "CLIP ViT-L/14"),
-        _part("clap_map", "CLAP/features/{id}.npy", 64, 768, "audio", None, "CLAP (HTSAT) feature map"),
+    "valor": _VALOR,
+    "clip-clap-r2plus1d": (*_VALOR, _R2PLUS1D),
+    "lsld": (
+        _part("clip_ViT-B-16_openai_8fps", "CLIP/{id}.npy", 80, 512, "visual", 0.125, "CLIP ViT-B/16 at 8 FPS"),
+        _part("clap_630k-audioset-best", "CLAP/{id}.npy", 10, 512, "audio", 1.0, "CLAP 630k-audioset-best"),
     ),
 }
-"""AVVP-ECCV20's folders (HAN, MM-Pyr, LEAP) and VALOR's."""
+"""Folders of AVVP-ECCV20 (HAN, MM-Pyr, LEAP), of VALOR, of VALOR++ and MM-CSE (VALOR's with R(2+1)D beside), and of
+LSLD and ADDA (their ``feats``)."""
 
-PSEUDO_LABELS = {
-    "valor": {"audio": "CLAP/segment_pseudo_labels/{id}.npy", "visual": "CLIP/segment_pseudo_labels/{id}.npy"}
-}
-"""Folders of segment pseudo labels that belong to a layout."""
-
-_GENERIC = re.compile(r"(?P<name>[\w@.:-]+)=(?P<pattern>[^:]*\{[^:]*\}?[^:]*):(?P<shape>\d+(x\d+)?)")
+_GENERIC = re.compile(
+    r"(?P<name>[\w@.:-]+)=(?P<pattern>[^:]*\{[^:]*\}?[^:]*):(?P<shape>\d+(x\d+)?)"
+    r"(:(?P<modality>audio|visual))?(:(?P<seconds>\d+(\.\d+)?)s)?"
+)
 
 
 def parse_layout(text: str) -> tuple[LayoutPart, ...]:
-    """A known layout, or ``name=pattern:dim`` and ``name=pattern:stepsxdim`` with ``{id}`` in the pattern.
+    """A known layout, or one array of one's own.
+
+    Args:
+        text: a name of :data:`LAYOUTS`, or ``NAME=PATTERN:SHAPE[:MODALITY][:SECONDSs]``: the pattern with ``{id}``, the
+            shape ``dim`` or ``stepsxdim``, ``audio`` or ``visual`` (the default), and the time between steps. Without
+            it, the steps are not on the time grid.
 
     Raises:
         InvalidInput: If it is neither.
@@ -91,20 +101,16 @@ def parse_layout(text: str) -> tuple[LayoutPart, ...]:
     if match is None or STEM not in match["pattern"]:
         raise InvalidInput(
             f"--layout {text!r}: expected {', '.join(LAYOUTS)}, or NAME=PATTERN:DIM such as "
-            "'vgg=vgg/{id}.npy:512' (or :10x512), with {id} where the clip's name stands"
+            "'vgg=vgg/{id}.npy:512' (or :10x512, :10x512:audio, :10x512:audio:1s), with {id} where the clip's name "
+            "stands"
         )
     steps, _, dim = match["shape"].rpartition("x")
-    return (
-        LayoutPart(
-            match["name"], match["pattern"], int(steps or 0), int(dim), "visual", None, f"imported as {match['name']}"
-        ),
-    )  # fmt: skip
-
-
-def stems_of(clip: Clip) -> tuple[str, ...]:
-    """How a clip's file may be named: by the first 11 characters of its id, or by its whole id."""
-    short = clip.id[:YOUTUBE_ID_LENGTH]
-    return (short,) if short == clip.id else (short, clip.id)
+    seconds = None if match["seconds"] is None else float(match["seconds"])
+    if int(dim) == 0 or steps == "0" or seconds == 0:
+        raise InvalidInput(f"--layout {text!r}: steps, values a step and seconds between steps must be more than 0")
+    modality: Modality = "audio" if match["modality"] == "audio" else "visual"
+    name = match["name"]
+    return (LayoutPart(name, match["pattern"], int(steps or 0), int(dim), modality, seconds, f"imported as {name}"),)
 
 
 def table_of_folder(folder: Path, parts: Sequence[LayoutPart], *, dataset: str) -> ClipTable:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,12 @@ from storage.errors import InvalidInput
 from storage.labels import LabelStore
 from storage.layout.label_schema import LabelProvenance, Labels, PseudoLabels
 from storage.store import FeatureStore
-from storage.tables.llp_names import YOUTUBE_ID_LENGTH
+from storage.tables.file_stems import FileStems
 
 FOLDERS = {"audio": "CLAP/segment_pseudo_labels", "visual": "CLIP/segment_pseudo_labels"}
 """Where VALOR keeps them: what CLAP hears, what CLIP sees."""
+
+_REMEDY = "Name each by its whole id"
 
 
 def import_pseudo_labels(
@@ -36,7 +37,7 @@ def import_pseudo_labels(
     """``avvp pseudo-labels --import``: read VALOR's folders.
 
     Args:
-        store_url: an existing store; its clips are matched by the first 11 characters of their ids.
+        store_url: an existing store; its clips are matched by their ids, those of LLP by their YouTube ids too.
         folder: with ``CLAP/segment_pseudo_labels`` and ``CLIP/segment_pseudo_labels``, each with ``<id>.npy``
             ``[segments, classes]`` of zeros and ones.
         dataset: classes and segments.
@@ -51,16 +52,16 @@ def import_pseudo_labels(
         InvalidInput: If folders or one of a clip's two files are absent, a file is malformed, or belongs to no clip.
     """
     store, place = FeatureStore.open(store_url), Path(folder).expanduser()
-    row_of = _rows_by_id(store)
-    shape = (len(row_of), dataset.segments, len(dataset.classes))
+    stems = FileStems(store.ids)
+    shape = (len(stems.ids), dataset.segments, len(dataset.classes))
     made: dict[str, Labels] = {}
     known: dict[str, NDArray[np.bool_]] = {}
     digest = hashlib.sha256()
     for modality, inner in FOLDERS.items():
         made[modality], known[modality] = np.zeros(shape, np.uint8), np.zeros(shape[0], bool)
-        for stem, path in _files(place / inner, row_of, subset=subset, store_url=store.url).items():
-            made[modality][row_of[stem]] = _read(path, shape[1:])
-            known[modality][row_of[stem]] = True
+        for row, path in _files(place / inner, stems, subset=subset, store_url=store.url).items():
+            made[modality][row] = _read(path, shape[1:])
+            known[modality][row] = True
         digest.update(made[modality].tobytes())
     if (differ := np.flatnonzero(known["audio"] != known["visual"])).size:
         clip, lacking = store.ids[differ[0]], "visual" if known["audio"][differ[0]] else "audio"
@@ -73,26 +74,24 @@ def import_pseudo_labels(
     return labels, LabelStore.open(store_url).write_pseudo_labels(labels, rebuild=rebuild)
 
 
-def _rows_by_id(store: FeatureStore) -> dict[str, int]:
-    rows: dict[str, int] = {}
-    for row, name in enumerate(store.ids):
-        stem = name[:YOUTUBE_ID_LENGTH]
-        if stem in rows:
-            raise InvalidInput(f"{store.url}: {store.ids[rows[stem]]!r} and {name!r} would share the file {stem}.npy")
-        rows[stem] = row
-    return rows
-
-
-def _files(folder: Path, row_of: Mapping[str, int], *, subset: bool, store_url: str) -> dict[str, Path]:
+def _files(folder: Path, stems: FileStems, *, subset: bool, store_url: str) -> dict[int, Path]:
+    """The file of each row that has one."""
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: no such folder. Expected VALOR's {' and '.join(FOLDERS.values())}")
     files = {path.stem: path for path in sorted(folder.glob("*.npy"))}
-    if unknown := [] if subset else [stem for stem in files if stem not in row_of]:
+    clip_of, row_of = stems.clips(), {name: row for row, name in enumerate(stems.ids)}
+    stems.refuse_shared((name for name in files if name not in row_of), where=folder, remedy=_REMEDY)
+    if unknown := [] if subset else [name for name in files if name not in clip_of]:
         raise InvalidInput(
             f"{files[unknown[0]]}: {store_url} has no such clip ({len(unknown)} files like this). "
             "If it holds a part of them only, add --subset"
         )
-    return {stem: path for stem, path in files.items() if stem in row_of}
+    found: dict[int, Path] = {}
+    for name in files.keys() & clip_of.keys():
+        other = found.setdefault(row_of[clip_of[name]], files[name])
+        if other is not files[name]:
+            raise InvalidInput(f"{folder}: {other.name} and {files[name].name} are both of clip {clip_of[name]!r}")
+    return found
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Labels:

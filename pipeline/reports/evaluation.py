@@ -23,7 +23,7 @@ from pipeline.reports.score_tables import absent_line, score_table
 from pipeline.terminal.score_tables import show_tables
 from pipeline.training.run_folder import recipe_of
 from storage.errors import InvalidInput
-from storage.tables.llp_names import YOUTUBE_ID_LENGTH
+from storage.tables.file_stems import FileStems
 
 Bools = NDArray[np.bool_]
 
@@ -129,9 +129,10 @@ def decide_predictions(
 
 
 def _full_ids(ids: Sequence[str], truth: Annotations, split: str, source: str) -> list[str]:
-    """Row names of the annotations; 11-character names are taken for the clip that begins so."""
-    known = {name: name for name in truth.ids} | {name[:YOUTUBE_ID_LENGTH]: name for name in truth.ids}
-    return named_once(ids, known, split=split, source=source)
+    """Row names of the annotations; in LLP a YouTube id stands for the clip that begins so."""
+    stems = FileStems(truth.ids)
+    stems.refuse_shared(set(ids) - set(truth.ids), where=source, remedy="Write whole ids")
+    return named_once(ids, stems.clips(), split=split, source=source)
 
 
 def markdown(rows: Mapping[str, ParsingScores], intervals: Mapping[str, Mapping[str, Interval]] | None = None) -> str:

@@ -133,10 +133,119 @@ def test_a_layout_of_ones_own(store, tmp_path):
     assert len(list((tmp_path / "out/b").iterdir())) == 6
 
 
-@pytest.mark.parametrize("text", ["avvp", "x=folder:3", "x={id}.npy", "={id}.npy:3", "x={id}.npy:0x"])
+@pytest.mark.parametrize(
+    ("text", "steps", "modality", "seconds"),
+    [
+        ("mine=a/{id}.npy:128", 0, "visual", None),
+        ("mine=a/{id}.npy:10x128", 10, "visual", None),
+        ("mine=a/{id}.npy:10x128:audio", 10, "audio", None),
+        ("mine=a/{id}.npy:10x128:1s", 10, "visual", 1.0),
+        ("mine=a/{id}.npy:80x128:audio:0.125s", 80, "audio", 0.125),
+    ],
+)
+def test_a_layout_says_modality_and_step(text, steps, modality, seconds):
+    (part,) = parse_layout(text)
+    assert (part.steps, part.dim, part.modality, part.step_seconds) == (steps, 128, modality, seconds)
+    assert part.spec().modality == modality
+
+
+def test_modality_and_step_reach_the_store(store, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    for name in IDS:
+        np.save(tmp_path / "mine" / f"{name}.npy", np.ones((10, 3), np.float32))
+    assert run("import", store.url, tmp_path, "--layout", "mine=mine/{id}.npy:3:audio:1s") == 0
+    assert FeatureStore.open(store.url).spec("mine").time_grid == "10 steps of 1 s"
+    assert FeatureStore.open(store.url).spec("mine").modality == "audio"
+    assert run("import", store.url, tmp_path, "--layout", "long=mine/{id}.npy:3:audio:2s") == 2
+    assert "long has 10 steps of 2 s, but a clip lasts 10 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["avvp", "x=folder:3", "x={id}.npy", "={id}.npy:3", "x={id}.npy:0x", "x={id}.npy:3:sound", "x={id}.npy:3:audio:1",
+     "x={id}.npy:3:1s:audio"],
+)  # fmt: skip
 def test_a_layout_that_is_none(text):
-    with pytest.raises(InvalidInput, match="expected avvp-eccv20, valor, or NAME=PATTERN:DIM"):
+    with pytest.raises(InvalidInput, match=r"expected avvp-eccv20, valor, .*, or NAME=PATTERN:DIM.*:10x512:audio:1s"):
         parse_layout(text)
+
+
+@pytest.mark.parametrize("text", ["x={id}.npy:0", "x={id}.npy:0x3", "x={id}.npy:3:audio:0s", "x={id}.npy:3:0.0s"])
+def test_a_layout_of_nothing(text):
+    with pytest.raises(InvalidInput, match="must be more than 0"):
+        parse_layout(text)
+
+
+@pytest.mark.parametrize("layout", ["clip-clap-r2plus1d", "lsld"])
+def test_folders_of_other_methods_come_in_and_go_out(tmp_path, layout):
+    random = np.random.default_rng(0)
+    for part in LAYOUTS[layout]:
+        for name in IDS[:3]:
+            path = part.file(tmp_path / "feats", name[:11])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, random.standard_normal((part.steps, part.dim)).astype(np.float32))
+    assert run("import", tmp_path / "s.zarr", tmp_path / "feats", "--layout", layout) == 0
+    assert run("export", tmp_path / "s.zarr", tmp_path / "out", "--layout", layout) == 0
+    files = sorted(path.relative_to(tmp_path / "feats") for path in (tmp_path / "feats").rglob("*.npy"))
+    assert files == sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.npy"))
+    assert all((tmp_path / "feats" / file).read_bytes() == (tmp_path / "out" / file).read_bytes() for file in files)
+
+
+def test_layouts_are_named_as_our_extractors_name_their_arrays():
+    from extractors import registry
+
+    (clip, clap), (image, audio_map, stacks) = LAYOUTS["lsld"], LAYOUTS["clip-clap-r2plus1d"]
+    assert registry.create("clip:ViT-B-16/openai@8fps").array_name == clip.array
+    assert registry.create("clap:630k-audioset-best").array_name == clap.array
+    assert [part.array for part in (image, audio_map, stacks)] == ["clip_vit_l14", "clap_map", "r2plus1d_18"]
+
+
+ALIKE = ("birthday_party_morning", "birthday_party_evening")
+
+
+def own(tmp_path, ids):
+    return FeatureStore.create(str(tmp_path / "own.zarr"), ClipTable([Clip(name, "/m") for name in ids]))
+
+
+def test_ids_that_begin_alike_have_files_of_their_own(tmp_path):
+    store = own(tmp_path, ALIKE)
+    for number, name in enumerate(ALIKE):
+        write(tmp_path / "in", "vggish", name, np.full((10, 128), number, np.float32))
+    write(tmp_path / "in", "vggish", ALIKE[0][:11], np.full((10, 128), 7, np.float32))  # of another clip
+    assert run("import", store.url, tmp_path / "in", "--layout", "mine=vggish/{id}.npy:10x128") == 0
+    assert FeatureStore.open(store.url).read("mine")[:, 0, 0].tolist() == [0, 1]
+    assert run("export", store.url, tmp_path / "out", "--layout", "mine=vggish/{id}.npy:10x128") == 0
+    assert sorted(path.name for path in (tmp_path / "out/vggish").iterdir()) == sorted(f"{name}.npy" for name in ALIKE)
+
+
+def test_a_file_that_begins_like_an_id_is_not_its_file(tmp_path, capsys):
+    store = own(tmp_path, ALIKE)
+    write(tmp_path / "in", "vggish", ALIKE[0][:11])
+    assert run("import", store.url, tmp_path / "in", "--layout", "mine=vggish/{id}.npy:10x128") == 2
+    assert "no file of mine for any of the 2 clips; expected vggish/{id}.npy with e.g. birthday_party_morning" in (
+        capsys.readouterr().err
+    )
+
+
+def test_two_clips_of_one_file(tmp_path, capsys):
+    twice = (IDS[0], f"{IDS[0][:11]}_50_60", IDS[1])
+    store = own(tmp_path, twice)
+    for name in (IDS[0], IDS[1]):
+        write(tmp_path / "in", "vggish", name[:11])
+    options = ["--layout", "mine=vggish/{id}.npy:10x128"]
+    assert run("import", store.url, tmp_path / "in", *options) == 2
+    said = capsys.readouterr().err
+    assert f"{IDS[0]!r} and {twice[1]!r} would share the name {IDS[0][:11]!r}. Name each by its whole id" in said
+    assert said.count("\n") == 1
+    for name in twice[:2]:
+        write(tmp_path / "in", "vggish", name)
+    assert run("import", store.url, tmp_path / "in", *options) == 0
+    assert run("export", store.url, tmp_path / "out", *options) == 2
+    said = capsys.readouterr().err
+    assert "would share the name" in said
+    assert "Export them apart: avvp store subset" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_missing_steps_on_export(store, tmp_path):

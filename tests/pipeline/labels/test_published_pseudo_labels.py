@@ -75,5 +75,33 @@ def test_absent_files(url, folder, tmp_path):
 
 def test_two_clips_of_one_video_are_ambiguous(folder, tmp_path):
     FeatureStore.create(tmp_path / "t.zarr", ClipTable([Clip(IDS[1], "/m"), Clip("BjCEufrlXm4_30_40", "/m")]))
-    with pytest.raises(InvalidInput, match=r"would share the file BjCEufrlXm4\.npy"):
+    with pytest.raises(InvalidInput, match="would share the name 'BjCEufrlXm4'"):
         import_pseudo_labels(tmp_path / "t.zarr", folder, dataset=LLP)
+
+
+def test_whole_ids_tell_clips_of_one_video_apart(folder, tmp_path):
+    clips = (IDS[1], "BjCEufrlXm4_30_40")
+    FeatureStore.create(tmp_path / "t.zarr", ClipTable([Clip(name, "/m") for name in clips]))
+    for inner in FOLDERS.values():
+        (folder / inner / "BjCEufrlXm4.npy").unlink()
+        for number, name in enumerate(clips):
+            np.save(folder / inner / f"{name}.npy", np.full((10, 25), number))
+    made, _ = import_pseudo_labels(tmp_path / "t.zarr", folder, dataset=LLP, subset=True)
+    assert made.audio[:, 0, 0].tolist() == [0, 1]
+
+
+def test_ids_that_are_not_llps_are_not_cut(folder, tmp_path):
+    names = ("birthday_party_morning", "birthday_party_evening")
+    FeatureStore.create(tmp_path / "t.zarr", ClipTable([Clip(name, "/m") for name in names]))
+    for inner in FOLDERS.values():
+        for name in (*names, "birthday_pa"):
+            np.save(folder / inner / f"{name}.npy", np.full((10, 25), int(name == names[1])))
+    made, _ = import_pseudo_labels(tmp_path / "t.zarr", folder, dataset=LLP, subset=True)
+    assert made.audio[:, 0, 0].tolist() == [0, 1]
+
+
+def test_two_files_of_one_clip(url, folder):
+    for inner in FOLDERS.values():
+        np.save(folder / inner / f"{IDS[0]}.npy", np.zeros((10, 25), np.int64))
+    with pytest.raises(InvalidInput, match=r"are both of clip '_a-b_c_d-ef_10_20'"):
+        import_pseudo_labels(url, folder, dataset=LLP)
