@@ -5,9 +5,6 @@ Imports neither Prefect nor an extractor.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.recipes.recipe import Recipe
-
-TIMES = "times.jsonl"
 
 
 @click.command()
@@ -69,6 +64,7 @@ def run_training(
     """
     from pipeline.datasets.dataset import Missing, check_features, load_split
     from pipeline.training.loop import Trainer, make_accelerator
+    from pipeline.training.run_log import RunLog
     from pipeline.training.run_setup import fresh_model, load_labels, run_record, sized_config
     from pipeline.training.run_start import load_initial, start_folder
     from pipeline.training.tasks import task_of
@@ -95,16 +91,20 @@ def run_training(
         _say_clips(console, train=train_set, val=val_set)
     accelerator.wait_for_everyone()
     trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
-    log = _Log(out, console, first=trainer.progress.epoch, headline=task.headline)
-    _say_start(console, out, trainer.progress.epoch, init, labels)
-    trainer.run(log.epoch)
     if not accelerator.is_main_process:
+        trainer.run()
         return {}
-    log.close()
+    first, epochs = trainer.progress.epoch, chosen.train.epochs
+    if first < epochs:
+        _say_start(console, out, first, init, labels)
+    with RunLog(out, console, first=first, epochs=epochs, headline=task.headline) as log:
+        log.ended(trainer.run(log.epoch, log.step))
     del trainer, model, train_set, val_set  # the evaluation reads its own clips: not both in memory at once
     from pipeline.reports.evaluation import final_scores
 
-    return final_scores(out, store, labelled, missing=how, console=console)
+    if scores := final_scores(out, store, labelled, missing=how, console=console):
+        console.print(f"{out}: this table is table.md and scores.json there, beside the predictions")
+    return scores
 
 
 def _recipe(recipe: str | None, init: Path | None, changes: tuple[str, ...]) -> Recipe:
@@ -137,39 +137,6 @@ def _say_start(console: Console, out: Path, epoch: int, init: Path | None, label
 
 def _has(annotations: Any, split: str) -> bool:
     return split in annotations.splits
-
-
-class _Log:
-    """Reports epochs on the terminal, in TensorBoard and in ``times.jsonl``."""
-
-    def __init__(self, out: Path, console: Any, *, first: int, headline: Callable[[dict[str, float]], str]) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._out = out
-        self._console = console
-        self._headline = headline
-        self._began = time.monotonic()
-        self._writer = SummaryWriter(str(out / "tensorboard"), purge_step=first + 1)
-
-    def epoch(self, report: Any) -> None:
-        """Report one epoch."""
-        entry = report.entry
-        seconds, self._began = time.monotonic() - self._began, time.monotonic()
-        val = entry.get("val", {})
-        shown = f"  val {self._headline(val)}" if val else ""
-        best = "  best" if report.best and val else ""
-        self._console.print(f"epoch {report.epoch}: loss {entry['loss']:.4f}{shown}{best}  ({seconds:.1f} s)")
-        flat = {"loss": entry["loss"], "learning_rate": entry["learning_rate"]}
-        flat |= {f"loss/{name}": value for name, value in entry["terms"].items()}
-        flat |= {f"val/{name}": value for name, value in val.items()}
-        for name, value in flat.items():
-            self._writer.add_scalar(name, value, report.epoch)
-        with (self._out / TIMES).open("a") as file:
-            file.write(json.dumps({"epoch": report.epoch, "seconds": seconds}) + "\n")
-
-    def close(self) -> None:
-        """Flush."""
-        self._writer.close()
 
 
 def main() -> None:
