@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 @click.option("--set", "changes", multiple=True, help="key=value, e.g. train.epochs=5 or model.decoder.blocks=4.")
 @click.option("--missing", type=click.Choice(["skip", "error"]), default="skip", show_default=True,
               help="What to do with clips that lack a feature.")  # fmt: skip
-@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps. Several GPUs: "
+              "accelerate launch -m pipeline.train …")  # fmt: skip
 def train(**options: Any) -> None:
     """Train a parser on the features of a store.
 
@@ -63,13 +64,15 @@ def run_training(
         InvalidInput: If what was given does not fit together, or the loss is not finite.
     """
     from pipeline.datasets.dataset import Missing, check_features, load_split
-    from pipeline.training.loop import Trainer, make_accelerator
+    from pipeline.training.devices import check_device, check_precision, make_accelerator
+    from pipeline.training.loop import Trainer
     from pipeline.training.run_log import RunLog
     from pipeline.training.run_setup import fresh_model, load_labels, run_record, sized_config
     from pipeline.training.run_start import load_initial, start_folder
     from pipeline.training.tasks import task_of
     from storage.store import FeatureStore
 
+    check_device(device)
     chosen = _recipe(recipe, init, changes)
     task = task_of(chosen)
     store, labelled = FeatureStore.open(store_url), task.load_labels(annotations, dataset=dataset or task.dataset)
@@ -80,7 +83,8 @@ def run_training(
     known = task.training_labels(labelled, chosen)
     train_set = load_split(store, known, chosen.features, "train", missing=how, with_pseudo=True)
     val_set = load_split(store, labelled, chosen.features, "val", missing=how) if _has(labelled, "val") else None
-    accelerator = make_accelerator(chosen, device)
+    accelerator = make_accelerator(device)
+    check_precision(chosen.train.precision, accelerator.device)
     keep_freed_memory()
     model = fresh_model(config, chosen.train.seed)  # before the folder is made: settings that no model has leave none
     initial = None if init is None else load_initial(init, model)
@@ -93,12 +97,14 @@ def run_training(
     trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
     if not accelerator.is_main_process:
         trainer.run()
+        accelerator.end_training()
         return {}
     first, epochs = trainer.progress.epoch, chosen.train.epochs
     if first < epochs:
         _say_start(console, out, first, init, labels)
     with RunLog(out, console, first=first, epochs=epochs, headline=task.headline) as log:
         log.ended(trainer.run(log.epoch, log.step))
+    accelerator.end_training()
     del trainer, model, train_set, val_set  # the evaluation reads its own clips: not both in memory at once
     from pipeline.reports.evaluation import final_scores
 

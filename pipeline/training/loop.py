@@ -18,10 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from pipeline.datasets.dataset import ClipSet, batches
 from pipeline.recipes.recipe import Recipe
 from pipeline.training.checkpoint import Progress, find_checkpoint, load_progress, load_weights, save_checkpoint
+from pipeline.training.devices import as_float32, autocast
 from pipeline.training.optim import learning_rate, make_optimizer, set_learning_rate
 from pipeline.training.predict import forward, predict
 from pipeline.training.run_folder import BEST, LAST
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 METRICS = "metrics.jsonl"
-_PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 _SEED_STRIDE = 1_000_003
 
 
@@ -70,23 +71,6 @@ class StepReport:
     loss: float
 
 
-def make_accelerator(recipe: Recipe, device: str) -> Accelerator:
-    """The accelerator of a run: one device, or the processes of ``accelerate launch``.
-
-    Args:
-        recipe: for its precision.
-        device: ``auto`` or ``cpu``.
-    """
-    from accelerate import Accelerator
-    from accelerate.utils import DistributedDataParallelKwargs
-
-    return Accelerator(
-        cpu=device == "cpu",
-        mixed_precision=_PRECISIONS[recipe.train.precision],
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-
-
 class Trainer:
     """One run in its folder.
 
@@ -120,12 +104,14 @@ class Trainer:
         self.plain_model = model.to(accelerator.device)
         self.labels = None if labels is None else labels.to(accelerator.device)
         self.optimizer = make_optimizer(model.parameters(), recipe.train)
+        precision, device = recipe.train.precision, accelerator.device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
         self.progress = Progress(0, 0, -1.0, [])
         last = find_checkpoint(out / LAST)
         if last is not None:
             load_weights(last, self.plain_model)
             self.progress = load_progress(last, self.optimizer)
-        self.model, self.optimizer = accelerator.prepare(self.plain_model, self.optimizer)
+        self.model = accelerator.prepare(self.plain_model)
 
     def run(
         self,
@@ -175,17 +161,20 @@ class Trainer:
         share = places[rank::count]
         weight = len(share) * count / len(places)
         batch = self.train_set.batch(share if len(share) else places[:1])
-        with self.accelerator.autocast():
-            output = forward(self.model, batch, self.labels, self.accelerator.device)
-            loss, terms = self.task.loss(output, batch, self.recipe, self.accelerator.device)
+        device = self.accelerator.device
+        with autocast(self.recipe.train.precision, device):
+            output = as_float32(forward(self.model, batch, self.labels, device))
+        loss, terms = self.task.loss(output, batch, self.recipe, device)
         values = self._over_processes(torch.stack([loss.detach(), *terms.values()]) * weight)
         if not np.isfinite(values).all():
             bad = [name for name, value in zip(terms, values[1:], strict=True) if not np.isfinite(value)]
             raise InvalidInput(f"{where}: the loss is {values[0]} ({', '.join(bad) or 'the sum'}). {self._remedy()}")
-        self.accelerator.backward(loss * weight)
+        self.scaler.scale(loss * weight).backward()
         if self.recipe.train.clip_norm:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip_norm)
-        self.optimizer.step()
+            self.scaler.unscale_(self.optimizer)
+            clip_grad_norm_(self.model.parameters(), self.recipe.train.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         return dict(zip(("loss", *terms), values.tolist(), strict=True))
 
