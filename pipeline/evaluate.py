@@ -30,7 +30,8 @@ MASK_NAMES = ("none", "union", "own", "mmcse")
 @click.option("--annotations", required=True, help="The folder with the label files of the dataset.")
 @click.option("--dataset", help="A dataset description: a name or a TOML file. Default: llp, or ave for localization.")
 @click.option("--split", default="test", show_default=True)
-@click.option("--store", "store_url", help="Instead of the store that the run was trained on or imported for.")
+@click.option("--store", "store_url", help="Instead of the store that the run was trained on or imported for, which "
+              "is also found beside the run's folder.")  # fmt: skip
 @click.option("--mask", type=click.Choice(MASK_NAMES), help="Which video-level probabilities a segment needs too. "
               "Default: the run's, or union where union_video is given.")  # fmt: skip
 @click.option("--threshold", type=float, help="A probability that equals it counts. Default: the run's, or 0.5.")
@@ -83,6 +84,7 @@ def _decided(
     from pipeline.datasets.threshold_files import read_class_thresholds
     from pipeline.reports.evaluation import decide_predictions, read_predictions, run_predictions
     from pipeline.training.run_folder import recipe_of
+    from pipeline.training.run_store import open_run_store
 
     labelled = load_annotations(annotations, dataset=dataset)
     if run is None:
@@ -91,7 +93,7 @@ def _decided(
         recipe = recipe_of(run)
         mask, source = mask or recipe.evaluate.mask, str(run)
         threshold = recipe.evaluate.threshold if threshold is None else threshold
-        found = run_predictions(run, _store_of(run, store_url), labelled, split)
+        found = run_predictions(run, open_run_store(run, store_url), labelled, split)
     level: Any = 0.5 if threshold is None else threshold
     if thresholds:
         level = read_class_thresholds(thresholds, labelled.dataset.classes)
@@ -149,22 +151,16 @@ def _evaluate_localization(
     from pipeline.reports.evaluation import read_predictions, run_predictions
     from pipeline.reports.localization import print_localization
     from pipeline.training.run_folder import recipe_of
+    from pipeline.training.run_store import open_run_store
 
     labels = load_events(annotations, dataset=dataset)
     if run is None:
         source = str(predictions)
         found, level = read_predictions(source, required=("id", "segment")), 0.5 if threshold is None else threshold
     else:
-        found, source = run_predictions(run, _store_of(run, store_url), labels, split), str(run)
+        found, source = run_predictions(run, open_run_store(run, store_url), labels, split), str(run)
         level = recipe_of(run).evaluate.threshold if threshold is None else threshold
     return print_localization(found, labels, split, source=source, threshold=level, **shown)
-
-
-def _store_of(run: Path, store_url: str | None) -> Any:
-    from pipeline.training.run_folder import store_of
-    from storage.store import FeatureStore
-
-    return FeatureStore.open(store_url or store_of(run))
 
 
 def _class_lines(decided: Any) -> str:

@@ -45,7 +45,7 @@ def compare(
 @click.option("--out", type=click.Path(path_type=Path), help="A folder for the runs; what is done there is kept.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each variant.")
 @click.option("--set", "changes", multiple=True, help="key=value for every run.")
-@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="As avvp train takes it.")
 def ablate(
     name: str | None, *, store_url: str | None, annotations: str | None, out: Path | None, seeds: int,
     changes: tuple[str, ...], device: str,

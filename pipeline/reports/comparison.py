@@ -17,9 +17,9 @@ from pipeline.reports.evaluation import Decided, decide_predictions, markdown, r
 from pipeline.reports.timeline_picture import Track, write_timeline
 from pipeline.terminal.console import count, wide_console
 from pipeline.terminal.score_tables import show_tables
-from pipeline.training.run_folder import is_imported, recipe_of, store_of
+from pipeline.training.run_folder import is_imported, recipe_of
+from pipeline.training.run_store import open_run_store
 from storage.errors import InvalidInput
-from storage.store import FeatureStore
 
 Loaded = TypeVar("Loaded")
 PAIRED = "in brackets: 95 % intervals of a paired bootstrap over videos; one that holds 0 decides nothing"
@@ -121,7 +121,7 @@ def _decided(run: Path, annotations: Annotations, split: str, store_url: str | N
         return decide_predictions(read_predictions(run), annotations, split, source=str(run))
     recipe = recipe_of(run)
     if is_imported(run) and (store_url or not _predictions_file(run, split).is_file()):
-        found = run_predictions(run, FeatureStore.open(store_url or store_of(run)), annotations, split)
+        found = run_predictions(run, open_run_store(run, store_url), annotations, split)
     else:
         found = read_predictions(predictions_of(run, split))
     mask, threshold = recipe.evaluate.mask, recipe.evaluate.threshold
