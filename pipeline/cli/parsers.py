@@ -1,4 +1,4 @@
-"""Commands on parsers: train, evaluate, compare, ablate, model info, checkpoint import."""
+"""Commands on parsers: train, evaluate, compare, model info, checkpoint import."""
 
 from __future__ import annotations
 
@@ -35,26 +35,6 @@ def compare(
     known = dataset or ("ave" if localization else "llp")
     print_(
         runs, annotations=annotations, dataset=known, split=split, subset=subset, picture=picture, store_url=store_url
-    )
-
-
-@click.command()
-@click.argument("name", required=False)
-@click.option("--store", "store_url", help="A store with the features.")
-@click.option("--annotations", help="The folder with the label files of the dataset.")
-@click.option("--out", type=click.Path(path_type=Path), help="A folder for the runs; what is done there is kept.")
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each variant.")
-@click.option("--set", "changes", multiple=True, help="key=value for every run.")
-@click.option("--device", default="auto", show_default=True, help="As avvp train takes it.")
-def ablate(
-    name: str | None, *, store_url: str | None, annotations: str | None, out: Path | None, seeds: int,
-    changes: tuple[str, ...], device: str,
-) -> None:  # fmt: skip
-    """Run the sweep of a paper's table over seeds: means and deviations, in the paper's layout."""
-    from pipeline.ablation import run_ablation
-
-    run_ablation(
-        name, store_url=store_url, annotations=annotations, out=out, seeds=seeds, changes=changes, device=device
     )
 
 
@@ -102,4 +82,4 @@ def import_checkpoint(*, system: str, official: str, out: Path, **options: Any) 
     run_checkpoint_import(system, official, out, **options)
 
 
-COMMANDS = (train, evaluate, compare, ablate, model, checkpoint)
+COMMANDS = (train, evaluate, compare, model, checkpoint)
