@@ -31,13 +31,15 @@ class Row:
         name: as the paper has it.
         recipe: to train; empty for a system of other authors, of which only the published numbers are shown.
         set: ``key=value``, what differs from the recipe.
-        published: the paper's numbers, by column; a column that the paper leaves out is absent.
+        published: the paper's numbers, by column; one that we could not read is absent.
+        source: where we read them, if it was not the paper.
     """
 
     name: str
     recipe: str = ""
     set: Texts = ()
     published: Numbers = field(default_factory=dict)
+    source: str = ""
 
     def load(self, changes: tuple[str, ...] = ()) -> Recipe:
         """The recipe of this row.

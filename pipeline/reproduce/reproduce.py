@@ -111,7 +111,7 @@ def _result(
     name: str, item: Item, plan: Mapping[str, Sequence[PlannedRun]], request: Request, seconds: float
 ) -> ItemResult:
     labels = _labels(item, request) if plan else None
-    facts = _facts(request, plan, seconds) if plan else ()
+    facts = [*_sources(item), *(_facts(request, plan, seconds) if plan else ())]
     rows = [RowResult(row.name, _measured(row, item, plan, labels), row.published) for row in item.rows]
     names = item.columns or tuple(dict.fromkeys(column for row in rows for one in row.ours for column in one))
     known = headings()
@@ -131,6 +131,15 @@ def _labels(item: Item, request: Request) -> Any:
 
     task = task_of(item.trained[0].load())
     return task.load_labels(request.annotations, dataset=task.dataset)
+
+
+def _sources(item: Item) -> list[str]:
+    """Where published numbers were read, if not in the paper."""
+    rows: dict[str, list[str]] = {}
+    for row in item.rows:
+        if row.source:
+            rows.setdefault(row.source, []).append(row.name)
+    return [f"paper's numbers of {', '.join(names)}: {source}" for source, names in rows.items()]
 
 
 def _facts(request: Request, plan: Mapping[str, Sequence[PlannedRun]], seconds: float) -> list[str]:

@@ -31,6 +31,7 @@ set = ["model.width=16", "model.decoder.heads=2", "train.epochs=1"]
 [[rows]]
 name = "Theirs"
 published = {{ "{first}" = 50.0 }}
+source = "a letter"
 """
 
 
@@ -76,6 +77,7 @@ def test_the_table_has_ours_the_papers_and_the_difference(done):
     assert f"| One, Δ | {mean - 60:+.2f} | - | - |" in text
     assert "| Theirs, paper | 50.00 | - | - |" in text
     assert one["ours"][0]["both_event"] == (one["ours"][0]["seg_event"] + one["ours"][0]["ev_event"]) / 2
+    assert "- paper's numbers of Theirs: a letter" in text
     assert "seeds 1, 2" in text
     assert "sha256:" in text
 
@@ -146,6 +148,7 @@ def test_every_item_can_be_made_by_what_there_is(name):
     if item.columns:
         assert {column for row in item.rows for column in row.published} <= set(item.columns)
     assert len({row.name for row in item.rows}) == len(item.rows)
+    assert all(row.published for row in item.rows if row.source or not row.recipe)
     assert str(needs_of(recipes))
 
 
