@@ -40,17 +40,20 @@ def compare(
 
 @click.group()
 def model() -> None:
-    """Models: their size."""
+    """Models: their size and speed."""
 
 
 @model.command()
 @click.argument("recipe")
 @click.option("--set", "changes", multiple=True, help="key=value.")
-def info(recipe: str, *, changes: tuple[str, ...]) -> None:
-    """Parameters, ours and the published count with dead weights, and multiply-adds a clip."""
-    from pipeline.cli.parsers_actions import print_model_info
+@click.option("--time", "timed", is_flag=True, help="Measure milliseconds a video, too.")
+@click.option("--clips", type=click.IntRange(1), default=1, show_default=True, help="In a batch, for --time.")
+@click.option("--device", default="auto", show_default=True, help="For --time: auto, cpu or cuda:N.")
+def info(recipe: str, *, changes: tuple[str, ...], timed: bool, clips: int, device: str) -> None:
+    """Parameters and FLOPs a clip, by part, of our module and of the published code with its dead weights."""
+    from pipeline.cli.model_actions import print_model_info
 
-    print_model_info(recipe, changes)
+    print_model_info(recipe, changes, timed=timed, clips=clips, device=device)
 
 
 @click.group()

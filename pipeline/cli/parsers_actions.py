@@ -1,4 +1,4 @@
-"""Implementation of ``avvp model info`` and ``avvp checkpoint import``."""
+"""Implementation of ``avvp checkpoint import``."""
 
 from __future__ import annotations
 
@@ -13,27 +13,6 @@ if TYPE_CHECKING:
     from pipeline.datasets.clip_labels import ClipLabels
     from pipeline.training.imported_run import GivenLabels
     from pipeline.training.run_record import LabelsRecord
-
-
-def print_model_info(recipe: str, changes: tuple[str, ...]) -> None:
-    """``avvp model info``."""
-    from pipeline.models.config_tables import model_config
-    from pipeline.models.info import PUBLISHED_COSTS, model_info
-
-    chosen = load_recipe(recipe, changes)
-    info = model_info(model_config(chosen.model))
-    console = wide_console()
-    console.print(f"{chosen.name}: {chosen.description}")
-    console.print(f"parameters: {info.parameters:,}, all of them live")
-    if info.published_parameters is not None:
-        dead = info.published_parameters - info.parameters
-        console.print(f"published code: {info.published_parameters:,}, {dead:,} of them never used")
-    console.print(f"multiply-adds a clip: {info.multiply_adds:,}")
-    for name, operations in info.parts.items():
-        console.print(f"  {name}: {operations:,}")
-    cost = PUBLISHED_COSTS.get(str(chosen.model.get("system", "")))
-    if cost is not None:
-        console.print(f"the paper: {cost.paper}")
 
 
 def run_checkpoint_import(

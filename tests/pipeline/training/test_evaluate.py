@@ -129,8 +129,10 @@ def test_compare_and_info(made, tmp_path, capsys):
     assert "minus one.npz" in out
     assert (tmp_path / "c.svg").read_text().count("<rect") > 3
     with pytest.raises(SystemExit):
-        main(["model", "info", "leap-mmpyr"])
-    assert "52,005,380" in capsys.readouterr().out
+        main(["model", "info", "leap-mmpyr", "--time", "--device", "cpu"])
+    out = capsys.readouterr().out
+    assert "| its decoder | 7,892,992 | 145,459,200 | 145,971,200 |" in out
+    assert "ms a video" in out
 
 
 def test_a_published_checkpoint_is_imported(shared, tmp_path, capsys):
