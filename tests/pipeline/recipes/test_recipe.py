@@ -10,6 +10,8 @@ EXPECTED = {
     "han", "mmpyr", "valor", "valor-plus", "valor-plusplus", "leap-han", "leap-mmpyr", "leap-han-no-avss",
     "leap-mmpyr-no-avss", "mmil-han", "mmil-mmpyr", "mmcse", "mmcse-clap-clip",
     "avel-ave", "avel-psp", "avel-cmbs", "leap-avel-ave", "leap-avel-psp", "leap-avel-cmbs",
+    "avel-ave-supervised", "avel-dmrn", "avel-psp-supervised", "avel-cmbs-supervised",
+    "leap-avel-ave-supervised", "leap-avel-psp-supervised", "leap-avel-cmbs-supervised",
 }  # fmt: skip
 
 
