@@ -63,7 +63,8 @@ def checkpoint() -> None:
 
 @checkpoint.command(name="import")
 @click.option("--system", required=True, help="han, mmpyr, valor, valor-plus, valor-plusplus, leap-mmpyr, leap-han, "
-              "mmcse, mmcse-clap-clip, avel-ave, avel-psp or avel-cmbs.")  # fmt: skip
+              "mmcse, mmcse-clap-clip, avel-ave, avel-psp, avel-cmbs, avel-ave-supervised, avel-dmrn, "
+              "avel-psp-supervised or avel-cmbs-supervised.")  # fmt: skip
 @click.option("--norm", type=click.Choice(["post", "pre"]), default="post", show_default=True, help="VALOR only.")
 @click.option("--recipe", default="", help="Whose arrays, mask and threshold to use. Default: the system's own recipe.")
 @click.option("--set", "changes", multiple=True, help="key=value, e.g. features.audio=my_vggish.")

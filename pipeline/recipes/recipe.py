@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from pipeline.recipes.localization_recipe import LocalizationRecipe
 from pipeline.recipes.shipped_recipes import shipped_recipes, shipped_text
 from pipeline.toml_tables import (
     FORBID_EXTRA,
@@ -98,23 +99,6 @@ class LossRecipe:
     reconstruction: Amount = 0.0
     orthogonality: Amount = 0.0
     co_occurrence: Amount = 0.0
-
-
-@dataclass(frozen=True, config=FORBID_EXTRA)
-class LocalizationRecipe:
-    """Losses of localization: the weight of each term, 0 for none. See :mod:`pipeline.training.localization`.
-
-    Attributes:
-        pooled: weight of the loss of video probabilities pooled from segments.
-        video: weight of the loss of video probabilities from LEAP's label embeddings.
-        form: ``soft_margin`` (AVE, CMBS) or binary ``cross_entropy`` (PSP), both on probabilities.
-        targets: the ``category`` of the video, or the ``shares`` of its segments per class, which tell more.
-    """
-
-    pooled: Amount = 1.0
-    video: Amount = 0.0
-    form: Literal["soft_margin", "cross_entropy"] = "soft_margin"
-    targets: Literal["category", "shares"] = "category"
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)

@@ -11,6 +11,8 @@ EXPECTED = {
     "leap-mmpyr-no-avss", "mmil-han", "mmil-mmpyr", "mmcse", "mmcse-clap-clip", "mmcse-step", "mmcse-clap-clip-step",
     "mmcse-mmpyr",
     "avel-ave", "avel-psp", "avel-cmbs", "leap-avel-ave", "leap-avel-psp", "leap-avel-cmbs",
+    "avel-ave-supervised", "avel-dmrn", "avel-psp-supervised", "avel-cmbs-supervised",
+    "leap-avel-ave-supervised", "leap-avel-psp-supervised", "leap-avel-cmbs-supervised",
 }  # fmt: skip
 
 

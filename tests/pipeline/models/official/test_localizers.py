@@ -14,6 +14,10 @@ PUBLISHED = {
     "avel-ave": ("ave_weak", 27, 0, 1_335_246),
     "avel-psp": ("psp_weakly_thr0.099", 37, 3, 1_254_251),
     "avel-cmbs": ("cmbs_weak", 199, 68, 14_789_439),
+    "avel-ave-supervised": ("ave_supervised", 27, 0, 1_335_246),
+    "avel-dmrn": ("ave_dmrn", 33, 0, 1_571_150),
+    "avel-psp-supervised": ("psp_fully_thr0.099", 47, 10, 1_667_251),
+    "avel-cmbs-supervised": ("cmbs_supv", 220, 70, 13_544_537),
 }
 """Name of the list, its tensors, those that the published code never reads, and its parameters."""
 
@@ -60,9 +64,34 @@ def ave_weak(net, audio, grid):
     return {"segment": scores, "pooled": scores.max(dim=1).values.softmax(-1)}
 
 
+def dmrn(net, audio, grid):
+    heard, seen = net.lstm("lstm_audio", audio), net.lstm("lstm_video", net.guided("", audio, grid))
+    of_sound, of_picture = (
+        net.linear(f"{name}.2", net.linear(f"{name}.0", x).tanh()) for name, x in (("U_a", heard), ("U_v", seen))
+    )
+    both = (of_sound + of_picture) / 2
+    return {"segment": net.linear("L2", ((seen + both).tanh() + (heard + both).tanh()) / 2)}
+
+
 def pruned(similar, threshold):
     shares = similar / (similar.sum(-1, keepdim=True) + 1e-8)
     return shares * (shares > threshold)
+
+
+def psp_supervised(net, audio, grid):
+    audio = net.linear("fa.1", net.linear("fa.0", audio))
+    seen = net.linear("fv.1", net.linear("fv.0", net.guided("attention.", audio, grid)))
+    heard, seen = net.lstm("lstm_a_v.lstm_audio", audio), net.lstm("lstm_a_v.lstm_video", seen)
+    v1, v2 = (net.linear(f"psp.v_L{number}", seen).relu() for number in (1, 2))
+    a1, a2 = (net.linear(f"psp.a_L{number}", heard).relu() for number in (1, 2))
+    similar = (v2 @ a1.transpose(1, 2) / 16).relu()
+    to_seen, to_heard = pruned(similar, 0.099), pruned(similar.transpose(1, 2), 0.099)
+    to_seen, to_heard = (x / (x.sum(-1, keepdim=True) + 1e-8) for x in (to_seen, to_heard))
+    seen = net.norm("psp.layer_norm", net.linear("psp.v_fc", seen + to_seen @ a2).relu(), 1e-6)
+    heard = net.norm("psp.layer_norm", net.linear("psp.a_fc", heard + to_heard @ v1).relu(), 1e-6)
+    cosine = (seen * heard).sum(-1) / (seen.norm(dim=-1) * heard.norm(dim=-1))
+    scores = net.linear("L2", net.linear("L1", (seen + heard) / 2).relu())
+    return {"segment": scores, "similarity": cosine}
 
 
 def psp_weak(net, audio, grid):
@@ -146,7 +175,32 @@ def cmbs_weak(net, audio, grid):
     return {"segment": video.expand(-1, 10, -1), "pooled": pooled, "event": gate[..., 0]}
 
 
-NETWORKS = {"avel-ave": ave_weak, "avel-psp": psp_weak, "avel-cmbs": cmbs_weak}
+def top_mean(scores):
+    return scores.sort(dim=1, descending=True).values[:, :4].mean(dim=1)
+
+
+def cmbs_supervised(net, audio, grid):
+    seen = channel_attention(net, audio, net.linear("v_fc", grid).relu(), beta=0.4)
+    heard = net.lstm("audio_visual_rnn_layer.audio_rnn", audio)
+    seen = net.lstm("audio_visual_rnn_layer.visual_rnn", seen)
+    audio_memory, video_memory, heard, seen = related(net, heard, seen)
+    of_sound = net.linear("audio_gated.0", audio_memory).sigmoid()
+    of_picture = net.linear("video_gated.0", video_memory).sigmoid()
+    seen, heard = seen + 0.1 * of_sound * seen, heard + 0.1 * of_picture * heard
+    streams = (top_mean(net.linear("video_cas", seen)) + top_mean(net.linear("audio_cas", heard))) / 2
+    fused = interacted(net, heard, seen, heads=4)
+    events = net.linear("localize_module.classifier", fused)[..., 0]
+    categories = net.linear("localize_module.event_classifier", fused.max(dim=1).values) + 0.3 * streams
+    return {
+        "event_scores": events, "event": events.sigmoid(), "gate": (of_sound * of_picture)[..., 0],
+        "categories": categories, "stream_categories": streams,
+    }  # fmt: skip
+
+
+NETWORKS = {
+    "avel-ave": ave_weak, "avel-psp": psp_weak, "avel-cmbs": cmbs_weak, "avel-ave-supervised": ave_weak,
+    "avel-dmrn": dmrn, "avel-psp-supervised": psp_supervised, "avel-cmbs-supervised": cmbs_supervised,
+}  # fmt: skip
 
 
 def batch_of(rng):
