@@ -66,6 +66,19 @@ def export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
     run_export(store_url, folder, layout=layout, padding=padding)
 
 
+@click.command(name="compare-features")
+@click.argument("store_url", metavar="STORE")
+@click.argument("folder", metavar="DIR")
+@click.option("--layout", help="As in avvp import. Default: whatever DIR has of the store's arrays.")
+@click.option("--tolerance", type=click.FloatRange(0), default=1e-3, show_default=True, help="What counts as equal.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare_features(store_url: str, folder: str, *, layout: str | None, tolerance: float, as_json: bool) -> None:
+    """Why do a store's features differ from published .npy files? Exit code 0 whatever the answer."""
+    from pipeline.cli.comparison_actions import run_compare_features
+
+    run_compare_features(store_url, folder, layout=layout, tolerance=tolerance, as_json=as_json)
+
+
 @click.group()
 def store() -> None:
     """Stores out of stores: merge, subset."""
@@ -96,4 +109,4 @@ def subset(store_url: str, target: str, *, split: str | None, ids_file: str | No
     run_subset(store_url, target, split=split, ids_file=ids_file, shard_size=shard_size)
 
 
-COMMANDS = (verify, import_, export, store)
+COMMANDS = (verify, import_, export, compare_features, store)
