@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.evaluate import evaluate
+from pipeline.evaluate import OVERLAP_HELP, OVERLAPS, evaluate
 from pipeline.train import train
 
 
@@ -17,10 +17,11 @@ from pipeline.train import train
 @click.option("--dataset", help="A dataset description: a name or a TOML file. Default: llp, or ave for localization.")
 @click.option("--split", default="test", show_default=True)
 @click.option(
-    "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap."
+    "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap every."
 )
 @click.option("--classes", is_flag=True, help="F1 by class, event and segment level: each run, the differences to the "
               "first, the class average.")  # fmt: skip
+@click.option("--overlap", type=click.Choice(OVERLAPS), is_flag=False, flag_value=OVERLAPS[0], help=OVERLAP_HELP)
 @click.option("--bars", type=click.Path(path_type=Path), help="FILE.svg: event-level F1 by class as a bar chart.")
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all numbers to a file.")

@@ -14,6 +14,7 @@ from pipeline.metrics.bootstrap import Interval, paired_bootstrap
 from pipeline.metrics.parsing import HEADINGS, ParsingScores, nothing_predicted
 from pipeline.reports.class_comparison import ClassScores, bars_svg, class_scores, class_tables
 from pipeline.reports.evaluation import Decided, markdown
+from pipeline.reports.overlap_table import print_overlap
 from pipeline.reports.score_tables import write_json
 from pipeline.reports.shared_videos import decided_together
 from pipeline.reports.svg import write_svg
@@ -45,12 +46,14 @@ class ComparisonOutput:
     Attributes:
         classes: F1 by class.
         bars: a picture of it.
+        overlap: a name of :data:`pipeline.reports.overlap_table.READINGS`, or ``every`` for all scores in all readings.
         picture: ``CLIP=FILE.svg``, a timeline.
         json_file: for all that is printed.
     """
 
     classes: bool = False
     bars: Path | None = None
+    overlap: str | None = None
     picture: str | None = None
     json_file: Path | None = None
 
@@ -122,6 +125,8 @@ def print_comparison(
         by_class = class_scores(found)
         body["classes"] = by_class.to_json()
         _show_classes(console, by_class, output)
+    if output.overlap:
+        body["overlap"] = _show_overlap(console, found, output.overlap)
     if output.picture:
         _draw(output.picture, found, split)
         console.print(f"the timeline: {output.picture.partition('=')[2]}")
@@ -140,6 +145,15 @@ def _show_classes(console: Console, found: ClassScores, output: ComparisonOutput
     if output.bars is not None:
         write_svg(output.bars, bars_svg(found))
         console.print(f"the bars: {output.bars}")
+
+
+def _show_overlap(console: Console, found: Mapping[str, Decided], overlap: str) -> dict[str, Any]:
+    if overlap != "every":
+        return print_overlap(console, found, overlap)
+    subsets = {f"{run}, {name}, {count} videos": scores for run, one in found.items()
+               for name, (count, scores) in one.subsets().items()}  # fmt: skip
+    show_tables(console, markdown(subsets))
+    return {name: scores.as_dict() for name, scores in subsets.items()}
 
 
 def _draw(picture: str, found: Mapping[str, Decided], split: str) -> None:

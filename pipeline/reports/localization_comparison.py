@@ -57,9 +57,10 @@ def print_localization_comparison(
     output: ComparisonOutput,
 ) -> None:  # fmt: skip
     """``avvp compare`` for localization."""
-    if subset or output.picture or output.classes or output.bars:
+    if subset or output.picture or output.classes or output.bars or output.overlap:
         raise InvalidInput(
-            "compare: --subset, --picture, --classes and --bars are for parsing; these are runs of localization"
+            "compare: --subset, --overlap, --picture, --classes and --bars are for parsing; these are runs of "
+            "localization"
         )
     if store_url:
         raise InvalidInput("compare: --store is for imported checkpoints; these are runs of localization")

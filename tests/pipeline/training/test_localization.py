@@ -153,7 +153,7 @@ def test_options_of_parsing_are_refused(easy, tmp_path):
     labels = load_events(easy / "annotations").split("test")
     np.savez(tmp_path / "p.npz", id=np.asarray(labels.ids), segment=labels.one_hot * 1.0)
     with pytest.raises(InvalidInput, match="--mask, --overlap is for parsing"):
-        evaluate(easy, predictions=str(tmp_path / "p.npz"), mask="union", overlap=True)
+        evaluate(easy, predictions=str(tmp_path / "p.npz"), mask="union", overlap="union")
 
 
 @pytest.mark.parametrize(
