@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from pipeline.reports.evaluation import Decided
 
 MASK_NAMES = ("none", "union", "own", "mmcse")
+OVERLAPS = ("modality", "union", "every")
+OVERLAP_HELP = (
+    "Event scores of videos with and without overlapping events, LEAP's Table 3: several classes at once inside a "
+    "modality (the default), or in the union of both; every: all scores in all readings."
+)
 
 
 @click.command()
@@ -38,7 +43,7 @@ MASK_NAMES = ("none", "union", "own", "mmcse")
 @click.option("--thresholds", help="A JSON file with a threshold a class: a list, or an object by class name.")
 @click.option("--intervals", is_flag=True, help="95 % intervals by bootstrap over videos.")
 @click.option("--classes", is_flag=True, help="F1 by class.")
-@click.option("--overlap", is_flag=True, help="Videos with and without overlapping events.")
+@click.option("--overlap", type=click.Choice(OVERLAPS), is_flag=False, flag_value=OVERLAPS[0], help=OVERLAP_HELP)
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores to a file.")
 def evaluate(**options: Any) -> None:
@@ -49,7 +54,7 @@ def evaluate(**options: Any) -> None:
 def run_evaluation(
     *, run: Path | None, predictions: str | None, annotations: str, dataset: str | None = None, split: str = "test",
     store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
-    thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: bool = False,
+    thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: str | None = None,
     picture: str | None = None, json_file: Path | None = None,
     console: Console | None = None,
 ) -> dict[str, float]:  # fmt: skip
@@ -103,12 +108,13 @@ def _decided(
 
 
 def _print_parsing(
-    decided: Decided, source: str, split: str, of_videos: int, *, intervals: bool, classes: bool, overlap: bool,
+    decided: Decided, source: str, split: str, of_videos: int, *, intervals: bool, classes: bool, overlap: str | None,
     picture: str | None, json_file: Path | None, console: Console,
 ) -> dict[str, float]:  # fmt: skip
     """Print the tables; write the picture and the scores."""
     from pipeline.metrics.bootstrap import bootstrap_intervals
     from pipeline.reports.evaluation import markdown
+    from pipeline.reports.overlap_table import print_overlap
     from pipeline.reports.score_tables import absent_line, write_scores
     from pipeline.terminal.score_tables import show_tables
 
@@ -117,9 +123,11 @@ def _print_parsing(
     console.print(absent_line(of_videos, len(videos), split), end="")
     spread = {title: bootstrap_intervals(videos)} if intervals else None
     show_tables(console, markdown({title: scores, "nothing predicted": decided.chance()}, spread))
-    if overlap:
+    if overlap == "every":
         subsets = {f"{name}, {count} videos": part for name, (count, part) in decided.subsets().items()}
         show_tables(console, markdown(subsets))
+    elif overlap:
+        print_overlap(console, {Path(source).name: decided}, overlap)
     if classes:
         console.print(_class_lines(decided))
     if picture:

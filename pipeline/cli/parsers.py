@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.evaluate import evaluate
+from pipeline.evaluate import OVERLAP_HELP, OVERLAPS, evaluate
 from pipeline.train import train
 
 
@@ -17,25 +17,31 @@ from pipeline.train import train
 @click.option("--dataset", help="A dataset description: a name or a TOML file. Default: llp, or ave for localization.")
 @click.option("--split", default="test", show_default=True)
 @click.option(
-    "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap."
+    "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap every."
 )
+@click.option("--classes", is_flag=True, help="F1 by class, event and segment level: each run, the differences to the "
+              "first, the class average.")  # fmt: skip
+@click.option("--overlap", type=click.Choice(OVERLAPS), is_flag=False, flag_value=OVERLAPS[0], help=OVERLAP_HELP)
+@click.option("--bars", type=click.Path(path_type=Path), help="FILE.svg: event-level F1 by class as a bar chart.")
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all numbers to a file.")
 @click.option("--store", "store_url", help="To predict imported checkpoints from. Default: their predictions, or else "
               "the store they were imported for.")  # fmt: skip
 def compare(
     runs: tuple[Path, ...], *, annotations: str, dataset: str | None, split: str, subset: str | None,
-    picture: str | None, store_url: str | None,
+    store_url: str | None, **shown: Any,
 ) -> None:  # fmt: skip
     """Runs in one table, and their differences to the first with paired bootstrap intervals."""
-    from pipeline.reports.comparison import print_comparison
+    from pipeline.reports.comparison import ComparisonOutput, print_comparison
     from pipeline.reports.localization_comparison import is_localization, print_localization_comparison
 
     localization = is_localization(runs[0])
     print_ = print_localization_comparison if localization else print_comparison
     known = dataset or ("ave" if localization else "llp")
     print_(
-        runs, annotations=annotations, dataset=known, split=split, subset=subset, picture=picture, store_url=store_url
-    )
+        runs, annotations=annotations, dataset=known, split=split, subset=subset, store_url=store_url,
+        output=ComparisonOutput(**shown),
+    )  # fmt: skip
 
 
 @click.group()

@@ -117,7 +117,7 @@ def test_runs_are_compared_in_pairs(easy, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["compare", *runs, "--annotations", str(easy / "annotations"), "--picture", "x=y.svg"])
     assert ended.value.code == 2
-    assert "--subset and --picture are for parsing" in capsys.readouterr().err
+    assert "--picture, --classes and --bars are for parsing" in capsys.readouterr().err
 
 
 def test_anyones_predictions_are_scored(easy, tmp_path, capsys):
@@ -161,7 +161,7 @@ def test_options_of_parsing_are_refused(easy, tmp_path):
     labels = load_events(easy / "annotations").split("test")
     np.savez(tmp_path / "p.npz", id=np.asarray(labels.ids), segment=labels.one_hot * 1.0)
     with pytest.raises(InvalidInput, match="--mask, --overlap is for parsing"):
-        evaluate(easy, predictions=str(tmp_path / "p.npz"), mask="union", overlap=True)
+        evaluate(easy, predictions=str(tmp_path / "p.npz"), mask="union", overlap="union")
 
 
 @pytest.mark.parametrize(
