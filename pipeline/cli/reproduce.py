@@ -31,16 +31,16 @@ def reproduce(
     ITEM is a name of --list, such as leap-table2; 'leap-*' for several; or a TOML file of your own.
     """
     from pipeline.reproduce.listing import print_list
-    from pipeline.reproduce.reproduce import Request, chosen_items
+    from pipeline.reproduce.reproduce import Request, chosen_items, needs_data
     from pipeline.reproduce.reproduce import reproduce as run
 
     if listed:
         print_list(wide_console())
         return
     chosen = chosen_items(items)
-    if store_url is None or annotations is None or out is None:
+    if out is None or (needs_data(chosen) and (store_url is None or annotations is None)):
         raise InvalidInput(f"reproduce {' '.join(items)}: give --store, --annotations and --out")
-    run(chosen, Request(store_url, annotations, out, seeds, changes, device), console=wide_console())
+    run(chosen, Request(store_url or "", annotations or "", out, seeds, changes, device), console=wide_console())
 
 
 COMMANDS = (reproduce,)

@@ -13,10 +13,9 @@ from pipeline.foreign_arrays import read_json
 from pipeline.metrics.parsing import HEADINGS
 from pipeline.metrics.subsets import overlapping
 from pipeline.recipes.recipe import Recipe
-from pipeline.reports.comparison import predictions_of
-from pipeline.reports.evaluation import Decided, decide_predictions, read_predictions
+from pipeline.reports.evaluation import Decided
+from pipeline.reports.shared_videos import decided_run
 from pipeline.reproduce.runs import SCORES
-from pipeline.training.run_folder import recipe_of
 
 SPLIT = "test"
 SUBSETS = {"overlapping": "with overlap", "separate": "without"}
@@ -104,6 +103,4 @@ def measure_cost(recipe: Recipe) -> dict[str, float]:
 
 
 def _decided(run: Path, labels: Annotations) -> Decided:
-    recipe, file = recipe_of(run), predictions_of(run, SPLIT)
-    mask, threshold = recipe.evaluate.mask, recipe.evaluate.threshold
-    return decide_predictions(read_predictions(file), labels, SPLIT, mask=mask, threshold=threshold, source=str(run))
+    return decided_run(run, labels, SPLIT, None)

@@ -41,8 +41,8 @@ class Request:
     """What the user asked for.
 
     Attributes:
-        store_url: a store with the features.
-        annotations: folder of label files.
+        store_url: a store with the features; empty where nothing is trained.
+        annotations: folder of label files; likewise.
         out: folder for tables and runs.
         seeds: runs a row.
         changes: ``key=value`` for every run.
@@ -99,8 +99,12 @@ def _show(result: ItemResult, console: Console) -> None:
         console.print(fact)
 
 
+def _is_trained(item: Item) -> bool:
+    return item.kind != "cost" and bool(item.trained)
+
+
 def _plan(item: Item, request: Request) -> dict[str, tuple[PlannedRun, ...]]:
-    if item.kind == "cost":
+    if not _is_trained(item):
         return {}
     return {
         row.name: plan_row(row, out=request.out, seeds=request.seeds, changes=request.changes) for row in item.trained
@@ -177,3 +181,8 @@ def chosen_items(patterns: Sequence[str]) -> list[str]:
     for name in found:
         load_item(name)
     return list(dict.fromkeys(found))
+
+
+def needs_data(names: Sequence[str]) -> bool:
+    """Whether anything is trained for these items."""
+    return any(_is_trained(load_item(name)[1]) for name in names)
