@@ -31,9 +31,11 @@ from storage.errors import InvalidInput
               "wrong at a time, on average. Default: 1, each segment for itself.")  # fmt: skip
 @click.option("--label-geometry", help="With --features: classes follow their label embeddings: 'kinds' (made up, near "
               "each other within a kind), a .npz of embeddings, or a store's labels/glove. Default: off.")  # fmt: skip
+@click.option("--every-array", is_flag=True, help="With --features: also CLAP's map, CLIP's features, and labels of "
+              "BERT and CLIP: all that any recipe of parsing reads.")  # fmt: skip
 def synthetic(
     folder: Path, *, count: int | None, seed: int, features: bool, annotations: str | None, dataset: str,
-    difficulty: str | None, label_geometry: str | None, **knobs: Any,
+    difficulty: str | None, label_geometry: str | None, every_array: bool, **knobs: Any,
 ) -> None:  # fmt: skip
     """Make LLP-like clips with known labels: FOLDER/clips and FOLDER/annotations.
 
@@ -44,16 +46,16 @@ def synthetic(
 
     given = {name: value for name, value in knobs.items() if value is not None}
     if dataset == "ave":
-        if not features or annotations or difficulty or label_geometry or given:
+        if not features or annotations or difficulty or label_geometry or every_array or given:
             raise InvalidInput("synthetic --dataset ave: makes features, of made-up events. Add --features alone")
         make_synthetic_events(folder, count=count, seed=seed)
     elif features:
         make_synthetic_features(
             folder, count=count, seed=seed, annotations=annotations, difficulty=difficulty,
-            label_geometry=label_geometry, knobs=given,
+            label_geometry=label_geometry, every_array=every_array, knobs=given,
         )  # fmt: skip
-    elif given or label_geometry:
-        name = next(iter(given), "label_geometry").replace("_", "-")
+    elif given or label_geometry or every_array:
+        name = next(iter(given), "label_geometry" if label_geometry else "every_array").replace("_", "-")
         raise InvalidInput(f"synthetic --{name}: is of made-up features. Add --features")
     else:
         make_synthetic(folder, count=count, seed=seed)

@@ -26,7 +26,7 @@ def make_synthetic(folder: Path, *, count: int | None, seed: int) -> None:
 
 def make_synthetic_features(
     folder: Path, *, count: int | None, seed: int, annotations: str | None, difficulty: str | None,
-    label_geometry: str | None, knobs: Mapping[str, Any],
+    label_geometry: str | None, every_array: bool, knobs: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """``avvp synthetic --features``."""
     from pipeline.datasets.llp import load_annotations
@@ -41,6 +41,7 @@ def make_synthetic_features(
         folder, count=count or EASY_COUNT, seed=seed, annotations=real,
         difficulty=replace(EASY if easy else Difficulty(), **knobs), classes=EASY_CLASSES if easy else LLP_CLASSES,
         label_geometry=None if label_geometry is None else read_label_geometry(label_geometry, seed=seed),
+        every_array=every_array,
     )  # fmt: skip
     several = store.provenance("vggish").preprocessing["segments_with_several_events"]
     say(

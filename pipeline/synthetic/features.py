@@ -50,6 +50,10 @@ _DESCRIPTION = "made-up features of made-up events"
 _ARRAYS: tuple[tuple[str, int, Modality], ...] = (
     ("vggish", 128, "audio"), ("resnet152", 2048, "visual"), ("r2plus1d_18", 512, "visual"),
 )  # fmt: skip
+_MORE_ARRAYS: tuple[tuple[str, int, Modality], ...] = (("clap_map", 768, "audio"), ("clip_vit_l14", 768, "visual"))
+_MORE_LABELS = {"bert": 768, "clip": 768}
+_MAP_BINS, _MAP_TIMES = 2, 32
+"""Frequencies and times of CLAP's map, which is stored row by row."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ EASY_CLASSES, EASY_COUNT = DEMO_CLASSES, 240
 def write_features(
     folder: str | Path, *, count: int = 2400, seed: int = 0, difficulty: Difficulty | None = None,
     annotations: Annotations | None = None, classes: Sequence[str] = LLP_CLASSES, held_out: int | None = None,
-    label_geometry: LabelEmbeddings | None = None,
+    label_geometry: LabelEmbeddings | None = None, every_array: bool = False,
 ) -> FeatureStore:  # fmt: skip
     """Make ``folder/features.zarr`` and ``folder/annotations``.
 
@@ -114,10 +118,12 @@ def write_features(
         label_geometry: embeddings of LLP's classes that the features of the classes follow, see
             :func:`pipeline.synthetic.label_directions.class_directions`; ``None`` for classes that have nothing to do
             with their embeddings.
+        every_array: also CLAP's map, CLIP's features and random ``labels/bert`` and ``labels/clip``: all that any
+            recipe of parsing reads.
 
     Returns:
-        The store: three feature arrays of 10 steps, ``labels/glove`` (those of ``label_geometry``, or random vectors)
-        and ``pseudo_labels/valor``.
+        The store: three feature arrays of 10 steps (or all), ``labels/glove`` (those of ``label_geometry``, or random
+        vectors) and ``pseudo_labels/valor``.
 
     Raises:
         InvalidInput: If the splits do not fit into the count, or so much overlap cannot be.
@@ -136,13 +142,14 @@ def write_features(
         "events": "made up" if annotations is None else "drawn on real ones",
         "label_geometry": "" if label_geometry is None else label_geometry.provenance.weights,
     }  # fmt: skip
-    for name, dim, modality in _ARRAYS:
+    for name, dim, modality in (*_ARRAYS, *(_MORE_ARRAYS if every_array else ())):
         truth = audio if modality == "audio" else visual
         prototypes = class_directions(dim, seed, None if label_geometry is None else embeddings.vectors)
-        _write_array(store, FeatureSpec(name, CLIP_SECONDS, dim, modality, 1.0, description=_DESCRIPTION), truth,
-                     prototypes, level, seed, facts)  # fmt: skip
+        _write_array(store, _spec(name, dim, modality), truth, prototypes, level, seed, facts)
     labels = LabelStore.open(store.url)
     labels.write_embeddings(embeddings)
+    for name, dim in _MORE_LABELS.items() if every_array else ():
+        labels.write_embeddings(made_up_embeddings(LLP_CLASSES, seed, name=name, dim=dim))
     labels.write_pseudo_labels(_pseudo_labels(audio, visual, level, seed, random))
     return store
 
@@ -219,6 +226,12 @@ def _events(audio: Bools, visual: Bools, classes: tuple[str, ...]) -> tuple[Even
     return tuple(events)
 
 
+def _spec(name: str, dim: int, modality: Modality) -> FeatureSpec:
+    if name == "clap_map":
+        return FeatureSpec(name, _MAP_BINS * _MAP_TIMES, dim, modality, None, description=_DESCRIPTION)
+    return FeatureSpec(name, CLIP_SECONDS, dim, modality, 1.0, description=_DESCRIPTION)
+
+
 def _write_array(
     store: FeatureStore, spec: FeatureSpec, truth: Bools, prototypes: Floats, level: Difficulty, seed: int,
     facts: Mapping[str, Any],
@@ -227,9 +240,16 @@ def _write_array(
 
     def values_of(span: range) -> Floats:
         random = np.random.default_rng([seed, spec.dim, span.start // SHARD_SIZE])
-        return features(truth[span.start : span.stop], prototypes, level, random)
+        values = features(truth[span.start : span.stop], prototypes, level, random)
+        return values if spec.steps == CLIP_SECONDS else _as_map(values)
 
     write_shards(store, spec.name, values_of)
+
+
+def _as_map(values: Floats) -> Floats:
+    """``[clips, segments, dim]`` as a map of 2 frequencies, each with 32 times of the clip: ``[clips, 64, dim]``."""
+    segments = np.arange(_MAP_TIMES) * values.shape[1] // _MAP_TIMES
+    return values[:, np.tile(segments, _MAP_BINS)]
 
 
 def _pseudo_labels(

@@ -21,13 +21,19 @@ KINDS = {
 }
 """LLP's classes by what they are, for embeddings in which those of a kind are near each other."""
 
+_WRITTEN = {"glove": "GloVe", "bert": "BERT", "clip": "CLIP"}
+
 Floats = NDArray[np.float32]
 
 
-def made_up_embeddings(classes: tuple[str, ...], seed: int) -> LabelEmbeddings:
-    """Random vectors in place of GloVe's."""
-    vectors = np.random.default_rng([seed, LABEL_DIM]).standard_normal((len(classes), LABEL_DIM)) / 3
-    return _embeddings(classes, vectors, f"random:{seed}", "made-up vectors in place of GloVe's")
+def made_up_embeddings(
+    classes: tuple[str, ...], seed: int, *, name: str = "glove", dim: int = LABEL_DIM
+) -> LabelEmbeddings:
+    """Random vectors in place of those of an embedder, other ones for each name."""
+    own = () if name == "glove" else name.encode()
+    vectors = np.random.default_rng([seed, dim, *own]).standard_normal((len(classes), dim)) / 3
+    described = f"made-up vectors in place of {_WRITTEN.get(name, name)}'s"
+    return _embeddings(classes, vectors, f"random:{seed}", described, name=name)
 
 
 def embeddings_by_kind(seed: int) -> LabelEmbeddings:
@@ -69,7 +75,9 @@ def class_directions(dim: int, seed: int, embeddings: Floats | None = None) -> F
     return directions
 
 
-def _embeddings(classes: tuple[str, ...], vectors: NDArray[np.float64], origin: str, described: str) -> LabelEmbeddings:
-    spec = LabelSpec("glove", "synthetic", LABEL_DIM, described)
+def _embeddings(
+    classes: tuple[str, ...], vectors: NDArray[np.float64], origin: str, described: str, *, name: str = "glove"
+) -> LabelEmbeddings:
+    spec = LabelSpec(name, "synthetic", vectors.shape[1], described)
     provenance = LabelProvenance("synthetic", "1", origin, created=now())
     return LabelEmbeddings(spec, provenance, classes, tuple((name,) for name in classes), vectors.astype(np.float32))
