@@ -121,6 +121,8 @@ class Extractor(ABC):
     """Of an audio backbone that was asked for with ``@0.96s/0.48s``; ``None`` for one step a second."""
     file_digest: str = ""
     """Of a backbone in a file of the user's own: the first digits of the file's SHA-256."""
+    origin: str = ""
+    """The file of a backbone that is not ours, or the ``module:Class`` of the package that it comes from."""
     cpu_batch: ClassVar[int] = 16
     gpu_batch: ClassVar[int] = 128
 
@@ -256,8 +258,15 @@ class Extractor(ABC):
 
         Returns:
             Features by spec name. The default puts unit ``i`` in step ``i`` of the only array.
+
+        Raises:
+            ValueError: If the outputs are not what the spec announces.
         """
         (spec,) = self.specs
+        expected = (int(valid.sum()), spec.dim)
+        if len(outputs) != 1 or outputs[0].shape != expected:
+            got = ", ".join(str(list(output.shape)) for output in outputs)
+            raise ValueError(f"the network gave {got}, but {spec.name} has {spec.dim} values a step: {list(expected)}")
         values = np.full((spec.steps, spec.dim), np.nan, dtype=np.float32)
         values[valid] = outputs[0]
         return {spec.name: Features(values, valid.copy())}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extractors.base import Extractor
-from extractors.engines.batches import BatchSize, is_out_of_memory, joined, run_in_parts
+from extractors.engines.batches import BatchSize, checked, is_out_of_memory, joined, run_in_parts
 from extractors.engines.batches import Outputs as Outputs
 from extractors.engines.runtime import inference
 
@@ -247,7 +247,7 @@ class BatchRunner:
         import torch
 
         batch = self._lanes.copy_in(torch.from_numpy(units), self._device)
-        return self._lanes.copy_out(self._forward(batch))
+        return self._lanes.copy_out(checked(self._forward(batch), len(units)))
 
     def _host_memory(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         import torch

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from functools import lru_cache
@@ -20,6 +21,8 @@ from storage.text import error_words, visible
 
 FORM = "FILE.py:CLASS, e.g. my_backbone.py:MyNet"
 _SEPARATOR = ".py:"
+_FOLDERS: set[str] = set()
+"""Of the files that backbones were read from."""
 
 
 def is_own_file(name: str) -> bool:
@@ -27,12 +30,14 @@ def is_own_file(name: str) -> bool:
     return _SEPARATOR in name
 
 
+def path_of(name: str) -> str:
+    """The file of a name, as an absolute path."""
+    return os.path.normpath(Path(name.rpartition(_SEPARATOR)[0] + ".py").expanduser().absolute())
+
+
 def absolute_name(name: str) -> str:
     """The name that means the same file in a process that works in another folder; other names as they are."""
-    if not is_own_file(name):
-        return name
-    file, _, rest = name.rpartition(_SEPARATOR)
-    return f"{Path(file + '.py').expanduser().absolute()}:{rest}"
+    return f"{path_of(name)}:{name.rpartition(_SEPARATOR)[2]}" if is_own_file(name) else name
 
 
 def load_class(name: str) -> tuple[type[Extractor], str]:
@@ -47,14 +52,14 @@ def load_class(name: str) -> tuple[type[Extractor], str]:
     Raises:
         UnknownBackbone: If there is no such file or class, the file cannot be run, or the class is no backbone.
     """
-    file, _, wanted = name.rpartition(_SEPARATOR)
-    path = Path(file + ".py").expanduser().absolute()
+    wanted, path = name.rpartition(_SEPARATOR)[2], Path(path_of(name))
     try:
         content = path.read_bytes()
     except OSError as problem:
         raise UnknownBackbone(f"backbone {name!r}: {visible(path)}: {problem.strerror}. Expected {FORM}") from problem
     digest = hashlib.sha256(content).hexdigest()[:16]
     module = _module(path, digest)
+    _check_helpers(path)
     kind = getattr(module, wanted, None)
     if not (inspect.isclass(kind) and issubclass(kind, Extractor)):
         raise UnknownBackbone(_no_backbone(name, module, wanted, kind))
@@ -78,13 +83,31 @@ def _module(path: Path, digest: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         del sys.modules[name]
         raise UnknownBackbone(f"backbone {_place(path, problem)}: {error_words(problem)}. Mend that file") from problem
     return module
 
 
-def _place(path: Path, problem: Exception) -> str:
+def _check_helpers(path: Path) -> None:
+    """Modules have one name in a process: the second folder with a ``layers.py`` would get the first one's.
+
+    Raises:
+        UnknownBackbone: If a module beside the file was imported from beside another file of a backbone.
+    """
+    _FOLDERS.add(str(path.parent))
+    for beside in [*path.parent.glob("*.py"), *path.parent.glob("*/__init__.py")]:
+        name = beside.parent.name if beside.name == "__init__.py" else beside.stem
+        loaded = Path(getattr(sys.modules.get(name), "__file__", None) or beside)
+        home = loaded.parent.parent if loaded.name == "__init__.py" else loaded.parent
+        if home != path.parent and str(home) in _FOLDERS:
+            raise UnknownBackbone(
+                f"backbone {visible(path)}: {visible(beside)} has the name of {visible(loaded)}, which another "
+                "backbone of this run has imported. Rename one of them, or run the backbones one after the other"
+            )
+
+
+def _place(path: Path, problem: BaseException) -> str:
     """File and line of an error, as far as it can be told: the last one in the user's own file."""
     if isinstance(problem, SyntaxError) and problem.filename:
         return f"{visible(problem.filename)}:{problem.lineno}"

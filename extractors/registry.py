@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import re
 from importlib.metadata import entry_points
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from extractors import own_file
 from extractors.base import Extractor
 from extractors.family import Family, FoundBackbone, matches
+from extractors.foreign_code import authors_mistakes, check_facts
 from extractors.windows import Windows
 from storage.errors import UnknownBackbone
 from storage.extras import missing_extra
@@ -78,6 +80,7 @@ def search(pattern: str) -> list[FoundBackbone]:
 
 def _found(name: str) -> FoundBackbone:
     made = create(name)
+    check_facts(made)
     return FoundBackbone.with_files(name, made.modality, made.weights_files, dim=made.specs[0].dim)
 
 
@@ -94,9 +97,12 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
         UnknownBackbone: If there is none of that name, or it has no frame rate or no windows to override.
     """
     if cut := _WINDOWS.fullmatch(name):
+        windows = Windows(float(cut["window"]), float(cut["hop"]))
+        if name != (written := f"{cut['rest']}@{windows.label}"):
+            raise UnknownBackbone(f"backbone {name!r}: write {written!r}; equal windows have one name, so one array")
         made = create(cut["rest"], clip_seconds=clip_seconds)
         made.name = name
-        made.use_windows(Windows(float(cut["window"]), float(cut["hop"])))
+        made.use_windows(windows)
         return made
     rate = _RATE.fullmatch(name)
     rest = rate["rest"] if rate else name
@@ -107,14 +113,17 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
     if base in FAMILIES:
         if not variant:
             raise UnknownBackbone(f"backbone {name!r}: expected {family(base).form}")
+        _check_ending(name, rest)
         return family(base).create(name, variant, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
     target = BACKBONES.get(base) or names_of_packages().get(base)
     if target is None or "@" in rest:
         raise UnknownBackbone(_unknown(name, base.partition("@")[0]))
+    _check_ending(name, rest)
+    if base not in BACKBONES:
+        return _from_package(name, rest, target, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
     module, _, attribute = target.partition(":")
     kind: type[Extractor] = _kind(base, module, attribute)
-    if variant and not kind.variants:
-        raise UnknownBackbone(f"backbone {name!r}: expected {base} without {':' + variant!r}")
+    _check_variant(kind, name, rest)
     _check_rate(kind, name, rest, frames_per_second)
     return kind(
         name=name,
@@ -127,12 +136,53 @@ def create(name: str, *, clip_seconds: int = 10) -> Extractor:
 def _from_file(name: str, rest: str, *, clip_seconds: int, frames_per_second: int | None) -> Extractor:
     kind, digest = own_file.load_class(rest)
     _check_rate(kind, name, rest, frames_per_second)
-    try:
-        made = kind(name=name, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
-    except Exception as problem:
-        raise UnknownBackbone(f"backbone {name!r}: cannot be made: {error_words(problem)}. Mend that file") from problem
+    origin = own_file.path_of(rest)
+    made = _made(kind, name, origin, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
     made.file_digest = digest
     return made
+
+
+def _from_package(name: str, rest: str, target: str, *, clip_seconds: int, frames_per_second: int | None) -> Extractor:
+    module, _, attribute = target.partition(":")
+    base, _, variant = rest.partition(":")
+    try:
+        kind: Any = getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as problem:
+        raise UnknownBackbone(
+            f"backbone {name!r}: {target} cannot be imported: {error_words(problem)}. Mend or uninstall the package "
+            f"that has it as {base!r} in {ENTRY_POINTS}"
+        ) from problem
+    if not (inspect.isclass(kind) and issubclass(kind, Extractor)):
+        raise UnknownBackbone(f"backbone {name!r}: {target} does not derive from extractors.base.Extractor")
+    _check_variant(kind, name, rest)
+    _check_rate(kind, name, rest, frames_per_second)
+    return _made(kind, name, target, variant=variant, clip_seconds=clip_seconds, frames_per_second=frames_per_second)
+
+
+def _made(kind: type[Extractor], name: str, origin: str, **options: Any) -> Extractor:
+    """A backbone of code that is not ours."""
+    try:
+        made = kind(name=name, **options)
+    except UnknownBackbone:
+        raise
+    except Exception as problem:
+        raise UnknownBackbone(f"backbone {name!r}: cannot be made: {error_words(problem)}. Mend {origin}") from problem
+    if not hasattr(made, "frames_per_second"):
+        raise UnknownBackbone(f"backbone {name!r}: its __init__ does not call that of Extractor. Mend {origin}")
+    made.origin = origin
+    return made
+
+
+def _check_ending(name: str, rest: str) -> None:
+    if rest.endswith(":"):
+        plain = rest.rstrip(":")
+        raise UnknownBackbone(f"backbone {name!r}: nothing follows the last colon; ask for {plain!r} without it")
+
+
+def _check_variant(kind: type[Extractor], name: str, rest: str) -> None:
+    base, _, variant = rest.partition(":")
+    if variant and not kind.variants:
+        raise UnknownBackbone(f"backbone {name!r}: expected {base} without {':' + variant!r}")
 
 
 def _check_rate(kind: type[Extractor], name: str, rest: str, frames_per_second: int | None) -> None:
@@ -154,7 +204,7 @@ def in_windows(name: str, *, window: float | None, hop: float | None) -> str:
     window, hop = window or hop, hop or window
     if window is None or hop is None or has_windows(name) or create(name).modality != "audio":
         return name
-    return f"{name}@{window:g}s/{hop:g}s"
+    return f"{name}@{Windows(window, hop).label}"
 
 
 def has_windows(name: str) -> bool:
@@ -211,6 +261,7 @@ def load(
         InvalidInput: If the device, the precision or the engine cannot be used.
     """
     extractor = create(name, clip_seconds=clip_seconds)
+    check_facts(extractor)
 
     from extractors.engines.runtime import check_precision, pick_device
     from extractors.weights.loading import resolve
@@ -219,11 +270,14 @@ def load(
     check_precision(precision, device)
     found = resolve(weights, extractor.weights_source)
     engine = extractor.choose_engine(engine, found, device=device, precision=precision)
-    extractor.load(found, device=device, precision=precision, engine=engine)
+    with authors_mistakes(extractor):
+        extractor.load(found, device=device, precision=precision, engine=engine)
     return extractor
 
 
 def _unknown(name: str, base: str) -> str:
+    if name.endswith(".py"):
+        return f"backbone {name!r}: names a file without a class; expected {own_file.FORM}"
     choices = [*names(), *names_of_packages(), *forms()]
     near = difflib.get_close_matches(base.lower(), [*BACKBONES, *FAMILIES], n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -49,6 +49,10 @@ class FrameView:
     def __post_init__(self) -> None:
         if not self.antialias and self.interpolation != "bilinear":
             raise ValueError(f"a view without antialiasing is bilinear, not {self.interpolation}")
+        if self.frames_per_second < 1 or self.size < 1:
+            raise ValueError(f"a view of {self.frames_per_second} frames a second, {self.size} pixels wide, is empty")
+        if self.geometry == "crop" and self.short_side < 1:
+            raise ValueError(f"a crop needs the shorter side that pictures are scaled to, not {self.short_side}")
 
     @property
     def modality(self) -> Literal["visual"]:

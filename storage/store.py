@@ -266,6 +266,7 @@ class FeatureStore(Catalog):
 
         Raises:
             SchemaMismatch: If it differs; the message says in what.
+            InvalidInput: If its name is that of no folder below ``features``.
         """
         maintenance.ensure_feature(self, spec, provenance, rebuild=rebuild, codec=codec)
 

@@ -59,7 +59,7 @@ def check_windows(windows: Windows, *, name: str, clip_seconds: int, only: float
         raise UnknownBackbone(f"backbone {name!r}: it looks at {only:g} s of sound at a time: use --window {only:g}")
     for what, seconds in (("window", windows.window_seconds), ("hop", windows.hop_seconds)):
         if seconds <= 0 or abs(seconds / FRAME_SECONDS - round(seconds / FRAME_SECONDS)) > 1e-6:
-            raise UnknownBackbone(f"backbone {name!r}: its {what} is {seconds:g} s; expected hundredths of a second")
+            raise UnknownBackbone(f"backbone {name!r}: its {what} is {seconds:.9g} s; expected hundredths of a second")
     if windows.window_seconds > clip_seconds:
         raise UnknownBackbone(
             f"backbone {name!r}: its window is {windows.window_seconds:g} s, but clips have {clip_seconds} s"

@@ -138,13 +138,36 @@ def joined(parts: list[Outputs]) -> Outputs:
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
+def checked(outputs: Any, units: int) -> tuple[Tensor, ...]:
+    """What a backbone's forward gave, if it is one value a unit: numpy would spread a single one over all of them.
+
+    Args:
+        outputs: of :meth:`Extractor.forward`.
+        units: that it was given.
+
+    Raises:
+        ValueError: If it is anything but tensors ``[units, ...]``; says what it is.
+    """
+    import torch
+
+    if isinstance(outputs, (tuple, list)) and all(
+        isinstance(output, torch.Tensor) and output.shape[:1] == (units,) for output in outputs
+    ):
+        return tuple(outputs)
+    parts = outputs if isinstance(outputs, (tuple, list)) else [outputs]
+    got = ", ".join(f"{list(part.shape)}" if isinstance(part, torch.Tensor) else type(part).__name__ for part in parts)
+    what = type(outputs).__name__ if parts is outputs else "no tuple but"
+    raise ValueError(f"forward() gave {what} {got or 'without tensors'}, expected a tuple of tensors [{units}, ...]")
+
+
 def _attempt(forward: Forward, batch: NDArray[Any], *, name: str, precision: str) -> Outputs | None:
     """Run a batch; ``None`` if it does not fit, so that the error, which holds on to memory, is gone by then."""
     import torch
 
     try:
         with inference(precision):
-            return tuple(output.float().cpu().numpy() for output in forward(torch.from_numpy(batch)))
+            outputs = checked(forward(torch.from_numpy(batch)), len(batch))
+            return tuple(output.float().cpu().numpy() for output in outputs)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

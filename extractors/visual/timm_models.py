@@ -167,13 +167,13 @@ def pretrained_config(name: str, model: str) -> dict[str, Any]:
     import timm
     from timm.models import get_pretrained_cfg
 
-    architecture, _, tag = model.partition(".")
+    architecture, dot, tag = model.partition(".")
     tagged = timm.list_pretrained()
     if ":" in model or not timm.is_model(architecture):
         near = ", ".join(difflib.get_close_matches(model, [*timm.list_models(), *tagged], n=_NEAR, cutoff=0.4))
         hint = f"; nearest: {near}" if near else ""
         raise UnknownBackbone(f"backbone {name!r}: timm has no model {model!r}{hint}. Expected {FORM}")
-    if tag and model not in tagged:
+    if dot and model not in tagged:
         tags = ", ".join(each.partition(".")[2] for each in tagged if each.partition(".")[0] == architecture)
         raise UnknownBackbone(
             f"backbone {name!r}: timm has no weights {tag!r} for {architecture}; it has {tags or 'none'}"

@@ -16,6 +16,7 @@ from extractors.engines.device_errors import is_device_broken
 from extractors.failure import Failure
 from pipeline.extraction.health import broken
 from storage.errors import BackboneBroken
+from storage.schema import FeatureSpec
 from storage.text import error_words
 
 Token = TypeVar("Token")
@@ -66,6 +67,7 @@ class Batcher(Generic[Token]):
         self._extractor = extractor
         self._runner = runner
         self._deliver = deliver
+        self._specs = extractor.specs
         self._buffer: NDArray[Any] | None = None
         self._unit: tuple[Any, tuple[int, ...]] | None = None
         self._filled = 0
@@ -163,10 +165,23 @@ class Batcher(Generic[Token]):
             )
         except Exception as problem:  # noqa: BLE001 - as above
             return failure_of(self._extractor, problem)
-        for name, item in features.items():
-            if not np.isfinite(item.values[item.valid]).all():
-                return Failure(f"{name} gave values that are not finite")
-        return features
+        wrong = next(filter(None, (_misfit(features.get(spec.name), spec) for spec in self._specs)), "")
+        return Failure(wrong) if wrong else features
+
+
+def _misfit(features: Features | None, spec: FeatureSpec) -> str:
+    """What is wrong with a row of an array; empty where nothing is."""
+    if features is None:
+        return f"assemble() gave no {spec.name}"
+    values, valid = features.values, features.valid
+    if values.shape != (spec.steps, spec.dim) or valid.shape != (spec.steps,):
+        got, expected = f"{list(values.shape)}, valid {list(valid.shape)}", f"{[spec.steps, spec.dim]}, valid"
+        return f"assemble() gave {spec.name} {got}, expected {expected} {[spec.steps]}"
+    if not np.isfinite(values[valid]).all():
+        return f"{spec.name} gave values that are not finite"
+    if not np.isnan(values[~valid]).all():
+        return f"assemble() gave {spec.name} values at steps that are not valid, expected NaN"
+    return ""
 
 
 def failure_of(extractor: Extractor, problem: Exception) -> Failure:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+from extractors.foreign_code import authors_mistakes
 from extractors.views import FrameView
 from pipeline.decode.clip_buffer import DecodeRequest
 from pipeline.extraction.circumstances import circumstances_of
@@ -137,7 +138,8 @@ def _load(item: Chosen, run: Run) -> LoadedBackbone:
     device = pick_device(options.device)
     run.reporter.loading(item.extractor.name, item.weights.identity)
     (engine,) = engines_of(options, item.extractor, item.weights)
-    item.extractor.load(item.weights, device=device, precision=options.precision, engine=engine)
+    with authors_mistakes(item.extractor):
+        item.extractor.load(item.weights, device=device, precision=options.precision, engine=engine)
     give_back_freed_memory()  # the weights as their file has them
     runner = BatchRunner(item.extractor, device=device, compiled=options.compile_networks)
     facts = circumstances_of(

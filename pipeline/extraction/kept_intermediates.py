@@ -79,7 +79,7 @@ def audio_views(extractors: Sequence[Extractor]) -> list[AudioView]:
 
 def makes_logmel(extractor: Extractor) -> bool:
     """Whether a backbone's units are the log-mels that ``--keep logmel`` keeps."""
-    return extractor.array_name == LOGMEL_BACKBONE
+    return extractor.name == LOGMEL_BACKBONE
 
 
 def kept_canvases(specs: Sequence[DecodedSpec]) -> tuple[CanvasView, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
@@ -60,6 +61,8 @@ class OptionField:
             return value in self.choices
         if isinstance(value, str):
             return bool(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
         return (self.least is None or value >= self.least) and (self.above is None or value > self.above)
 
     @property
@@ -68,7 +71,7 @@ class OptionField:
             return ("some of " if self.many else "one of ") + ", ".join(self.choices)
         limit = f" of {self.least} or more" if self.least is not None else ""
         limit = f" above {self.above:g}" if self.above is not None else limit
-        names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+        names = {bool: "True or False", int: "a whole number", float: "a finite number", str: "a text"}
         return names[self.kind] + limit
 
 

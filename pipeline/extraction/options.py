@@ -30,6 +30,8 @@ Kept = Literal["frames", "waveform", "logmel", "preview"]
 
 EVERY = ""
 """In weights by backbone: all backbones that are not named."""
+_ENDING = re.compile(r"@(\d+fps|[\d.]+s/[\d.]+s)$")
+"""A frame rate or windows at the end of a backbone's name."""
 _LEAST_MEMORY_BYTES = 1_000
 
 
@@ -144,7 +146,7 @@ def parse_weights(given: Sequence[str], backbones: Sequence[str]) -> dict[str, s
     """
     chosen: dict[str, str] = {}
     for text in given:
-        name, separator, value = text.partition("=")
+        name, separator, value = _parted(text, backbones)
         meant = _named(name, backbones) if separator else []
         key = meant[0] if meant else EVERY
         if separator and not key and not Path(text).exists():
@@ -157,6 +159,14 @@ def parse_weights(given: Sequence[str], backbones: Sequence[str]) -> dict[str, s
             )
         chosen |= dict.fromkeys(meant, value) if meant else {EVERY: text}
     return {EVERY: "pretrained", **chosen}
+
+
+def _parted(text: str, backbones: Sequence[str]) -> tuple[str, str, str]:
+    """The name, ``=`` and the weights: cut at the first ``=`` that follows a name, since folders may have one too."""
+    for found in re.finditer("=", text):
+        if _named(text[: found.start()], backbones):
+            return text[: found.start()], "=", text[found.end() :]
+    return text.partition("=")
 
 
 def _absolute(name: str) -> str:
@@ -176,8 +186,9 @@ def _named(name: str, backbones: Sequence[str]) -> list[str]:
     asked = _absolute(name)
     if asked in backbones:
         return [asked]
-    plain = {known: known.rpartition("@")[0] or known for known in backbones}
-    return [known for known, base in plain.items() if base == asked or base.endswith(f".py:{name}")]
+    plain = {known: _ENDING.sub("", known) for known in backbones}
+    own = f".py:{name}"
+    return [known for known, base in plain.items() if base == asked or base.endswith(own) or known.endswith(own)]
 
 
 def parse_bytes(text: str) -> int:

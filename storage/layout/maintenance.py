@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from storage.errors import SchemaMismatch
+from storage.array_names import array_name_problem
+from storage.errors import InvalidInput, SchemaMismatch
 from storage.layout.arrays import CREATE_PATIENCE_SECONDS, create_decoded, create_feature
 from storage.layout.catalog import Catalog
 from storage.layout.decoded import DecodedSpec
@@ -12,6 +13,8 @@ from storage.schema import FeatureSpec, Provenance
 
 def ensure_feature(store: Catalog, spec: FeatureSpec, provenance: Provenance, *, rebuild: bool, codec: str) -> None:
     """See :meth:`storage.store.FeatureStore.ensure_feature`."""
+    if problem := array_name_problem(spec.name):
+        raise InvalidInput(f"{store.url}: the array {spec.name!r} {problem}. Give it another name")
     # Creating an array wipes what lies there, so the check and the creation must be one step for all processes.
     with store.root.lock(f"ledger/{spec.name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
         attributes = store.attributes(f"features/{spec.name}")

@@ -54,7 +54,7 @@ def folder(tmp_path):
     (tmp_path / "nets" / "my_layers.py").write_text(LAYERS)
     yield tmp_path
     sys.modules.pop("my_layers", None)
-    sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path / "nets")]
+    sys.path[:] = [entry for entry in sys.path if not entry.startswith(str(tmp_path))]
 
 
 def test_a_class_of_a_file_is_a_backbone(folder, monkeypatch):
@@ -104,11 +104,13 @@ def test_an_edited_file_is_another_identity(folder):
             "import nowhere_at_all",
             r"my_backbone.py:1: ModuleNotFoundError: No module named 'no",
         ),
+        ("my_backbone.py:MyNet", "raise SystemExit(5)", r"my_backbone.py:1: SystemExit: 5. Mend that file"),
+        ("my_backbone.py", CODE, r"names a file without a class; expected FILE.py:CLASS"),
         ("my_backbone.py:MyNet", "x = 1", r"holds no class that derives from Extractor"),
         (
             "my_backbone.py:MyNet",
             CODE.replace("default_frames_per_second = 2", "def __init__(self, **_): raise KeyError('x')"),
-            r"cannot be made: KeyError: 'x'. Mend that file",
+            r"cannot be made: KeyError: 'x'. Mend .*my_backbone.py",
         ),
         ("my_backbone.py:MyNet@1s/1s", CODE, r"it has its own time grid"),
     ],
@@ -119,6 +121,15 @@ def test_what_is_wrong_with_a_file_is_told_in_one_line(folder, file, content, me
     with pytest.raises(UnknownBackbone, match=message) as told:
         registry.create(f"{folder}/nets/{file}")
     assert "\n" not in str(told.value)
+
+
+def test_two_folders_with_helpers_of_one_name_are_refused(folder):
+    (folder / "other").mkdir()
+    (folder / "other" / "their_backbone.py").write_text(CODE)
+    (folder / "other" / "my_layers.py").write_text(LAYERS.replace("4, 4", "8, 8"))
+    registry.create(f"{folder}/nets/my_backbone.py:MyNet")
+    with pytest.raises(UnknownBackbone, match=r"other/my_layers.py has the name of .*nets/my_layers.py, which another"):
+        registry.create(f"{folder}/other/their_backbone.py:MyNet")
 
 
 def test_a_file_hides_no_module_of_ours(folder):
@@ -135,5 +146,7 @@ def test_weights_name_the_file_as_it_was_asked_for(folder, monkeypatch):
     options = ExtractOptions(("nets/my_backbone.py:MyNet", "vggish"), ("nets/my_backbone.py:MyNet=random:3",))
     assert options.backbones == (f"{folder}/nets/my_backbone.py:MyNet", "vggish")
     assert options.weights_by_backbone == {"": "pretrained", options.backbones[0]: "random:3"}
+    once = registry.create("nets/../nets/my_backbone.py:MyNet")
+    assert absolute_name(once.name) == options.backbones[0]
     options = ExtractOptions(("nets/my_backbone.py:MyNet@1fps", "vggish"), ("MyNet=random:3",))
     assert options.weights_by_backbone == {"": "pretrained", options.backbones[0]: "random:3"}

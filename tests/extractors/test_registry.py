@@ -67,6 +67,8 @@ def test_windows(name, arrays, steps, window, hop):
         ("clap@12s/1s", "its window is 12 s, but clips have 10 s"),
         ("resnet152@0.96s/0.48s", "it has its own time grid; leave --window and --hop out"),
         ("nothing@0.96s/0.48s", "unknown backbone 'nothing'"),
+        ("vggish@0.960s/0.48s", "write 'vggish@0.96s/0.48s'; equal windows have one name"),
+        ("vggish@00.96s/1.0s", "write 'vggish@0.96s/1s'"),
     ],
 )
 def test_windows_that_a_backbone_cannot_look_at(name, message):
@@ -104,6 +106,9 @@ def test_creating_the_fixed_backbones_imports_no_torch():
         ("resnet15", "Did you mean 'resnet152'.*Choose from: resnet152, r2plus1d_18"),
         ("RESNET152", "Did you mean 'resnet152'"),
         ("", "unknown backbone ''"),
+        ("resnet152:", "nothing follows the last colon; ask for 'resnet152' without it"),
+        ("clap:@1s/1s", "backbone 'clap:': nothing follows the last colon; ask for 'clap'"),
+        ("torchvision:resnet18:@2fps", "ask for 'torchvision:resnet18' without it"),
         ("clip", "expected clip:<model>/<pretrained>"),
         ("clip:ViT-B-32", "expected clip:<model>/<pretrained>"),
         ("clip:/openai", "expected clip:<model>/<pretrained>"),
@@ -157,3 +162,22 @@ def test_every_published_clip_model_has_facts():
 def test_bad_options_are_explained(options, kind, message):
     with pytest.raises(kind, match=message):
         registry.load("efficientnet_lite0", **options)
+
+
+@pytest.mark.parametrize(
+    ("window", "hop", "name"),
+    [
+        (0.96, 1e9, "vggish@0.96s/1000000000s"),
+        (0.96, 1e-5, "vggish@0.96s/0.00001s"),
+        (0.96, 0.4800001, "vggish@0.96s/0.4800001s"),
+        (0.96, None, "vggish@0.96s/0.96s"),
+    ],
+)
+def test_the_name_of_windows_has_the_very_numbers(window, hop, name):
+    assert registry.in_windows("vggish", window=window, hop=hop) == name
+    assert registry.has_windows(name)
+
+
+def test_windows_that_are_no_hundredths_are_not_rounded_to_them():
+    with pytest.raises(UnknownBackbone, match=r"its hop is 0\.4800001 s; expected hundredths"):
+        registry.create("vggish@0.96s/0.4800001s")

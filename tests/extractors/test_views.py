@@ -160,6 +160,15 @@ def test_a_bicubic_view_without_antialiasing_is_refused():
         FrameView(8, 224, interpolation="bicubic", antialias=False)
 
 
+def test_views_that_would_give_black_or_no_pictures_are_refused():
+    with pytest.raises(ValueError, match="a crop needs the shorter side that pictures are scaled to, not 0"):
+        FrameView(8, 224)
+    with pytest.raises(ValueError, match="0 frames a second"):
+        FrameView(0, 224, "squash")
+    with pytest.raises(ValueError, match="0 pixels wide"):
+        FrameView(8, 0, "squash")
+
+
 def test_the_least_side_is_what_a_view_need_not_enlarge():
     assert FrameView(8, 224, "crop", short_side=256).least_side == 256
     assert FrameView(8, 112, "squash").least_side == 112

@@ -356,3 +356,10 @@ def test_ids_are_found_in_either_normal_form(tmp_path):
     both = ClipTable([Clip("caf\u00e9", "/m/1"), Clip("cafe\u0301", "/m/2")])
     store = FeatureStore.open_or_create(str(tmp_path / "both.zarr"), both)
     assert [store.row_of(clip.id) for clip in FeatureStore.open(store.url).clips] == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../outside", "a/b", "a\\b", "a\nb"])
+def test_an_array_cannot_lie_outside_its_group(store, name):
+    spec = FeatureSpec(name, 2, 3, "audio", 1.0)
+    with pytest.raises(InvalidInput, match="Give it another name"):
+        store.ensure_feature(spec, Provenance("x", "1", "random:0", {}, "uniform"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from extractors.engines.batches import BatchSize, OutOfMemory, is_out_of_memory, run_batched
+from extractors.engines.batches import BatchSize, OutOfMemory, checked, is_out_of_memory, run_batched
 
 NO_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
@@ -143,3 +143,19 @@ def test_batches_run_in_the_precision_that_the_backbone_was_loaded_with():
     run_batched(forward, UNITS, batch_units=10, precision="tf32")
     run_batched(forward, UNITS, batch_units=10)
     assert seen == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "got"),
+    [
+        ((torch.zeros(1, 3),), "gave tuple \\[1, 3\\], expected a tuple of tensors \\[4, ...\\]"),
+        (torch.zeros(4, 3), "gave no tuple but \\[4, 3\\]"),
+        ((torch.tensor(1.0),), "gave tuple \\[\\]"),
+        ("words", "gave no tuple but str"),
+        ((torch.zeros(4), None), "gave tuple \\[4\\], NoneType"),
+    ],
+)
+def test_outputs_that_are_not_one_a_unit_are_refused(outputs, got):
+    with pytest.raises(ValueError, match=got):
+        checked(outputs, 4)
+    assert len(checked([torch.zeros(4, 2), torch.zeros(4)], 4)) == 2

@@ -140,6 +140,7 @@ def test_specs(name, array, steps, dim):
         ("timm:", "expected timm:"),
         ("timm:resnet", "timm has no model 'resnet'; nearest: .*resnet.*Expected timm:NAME"),
         ("timm:resnet18.foo", "timm has no weights 'foo' for resnet18; it has .*a1_in1k"),
+        ("timm:resnet18.", "timm has no weights '' for resnet18; it has .*a1_in1k"),
         ("timm:test_vit:patches", "timm has no model 'test_vit:patches'"),
         ("timm:vit_base_patch16_sapiens2", "wants 3 channels of 1024 x 768 pixels; only square"),
         ("timm:deepseek_vit_412m.deepseek_v4_1_flash", "wants the crop mode 'border'; only center and squash"),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from extractors.base import Extractor, Units
+from extractors.base import Extractor, Features, Units
 from extractors.failure import Failure
 from extractors.views import AudioView
 from extractors.weights.loading import WeightsSource
@@ -169,3 +169,32 @@ def test_values_that_are_not_finite_are_a_failure(run):
         batcher.add("a", units(1, 2, 3, 4))
         batcher.flush()
     assert results["a"] == Failure("doubler gave values that are not finite")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({}, "assemble() gave no doubler"),
+        (Features(np.zeros((4, 2)), np.ones(4, dtype=bool)), "assemble() gave doubler [4, 2], valid [4], expected"),
+        (Features(np.zeros((4, 1)), np.zeros(4, dtype=bool)), "assemble() gave doubler values at steps that are not"),
+    ],
+)
+def test_rows_that_are_not_as_announced_are_a_failure(run, monkeypatch, row, reason):
+    made = row if isinstance(row, dict) else {"doubler": row}
+    monkeypatch.setattr(Doubler, "assemble", lambda self, outputs, valid: made)
+    batcher, _, results = run()
+    batcher.add("a", units(1, 2, 3, 4))
+    batcher.flush()
+    assert results["a"].reason.startswith(reason)
+
+
+@pytest.mark.parametrize("wide", [2, 3])
+def test_outputs_of_another_size_are_not_spread_over_the_steps(run, monkeypatch, wide):
+    monkeypatch.setattr(Doubler, "specs", (FeatureSpec("doubler", 4, 2, "audio", 1.0),))
+    batcher, _, results = run(lambda batch: (batch.repeat(wide - 1, axis=1),), size=4)
+    batcher.add("a", units(1, 2, 3, 4))
+    batcher.flush()
+    if wide == 2:
+        assert results["a"] == Failure("ValueError: the network gave [4, 1], but doubler has 2 values a step: [4, 2]")
+    else:
+        assert results["a"]["doubler"].values.shape == (4, 2)

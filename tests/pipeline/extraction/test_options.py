@@ -11,7 +11,7 @@ from pipeline.api.arguments import weights_texts
 from pipeline.cli.extract_options import FLAGS, HELP
 from pipeline.cli.main import avvp
 from pipeline.extraction.option_fields import option_fields
-from pipeline.extraction.options import ExtractKeywords, ExtractOptions, parse_bytes
+from pipeline.extraction.options import ExtractKeywords, ExtractOptions, parse_bytes, parse_weights
 from storage.errors import InvalidInput
 
 
@@ -34,7 +34,9 @@ def test_lists_become_tuples_and_copies_are_equal():
         ({"clip_seconds": 0}, "clip seconds 0: expected a whole number of 1 or more"),
         ({"clip_seconds": 2.5}, "clip seconds 2.5: expected a whole number"),
         ({"clip_seconds": None}, "clip seconds None: expected a whole number"),
-        ({"deadline_seconds": 0.0}, "deadline seconds 0.0: expected a number above 0"),
+        ({"deadline_seconds": 0.0}, "deadline seconds 0.0: expected a finite number above 0"),
+        ({"window": float("nan")}, "window nan: expected a finite number above 0"),
+        ({"hop": float("inf")}, "hop inf: expected a finite number above 0"),
         ({"rebuild": 1}, "rebuild 1: expected True or False"),
         ({"device": ""}, "device '': expected a text"),
         ({"memory": "much"}, "expected a number of bytes such as 2GB"),
@@ -54,6 +56,14 @@ def test_windows_are_part_of_the_names_of_audio_backbones():
     assert ExtractOptions(("vggish",), hop=0.96).backbones == ("vggish@0.96s/0.96s",)
     with pytest.raises(InvalidInput, match="window and hop are of audio backbones; asked for: resnet152"):
         ExtractOptions(("resnet152",), hop=0.5)
+
+
+def test_weights_reach_backbones_in_folders_with_signs_in_their_names():
+    own = ("/me@site/a=b/my.py:Net", "/me@site/a=b/my.py:Net@2fps")
+    assert parse_weights(["Net=random:1"], own) == {"": "pretrained", own[0]: "random:1", own[1]: "random:1"}
+    assert parse_weights([f"{own[0]}=random:1"], own[:1]) == {"": "pretrained", own[0]: "random:1"}
+    assert parse_weights(["Net@2fps=random:2"], own) == {"": "pretrained", own[1]: "random:2"}
+    assert parse_weights(["vggish=a=b.pth"], ("vggish",)) == {"": "pretrained", "vggish": "a=b.pth"}
 
 
 def test_weights_from_python_are_those_of_the_command_line():
