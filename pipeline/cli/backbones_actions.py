@@ -70,14 +70,17 @@ def print_found(pattern: str) -> int:
     if not found:
         console.print(f'nothing matches {visible(pattern)!r}: * stands for any letters, as in "timm:*convnext*"')
         return 3
+    shown = found[:_SHOWN_FOUND]
+    with_dim = any(item.dim for item in shown)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("backbone", "of", "dim", "weights"):
+    for name in ("backbone", "modality", *(["dim"] if with_dim else []), "weights"):
         table.add_column(name, overflow="fold")
-    for item in found[:_SHOWN_FOUND]:
-        table.add_row(visible(item.name), item.modality, str(item.dim or "?"), _weights(item))
+    for item in shown:
+        table.add_row(visible(item.name), item.modality, *([str(item.dim or "?")] if with_dim else []), _weights(item))
     console.print(table)
     if len(found) > _SHOWN_FOUND:
         console.print(f"and {len(found) - _SHOWN_FOUND} more: give a longer pattern")
+    console.print("arrays, steps × dim and whether it works: avvp backbones check NAME")
     return 0
 
 

@@ -71,12 +71,24 @@ def test_a_package_registers_backbones(avvp):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "words"), [("*ggi*", "vggish    audio  128  289 MB"), ("clip:vit-b-32/OPEN*", "512")]
+    ("pattern", "words"), [("vggi*", "vggish    audio     128  289 MB"), ("clip:vit-b-32/OPEN*", "512")]
 )
 def test_a_pattern_is_searched_for(avvp, pattern, words):
     code, out, _ = avvp("backbones", pattern)
     assert code == 0
     assert words in out
+
+
+def test_a_pattern_without_a_prefix_looks_everywhere(avvp):
+    found = [item.name for item in registry.search("*RESNET152*")]
+    assert found[0] == "resnet152"
+    assert {"torchvision:resnet152", "timm:resnet152.tv_in1k"} <= set(found)
+    assert registry.search("timm:*vit_b_16*") == []
+    code, out, _ = avvp("backbones", "*vit_b_16*")
+    assert code == 0
+    assert out.startswith("backbone                                        modality  weights"), "no dim is known"
+    assert "torchvision:vit_b_16:IMAGENET1K_SWAG_E2E_V1" in out
+    assert "avvp backbones check NAME" in out.splitlines()[-1]
 
 
 def test_what_no_pattern_finds_is_told(avvp):
