@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from extractors import registry
 from storage.store import FeatureStore
@@ -63,6 +65,28 @@ def test_the_list_has_arrays_weights_and_families_and_loads_nothing_heavy(avvp):
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
+def test_the_list_fits_a_terminal(avvp, monkeypatch):
+    narrow = partial(Console, width=80, soft_wrap=True, highlight=False)
+    monkeypatch.setattr("pipeline.cli.backbones_actions.wide_console", narrow)
+    _, out, _ = avvp("backbones")
+    lines = out.partition("and by name:")[0].splitlines()
+    assert [line for line in lines if len(line) > 80 and "(toy_backbones" not in line] == []
+    at = lines.index("clap (1,864 MB, to fetch)")
+    assert [line.rstrip() for line in lines[at + 1 : at + 4]] == [
+        "    clap 10×512: CLAP embedding of each second, L2-normalised",
+        "    clap_map 64×768: HTSAT feature map of the clip: step = 32 x frequency half",
+        "    (2) + time (32)",
+    ]
+
+
+@pytest.mark.parametrize("group", ["backbones", "weights"])
+def test_help_shows_no_escapes_and_cuts_nothing(avvp, group):
+    code, out, _ = avvp(group, "--help")
+    assert code == 0
+    assert "\\b" not in out
+    assert "..." not in out.replace("[ARGS]...", "")
+
+
 def test_a_package_registers_backbones(avvp):
     _, out, _ = avvp("backbones")
     assert "toy_audio" in out
@@ -104,6 +128,8 @@ def test_a_backbone_that_keeps_the_contract(avvp, own):
     code, out, _ = avvp("backbones", "check", "my_backbone.py:Loudness")
     assert code == 0
     assert "Loudness: 2 steps of 1 s × 1 values" in out
+    assert "input: " in out
+    assert "{" not in out
     assert "kept, with weights random:0: 4 clips" in out
 
 
