@@ -64,7 +64,8 @@ def search(pattern: str) -> list[FoundBackbone]:
     """Backbones whose name matches a shell pattern such as ``timm:*dinov3*``, in any case of letters.
 
     Args:
-        pattern: with a family's prefix, to look among its members; else among those of this package and of others.
+        pattern: with a family's prefix, to look among its members; else among all names, those of the families'
+            members without their prefix.
 
     Raises:
         UnknownBackbone: If the prefix is no family's.
@@ -75,7 +76,8 @@ def search(pattern: str) -> list[FoundBackbone]:
     if separator and prefix not in BACKBONES:
         raise UnknownBackbone(f"{pattern!r}: no family {prefix!r}. Families: {', '.join(FAMILIES)}")
     known = sorted({*names(), *names_of_packages()})
-    return [_found(name) for name in known if matches(name, pattern)]
+    of_families = [] if separator else [item for prefix in FAMILIES for item in family(prefix).search(pattern)]
+    return [*(_found(name) for name in known if matches(name, pattern)), *of_families]
 
 
 def _found(name: str) -> FoundBackbone:
@@ -281,4 +283,7 @@ def _unknown(name: str, base: str) -> str:
     choices = [*names(), *names_of_packages(), *forms()]
     near = difflib.get_close_matches(base.lower(), [*BACKBONES, *FAMILIES], n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"unknown backbone {name!r}.{hint} Choose from: {', '.join(choices)}; @Nfps may follow a per-frame one."
+    return (
+        f"unknown backbone {name!r}.{hint} Choose from: {', '.join(choices)}; @2fps may follow a name on frames, "
+        "@0.96s/0.48s one on sound."
+    )

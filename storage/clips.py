@@ -123,13 +123,17 @@ class ClipTable(Sequence[Clip]):
         """
         found = [clip for clip in self.clips if split is None or clip.split == split]
         if not found:
-            splits = ", ".join(dict.fromkeys(clip.split for clip in self.clips if clip.split)) or "none"
-            raise ClipTableError(f"{visible(self.source)}: no clip is of split {split!r}; its splits are: {splits}")
+            splits = ", ".join(dict.fromkeys(clip.split for clip in self.clips if clip.split))
+            known = (
+                f"its splits are: {splits}" if splits else "it names no splits, as LLP's CSVs do. Take all its clips"
+            )
+            raise ClipTableError(f"{visible(self.source)}: no clip is of split {split!r}; {known}")
         chosen = found if limit is None else found[:limit]
         if len(chosen) == len(self.clips):
             return self
         asked = f" of split {split}" if split is not None else ""
-        note = f"{len(chosen)} of its {len(self.clips)} clips were asked for: the first {len(chosen)}{asked}"
+        which = "all" if len(chosen) == len(found) else f"the first {len(chosen)}"
+        note = f"taking {len(chosen)} of {len(self.clips)} clips: {which}{asked}"
         return ClipTable(chosen, dataset=self.dataset, source=self.source, notes=(*self.notes, note))
 
     def to_csv(self, path: str | Path) -> None:

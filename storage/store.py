@@ -130,7 +130,7 @@ class FeatureStore(Catalog):
     def _check_same(self, table: ClipTable, *, clip_seconds: int, shard_size: int | None) -> None:
         if table.hash != self.info.clip_table_hash:
             raise SchemaMismatch(
-                f"{self.url}: {table_difference(self.clips, table)}. Give the same table, or a new store"
+                f"{self.url}: {table_difference(self.clips, table)}. Ask for the same clips, or use a new store"
             )
         if clip_seconds != self.info.clip_seconds:
             raise SchemaMismatch(

@@ -20,11 +20,10 @@ class _PatternOrCommand(click.Group):
 @click.group(cls=_PatternOrCommand, invoke_without_command=True)
 @click.pass_context
 def backbones(ctx: click.Context) -> None:
-    r"""The backbones there are, what each gives for a 10 s clip, and whether its weights are at hand.
+    """The backbones there are, their weights, and what each gives.
 
-    \b
-    avvp backbones "timm:*dinov3*"       search a family by a shell pattern
-    avvp backbones check my_net.py:Net   does a backbone keep what the engine and the store rely on?
+    Search by a shell pattern, with or without a family: avvp backbones "timm:*dinov3*". Does one keep what the engine
+    and the store rely on? avvp backbones check NAME.
     """
     from pipeline.cli.backbones_actions import print_backbones
 
@@ -35,7 +34,7 @@ def backbones(ctx: click.Context) -> None:
 @backbones.command()
 @click.argument("pattern")
 def search(pattern: str) -> None:
-    """Backbones whose name matches PATTERN, such as "timm:*convnext*" or "clip:*siglip*"."""
+    """Find names by a PATTERN, such as "timm:*convnext*" or "*siglip*"."""
     from pipeline.cli.backbones_actions import print_found
 
     sys.exit(print_found(pattern))
@@ -51,7 +50,7 @@ def search(pattern: str) -> None:
     "--clip-seconds", type=click.IntRange(1), default=2, show_default=True, help="Length of the made-up clips."
 )
 def check(name: str, **options: Any) -> None:
-    """Run NAME on made-up clips and check what the engine and the store rely on."""
+    """Run NAME on made-up clips and check what it must keep."""
     from pipeline.cli.backbones_actions import run_check
 
     sys.exit(run_check(name, **options))

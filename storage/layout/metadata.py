@@ -13,6 +13,7 @@ from storage.clips import Clip, ClipTable
 from storage.errors import StoreError
 from storage.files.root import Root
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance
+from storage.text import count
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _nearest_store(asked: Path) -> Path | None:
 def table_difference(stored: ClipTable, asked: ClipTable) -> str:
     """What differs between two clip tables, in words."""
     if len(stored) != len(asked):
-        return f"holds {len(stored)} clips, the table {asked.source} has {len(asked)}"
+        return f"holds {count(len(stored), 'clip')}, asked for {len(asked)} of {asked.source}"
     for row, (old, new) in enumerate(zip(stored, asked, strict=True)):
         if (old.id, old.start_seconds, old.end_seconds) != (new.id, new.start_seconds, new.end_seconds):
             return f"row {row} is {_span(old)}, in {asked.source} it is {_span(new)}"

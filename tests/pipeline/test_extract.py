@@ -229,13 +229,14 @@ def test_a_first_look_at_a_split(avvp, six_clips, tmp_path):
     table.write_text("\n".join(["id,path,split", *rows]) + "\n")
     code, _, err = extract(avvp, table, tmp_path / "s.zarr", "--split", "val", "--limit", 2)
     assert code == 0
-    assert "2 of its 6 clips were asked for: the first 2 of split val" in err
+    assert "taking 2 of 6 clips: the first 2 of split val" in err
     store = FeatureStore.open(tmp_path / "s.zarr")
     assert store.ids == [rows[1].split(",")[0], rows[3].split(",")[0]]
     assert store.status("toy_visual").tolist() == [1, 1]
     code, _, err = extract(avvp, table, tmp_path / "s.zarr")
     assert code == 2
-    assert "Give the same table, or a new store" in err
+    assert "holds 2 clips, asked for 6 of" in err
+    assert "Ask for the same clips, or use a new store" in err
     code, _, err = extract(avvp, table, tmp_path / "s.zarr", "--split", "test")
     assert (code, err.count("its splits are: train, val")) == (2, 1)
 

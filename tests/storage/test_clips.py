@@ -228,13 +228,18 @@ def test_a_part_of_a_table():
     table = ClipTable(clips, dataset="llp", source="t.csv", notes=["one line is odd"])
     val = table.part(split="val")
     assert (val.ids, val.dataset, val.source) == (["b", "d", "e"], "llp", "t.csv")
-    assert val.notes == ("one line is odd", "3 of its 5 clips were asked for: the first 3 of split val")
+    assert val.notes == ("one line is odd", "taking 3 of 5 clips: all of split val")
     assert table.part(split="val", limit=2).ids == ["b", "d"]
-    assert table.part(limit=1).notes[1] == "1 of its 5 clips were asked for: the first 1"
+    assert table.part(split="val", limit=2).notes[1] == "taking 2 of 5 clips: the first 2 of split val"
+    assert table.part(limit=1).notes[1] == "taking 1 of 5 clips: the first 1"
     assert table.part() is table
     assert table.part(limit=9) is table
     with pytest.raises(ClipTableError, match=r"t.csv: no clip is of split 'test'; its splits are: train, val"):
         table.part(split="test")
+    with pytest.raises(
+        ClipTableError, match=r"videos: no clip is of split 'val'; it names no splits, as LLP's CSVs do"
+    ):
+        ClipTable([Clip("a", "/x/a.mp4")], source="videos").part(split="val")
 
 
 def test_real_llp(shared_dir):

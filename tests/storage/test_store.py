@@ -159,7 +159,7 @@ def test_other_weights_are_refused_until_rebuilt(store):
 
 
 def test_other_tables_and_sizes_are_refused(store, table):
-    with pytest.raises(SchemaMismatch, match=r"holds 5 clips, the table .* has 4"):
+    with pytest.raises(SchemaMismatch, match=r"holds 5 clips, asked for 4 of "):
         FeatureStore.open_or_create(store.url, ClipTable(table[:4], source="t"))
     swapped = ClipTable([table[1], table[0], *table[2:]], source="t")
     with pytest.raises(SchemaMismatch, match=r"row 0 is 'clip 0' \[0, 10\), in t it is 'clip 1'"):

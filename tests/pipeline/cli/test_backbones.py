@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from extractors import registry
 from storage.store import FeatureStore
@@ -63,6 +65,28 @@ def test_the_list_has_arrays_weights_and_families_and_loads_nothing_heavy(avvp):
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
+def test_the_list_fits_a_terminal(avvp, monkeypatch):
+    narrow = partial(Console, width=80, soft_wrap=True, highlight=False)
+    monkeypatch.setattr("pipeline.cli.backbones_actions.wide_console", narrow)
+    _, out, _ = avvp("backbones")
+    lines = out.partition("and by name:")[0].splitlines()
+    assert [line for line in lines if len(line) > 80 and "(toy_backbones" not in line] == []
+    at = lines.index("clap (1,864 MB, to fetch)")
+    assert [line.rstrip() for line in lines[at + 1 : at + 4]] == [
+        "    clap 10×512: CLAP embedding of each second, L2-normalised",
+        "    clap_map 64×768: HTSAT feature map of the clip: step = 32 x frequency half",
+        "    (2) + time (32)",
+    ]
+
+
+@pytest.mark.parametrize("group", ["backbones", "weights"])
+def test_help_shows_no_escapes_and_cuts_nothing(avvp, group):
+    code, out, _ = avvp(group, "--help")
+    assert code == 0
+    assert "\\b" not in out
+    assert "..." not in out.replace("[ARGS]...", "")
+
+
 def test_a_package_registers_backbones(avvp):
     _, out, _ = avvp("backbones")
     assert "toy_audio" in out
@@ -71,12 +95,24 @@ def test_a_package_registers_backbones(avvp):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "words"), [("*ggi*", "vggish    audio  128  289 MB"), ("clip:vit-b-32/OPEN*", "512")]
+    ("pattern", "words"), [("vggi*", "vggish    audio     128  289 MB"), ("clip:vit-b-32/OPEN*", "512")]
 )
 def test_a_pattern_is_searched_for(avvp, pattern, words):
     code, out, _ = avvp("backbones", pattern)
     assert code == 0
     assert words in out
+
+
+def test_a_pattern_without_a_prefix_looks_everywhere(avvp):
+    found = [item.name for item in registry.search("*RESNET152*")]
+    assert found[0] == "resnet152"
+    assert {"torchvision:resnet152", "timm:resnet152.tv_in1k"} <= set(found)
+    assert registry.search("timm:*vit_b_16*") == []
+    code, out, _ = avvp("backbones", "*vit_b_16*")
+    assert code == 0
+    assert out.startswith("backbone                                        modality  weights"), "no dim is known"
+    assert "torchvision:vit_b_16:IMAGENET1K_SWAG_E2E_V1" in out
+    assert "avvp backbones check NAME" in out.splitlines()[-1]
 
 
 def test_what_no_pattern_finds_is_told(avvp):
@@ -92,6 +128,8 @@ def test_a_backbone_that_keeps_the_contract(avvp, own):
     code, out, _ = avvp("backbones", "check", "my_backbone.py:Loudness")
     assert code == 0
     assert "Loudness: 2 steps of 1 s × 1 values" in out
+    assert "input: " in out
+    assert "{" not in out
     assert "kept, with weights random:0: 4 clips" in out
 
 

@@ -35,7 +35,8 @@ def test_everything_with_a_fixed_name_is_listed(cache, avvp):
     assert not cache.exists(), "nothing is downloaded"
     code, out, _ = avvp("weights")
     assert code == 0
-    assert "resnet152-394f9c45.pth" in out
+    url = "https://download.pytorch.org/models/resnet152-394f9c45.pth"
+    assert f" - resnet152: resnet152-394f9c45.pth, 241.6 MB\n     {url}\n" in out
     assert "avvp weights download NAME" in out
 
 
