@@ -18,6 +18,7 @@ from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from pipeline.metrics.named_scores import NamedScores
     from pipeline.reports.evaluation import Decided
 
 MASK_NAMES = ("none", "union", "own", "mmcse")
@@ -44,6 +45,10 @@ OVERLAP_HELP = (
 @click.option("--intervals", is_flag=True, help="95 % intervals by bootstrap over videos.")
 @click.option("--classes", is_flag=True, help="F1 by class.")
 @click.option("--overlap", type=click.Choice(OVERLAPS), is_flag=False, flag_value=OVERLAPS[0], help=OVERLAP_HELP)
+@click.option(
+    "--levels", is_flag=True, help="F1 of whole videos, and means of the segment and the event level (MM-CSE)."
+)
+@click.option("--modality-only", is_flag=True, help="F1 of what is only heard and of what is only seen (CoLeaF).")
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores to a file.")
 def evaluate(**options: Any) -> None:
@@ -55,7 +60,7 @@ def run_evaluation(
     *, run: Path | None, predictions: str | None, annotations: str, dataset: str | None = None, split: str = "test",
     store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
     thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: str | None = None,
-    picture: str | None = None, json_file: Path | None = None,
+    levels: bool = False, modality_only: bool = False, picture: str | None = None, json_file: Path | None = None,
     console: Console | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Print tables, write the requested files, and return the eleven scores in percent.
@@ -66,7 +71,8 @@ def run_evaluation(
     if (run is None) == (predictions is None):
         raise InvalidInput("evaluate: give --run RUN or --predictions FILE.npz, one of them")
     if _of_localization(run, predictions):
-        _refuse({"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture})
+        _refuse({"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture,
+                 "--levels": levels, "--modality-only": modality_only})  # fmt: skip
         return _evaluate_localization(
             run, predictions, annotations, dataset or "ave", split, store_url, threshold,
             intervals=intervals, classes=classes, json_file=json_file, console=console or wide_console(),
@@ -74,9 +80,10 @@ def run_evaluation(
     decided, source, of_videos = _decided(
         run, predictions, annotations, dataset or "llp", split, store_url, mask, threshold, thresholds
     )
+    more = decided.more_scores(levels=levels, modality_only=modality_only)
     return _print_parsing(
-        decided, source, split, of_videos, intervals=intervals, classes=classes, overlap=overlap, picture=picture,
-        json_file=json_file, console=console or wide_console(),
+        decided, source, split, of_videos, intervals=intervals, classes=classes, overlap=overlap, more=more,
+        picture=picture, json_file=json_file, console=console or wide_console(),
     )  # fmt: skip
 
 
@@ -109,13 +116,13 @@ def _decided(
 
 def _print_parsing(
     decided: Decided, source: str, split: str, of_videos: int, *, intervals: bool, classes: bool, overlap: str | None,
-    picture: str | None, json_file: Path | None, console: Console,
+    more: Mapping[str, NamedScores], picture: str | None, json_file: Path | None, console: Console,
 ) -> dict[str, float]:  # fmt: skip
     """Print the tables; write the picture and the scores."""
     from pipeline.metrics.bootstrap import bootstrap_intervals
     from pipeline.reports.evaluation import markdown
     from pipeline.reports.overlap_table import print_overlap
-    from pipeline.reports.score_tables import absent_line, write_scores
+    from pipeline.reports.score_tables import absent_line, score_table, write_scores
     from pipeline.terminal.score_tables import show_tables
 
     videos = decided.scores()
@@ -123,6 +130,9 @@ def _print_parsing(
     console.print(absent_line(of_videos, len(videos), split), end="")
     spread = {title: bootstrap_intervals(videos)} if intervals else None
     show_tables(console, markdown({title: scores, "nothing predicted": decided.chance()}, spread))
+    for part in more.values():
+        found = {title: part.intervals()} if intervals else {}
+        show_tables(console, score_table({title: part.mean()}, part.headings, found))
     if overlap == "every":
         subsets = {f"{name}, {count} videos": part for name, (count, part) in decided.subsets().items()}
         show_tables(console, markdown(subsets))
@@ -133,7 +143,8 @@ def _print_parsing(
     if picture:
         _write_picture(picture, decided, source)
     if json_file is not None:
-        write_scores(json_file, scores.as_dict(), spread[title] if spread else None)
+        also = {name: part.mean() for name, part in more.items()}
+        write_scores(json_file, scores.as_dict(), spread[title] if spread else None, more=also)
     return scores.as_dict()
 
 

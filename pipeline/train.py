@@ -66,6 +66,7 @@ def run_training(
     from pipeline.datasets.dataset import Missing, check_features, load_split
     from pipeline.training.devices import check_device, check_precision, make_accelerator
     from pipeline.training.loop import Trainer
+    from pipeline.training.loss_check import check_losses
     from pipeline.training.run_log import RunLog
     from pipeline.training.run_setup import fresh_model, load_labels, run_record, sized_config
     from pipeline.training.run_start import load_initial, start_folder
@@ -87,6 +88,7 @@ def run_training(
     check_precision(chosen.train.precision, accelerator.device)
     keep_freed_memory()
     model = fresh_model(config, chosen.train.seed)  # before the folder is made: settings that no model has leave none
+    check_losses(chosen, model, config)
     initial = None if init is None else load_initial(init, model)
     console = console or wide_console()
     if accelerator.is_main_process:

@@ -42,7 +42,8 @@ def print_model_info(recipe: str, changes: tuple[str, ...], *, timed: bool, clip
         from pipeline.models.timing import time_model
 
         console.print(_time_line(time_model(config, device=place, clips=clips)))
-    if (paper := PAPERS.get(str(chosen.model.get("system", "")))) is not None:
+    paper = PAPERS.get(str(chosen.model.get("system", "")))
+    if paper is not None and info.published is not None:
         console.print(f"the paper: {paper}")
 
 

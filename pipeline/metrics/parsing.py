@@ -177,11 +177,11 @@ def _five(
 ) -> list[Floats]:
     """Audio, visual, both at once, their mean, and audio and visual pooled: five columns ``[videos]``, 0 to 1."""
     audio, visual, both = three_counts(count, pred_audio, pred_visual, true_audio, true_visual)
-    each = [_over_classes(counts) for counts in (audio, visual, both)]
-    return [*each, np.mean(each, axis=0), _over_classes(audio + visual)]
+    each = [mean_over_classes(counts) for counts in (audio, visual, both)]
+    return [*each, np.mean(each, axis=0), mean_over_classes(audio + visual)]
 
 
-def _over_classes(counts: Counts) -> Floats:
+def mean_over_classes(counts: Counts) -> Floats:
     """Mean F1 over the active classes of each video, 1 where there are none: ``[videos]``."""
     f1 = counts.f1()
     active = ~np.isnan(f1)

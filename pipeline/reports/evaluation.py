@@ -17,8 +17,11 @@ from pipeline.foreign_arrays import read_npz
 from pipeline.metrics.bootstrap import Interval
 from pipeline.metrics.classwise import class_table
 from pipeline.metrics.decisions import Mask, decide
+from pipeline.metrics.modality_only import modality_only as modality_only_scores
+from pipeline.metrics.named_scores import NamedScores
 from pipeline.metrics.parsing import HEADINGS, ParsingScores, VideoScores, nothing_predicted, video_scores
 from pipeline.metrics.subsets import Overlap, overlapping
+from pipeline.metrics.video_level import level_means, video_level
 from pipeline.reports.score_tables import absent_line, score_table
 from pipeline.terminal.score_tables import show_tables
 from pipeline.training.run_folder import recipe_of
@@ -53,6 +56,14 @@ class Decided:
         row_of = {name: row for row, name in enumerate(self.ids)}
         rows = [row_of[name] for name in ids]
         return Decided(tuple(ids), self.audio[rows], self.visual[rows], self.truth.align(ids))
+
+    def more_scores(self, *, levels: bool, modality_only: bool) -> dict[str, NamedScores]:
+        """Scores beside the eleven, by a name for the table and the JSON file."""
+        arrays = (self.audio, self.visual, self.truth.audio, self.truth.visual)
+        found: dict[str, NamedScores] = {}
+        if levels:
+            found |= {"video_level": video_level(*arrays), "level_means": level_means(self.scores())}
+        return found | ({"modality_only": modality_only_scores(*arrays)} if modality_only else {})
 
     def chance(self) -> ParsingScores:
         """See :func:`pipeline.metrics.parsing.nothing_predicted`."""

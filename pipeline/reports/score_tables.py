@@ -38,9 +38,19 @@ def absent_line(clips: int, videos: int, split: str) -> str:
     return f"{absent} of {clips} clips of {split} have no predictions and do not count\n" if absent else ""
 
 
-def write_scores(file: Path, scores: Mapping[str, float], intervals: Mapping[str, Interval] | None) -> None:
-    """Write the file of ``evaluate --json``: ``{"scores": …}`` in percent, and ``intervals`` if given."""
-    body: dict[str, Any] = {"scores": scores}
+def write_scores(
+    file: Path, scores: Mapping[str, float], intervals: Mapping[str, Interval] | None,
+    *, more: Mapping[str, Mapping[str, float]] | None = None,
+) -> None:  # fmt: skip
+    """Write the file of ``evaluate --json``: ``{"scores": …}`` in percent, ``intervals`` if given.
+
+    Args:
+        file: its path.
+        scores: by name.
+        intervals: by name of a score.
+        more: tables of scores beside these, by their key in the file.
+    """
+    body: dict[str, Any] = {"scores": scores, **(more or {})}
     if intervals:
         body["intervals"] = {name: vars(part) for name, part in intervals.items()}
     write_json(file, body)

@@ -65,15 +65,19 @@ def test_everything_that_can_be_printed(made, tmp_path, capsys):
     classes = truth.dataset.classes
     (tmp_path / "t.json").write_text(json.dumps(dict.fromkeys(classes, 0.4)))
     run_evaluation(
-        run=None, predictions=file, annotations=str(made / "annotations"), intervals=True, classes=True,
-        overlap="every", thresholds=str(tmp_path / "t.json"), picture=f"{truth.ids[0]}={tmp_path / 'x.svg'}",
-        json_file=tmp_path / "s.json",
+        run=None, predictions=file, annotations=str(made / "annotations"), intervals=True, classes=True, overlap="every",
+        levels=True, modality_only=True, thresholds=str(tmp_path / "t.json"),
+        picture=f"{truth.ids[0]}={tmp_path / 'x.svg'}", json_file=tmp_path / "s.json",
     )  # fmt: skip
     out = capsys.readouterr().out
-    for words in ("100.00 ±0.0", "overlapping (union_of_modalities)", f"| {classes[0]} |", "nothing predicted"):
+    for words in ("100.00 ±0.0", "overlapping (union_of_modalities)", f"| {classes[0]} |", "nothing predicted",
+                  "| vid A | vid V |", "| mean A | mean V |", "| seg A only | seg V only |"):  # fmt: skip
         assert words in out
     assert "<svg" in (tmp_path / "x.svg").read_text()
-    assert "intervals" in json.loads((tmp_path / "s.json").read_text())
+    written = json.loads((tmp_path / "s.json").read_text())
+    assert set(written) == {"scores", "video_level", "level_means", "modality_only", "intervals"}
+    assert tuple(written["scores"]) == SCORES
+    assert set(written["video_level"].values()) == {100.0}
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04 but no archive", b"", b"\x93NUMPY\x01\x00", None])

@@ -200,6 +200,8 @@ def test_a_loss_that_is_not_finite_stops_and_says_where(made, tmp_path):
         (("model.decoder.bloks=2",), "Did you mean blocks"),
         (("model.decoder.heads=5",), "5 heads do not divide 32 dimensions"),
         (("train.precision=half",), "expected one of float32"),
+        (("loss.orthogonality=0.1",), "loss.orthogonality: only MM-CSE has it. Set loss.orthogonality=0"),
+        (("features.pseudo_labels=",), "needs segment pseudo labels. Set features.pseudo_labels"),
     ],
 )
 def test_what_does_not_fit_is_one_line_and_leaves_no_folder(made, tmp_path, capsys, changes, words):
