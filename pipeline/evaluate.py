@@ -41,6 +41,8 @@ OVERLAP_HELP = (
               "Default: the run's, or union where union_video is given.")  # fmt: skip
 @click.option("--threshold", type=float, help="A probability that equals it counts. Default: the run's, or 0.5.")
 @click.option("--thresholds", help="A JSON file with a threshold a class: a list, or an object by class name.")
+@click.option("--search-thresholds", is_flag=True, help="Search a threshold a class on val, write them to the run's "
+              "folder, and score the split with and without them.")  # fmt: skip
 @click.option("--intervals", is_flag=True, help="95 % intervals by bootstrap over videos.")
 @click.option("--classes", is_flag=True, help="F1 by class.")
 @click.option("--overlap", type=click.Choice(OVERLAPS), is_flag=False, flag_value=OVERLAPS[0], help=OVERLAP_HELP)
@@ -55,7 +57,7 @@ def run_evaluation(
     *, run: Path | None, predictions: str | None, annotations: str, dataset: str | None = None, split: str = "test",
     store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
     thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: str | None = None,
-    picture: str | None = None, json_file: Path | None = None,
+    picture: str | None = None, json_file: Path | None = None, search_thresholds: bool = False,
     console: Console | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Print tables, write the requested files, and return the eleven scores in percent.
@@ -66,10 +68,18 @@ def run_evaluation(
     if (run is None) == (predictions is None):
         raise InvalidInput("evaluate: give --run RUN or --predictions FILE.npz, one of them")
     if _of_localization(run, predictions):
-        _refuse({"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture})
+        _refuse({"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture,
+                 "--search-thresholds": search_thresholds})  # fmt: skip
         return _evaluate_localization(
             run, predictions, annotations, dataset or "ave", split, store_url, threshold,
             intervals=intervals, classes=classes, json_file=json_file, console=console or wide_console(),
+        )  # fmt: skip
+    if search_thresholds:
+        _check_alone({"--predictions": predictions, "--thresholds": thresholds, "--intervals": intervals,
+                      "--classes": classes, "--overlap": overlap, "--picture": picture})  # fmt: skip
+        return _search_thresholds(
+            run, annotations, dataset or "llp", split, store_url=store_url, mask=mask, threshold=threshold,
+            json_file=json_file, console=console or wide_console(),
         )  # fmt: skip
     decided, source, of_videos = _decided(
         run, predictions, annotations, dataset or "llp", split, store_url, mask, threshold, thresholds
@@ -78,6 +88,24 @@ def run_evaluation(
         decided, source, split, of_videos, intervals=intervals, classes=classes, overlap=overlap, picture=picture,
         json_file=json_file, console=console or wide_console(),
     )  # fmt: skip
+
+
+def _check_alone(options: Mapping[str, Any]) -> None:
+    if wrong := [option for option, value in options.items() if value]:
+        raise InvalidInput(
+            f"evaluate: --search-thresholds goes with --run, not with {', '.join(wrong)}. It writes a file for "
+            "--thresholds; call evaluate again with that"
+        )
+
+
+def _search_thresholds(
+    run: Path | None, annotations: str, dataset: str, split: str, **options: Any
+) -> dict[str, float]:
+    from pipeline.datasets.llp import load_annotations
+    from pipeline.reports.class_thresholds import evaluate_with_class_thresholds
+
+    labelled = load_annotations(annotations, dataset=dataset)
+    return evaluate_with_class_thresholds(Path(run or ""), labelled, split, **options)
 
 
 def _decided(
