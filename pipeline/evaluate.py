@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,9 @@ OVERLAP_HELP = (
 @click.option("--classes", is_flag=True, help="F1 by class.")
 @click.option("--overlap", type=click.Choice(OVERLAPS), is_flag=False, flag_value=OVERLAPS[0], help=OVERLAP_HELP)
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip.")
+@click.option("--attention", type=click.Path(path_type=Path), help="A folder: for each --clip, heat maps of what the "
+              "labels of LEAP attend to (CLIP.svg) and the arrays (CLIP.npz).")  # fmt: skip
+@click.option("--clip", "clips", multiple=True, help="A clip of the split, by its id or how that begins; repeatable.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores to a file.")
 def evaluate(**options: Any) -> None:
     """Score a run, or any predictions file, exactly as the published code does."""
@@ -58,7 +61,7 @@ def run_evaluation(
     store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
     thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: str | None = None,
     picture: str | None = None, json_file: Path | None = None, search_thresholds: bool = False,
-    console: Console | None = None,
+    attention: Path | None = None, clips: Sequence[str] = (), console: Console | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Print tables, write the requested files, and return the eleven scores in percent.
 
@@ -69,14 +72,15 @@ def run_evaluation(
         raise InvalidInput("evaluate: give --run RUN or --predictions FILE.npz, one of them")
     if _of_localization(run, predictions):
         _refuse({"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture,
-                 "--search-thresholds": search_thresholds})  # fmt: skip
+                 "--search-thresholds": search_thresholds, "--attention": attention, "--clip": clips})  # fmt: skip
         return _evaluate_localization(
             run, predictions, annotations, dataset or "ave", split, store_url, threshold,
             intervals=intervals, classes=classes, json_file=json_file, console=console or wide_console(),
         )  # fmt: skip
     if search_thresholds:
         _check_alone({"--predictions": predictions, "--thresholds": thresholds, "--intervals": intervals,
-                      "--classes": classes, "--overlap": overlap, "--picture": picture})  # fmt: skip
+                      "--classes": classes, "--overlap": overlap, "--picture": picture, "--attention": attention,
+                      "--clip": clips})  # fmt: skip
         return _search_thresholds(
             run, annotations, dataset or "llp", split, store_url=store_url, mask=mask, threshold=threshold,
             json_file=json_file, console=console or wide_console(),
@@ -84,10 +88,14 @@ def run_evaluation(
     decided, source, of_videos = _decided(
         run, predictions, annotations, dataset or "llp", split, store_url, mask, threshold, thresholds
     )
-    return _print_parsing(
+    console = console or wide_console()
+    scores = _print_parsing(
         decided, source, split, of_videos, intervals=intervals, classes=classes, overlap=overlap, picture=picture,
-        json_file=json_file, console=console or wide_console(),
+        json_file=json_file, console=console,
     )  # fmt: skip
+    if attention is not None:
+        _write_attention(run, decided, split, clips, attention, store_url=store_url, console=console)
+    return scores
 
 
 def _check_alone(options: Mapping[str, Any]) -> None:
@@ -163,6 +171,20 @@ def _print_parsing(
     if json_file is not None:
         write_scores(json_file, scores.as_dict(), spread[title] if spread else None)
     return scores.as_dict()
+
+
+def _write_attention(
+    run: Path | None, decided: Decided, split: str, clips: Sequence[str], folder: Path, *, store_url: str | None,
+    console: Console,
+) -> None:  # fmt: skip
+    from pipeline.reports.chosen_clips import chosen_clips
+    from pipeline.reports.label_attention import write_attention
+
+    if run is None:
+        raise InvalidInput("evaluate: --attention looks into a model. Give --run RUN, not --predictions")
+    named = chosen_clips(clips, decided.ids, split=split)
+    for path in write_attention(run, decided.truth, split, named, folder, store_url=store_url):
+        console.print(f"attention: {path}")
 
 
 def _refuse(options: Mapping[str, Any]) -> None:
