@@ -49,6 +49,8 @@ OVERLAP_HELP = (
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip.")
 @click.option("--attention", type=click.Path(path_type=Path), help="A folder: for each --clip, heat maps of what the "
               "labels of LEAP attend to (CLIP.svg) and the arrays (CLIP.npz).")  # fmt: skip
+@click.option("--timeline", type=click.Path(path_type=Path), help="A folder: for each --clip, truth and predictions "
+              "over time (CLIP.svg), below thumbnails and waveform where the store keeps previews.")  # fmt: skip
 @click.option("--clip", "clips", multiple=True, help="A clip of the split, by its id or how that begins; repeatable.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores to a file.")
 def evaluate(**options: Any) -> None:
@@ -61,7 +63,8 @@ def run_evaluation(
     store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
     thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: str | None = None,
     picture: str | None = None, json_file: Path | None = None, search_thresholds: bool = False,
-    attention: Path | None = None, clips: Sequence[str] = (), console: Console | None = None,
+    attention: Path | None = None, timeline: Path | None = None, clips: Sequence[str] = (),
+    console: Console | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Print tables, write the requested files, and return the eleven scores in percent.
 
@@ -72,7 +75,8 @@ def run_evaluation(
         raise InvalidInput("evaluate: give --run RUN or --predictions FILE.npz, one of them")
     if _of_localization(run, predictions):
         _refuse({"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture,
-                 "--search-thresholds": search_thresholds, "--attention": attention, "--clip": clips})  # fmt: skip
+                 "--search-thresholds": search_thresholds, "--attention": attention, "--timeline": timeline,
+                 "--clip": clips})  # fmt: skip
         return _evaluate_localization(
             run, predictions, annotations, dataset or "ave", split, store_url, threshold,
             intervals=intervals, classes=classes, json_file=json_file, console=console or wide_console(),
@@ -80,7 +84,7 @@ def run_evaluation(
     if search_thresholds:
         _check_alone({"--predictions": predictions, "--thresholds": thresholds, "--intervals": intervals,
                       "--classes": classes, "--overlap": overlap, "--picture": picture, "--attention": attention,
-                      "--clip": clips})  # fmt: skip
+                      "--timeline": timeline, "--clip": clips})  # fmt: skip
         return _search_thresholds(
             run, annotations, dataset or "llp", split, store_url=store_url, mask=mask, threshold=threshold,
             json_file=json_file, console=console or wide_console(),
@@ -93,6 +97,8 @@ def run_evaluation(
         decided, source, split, of_videos, intervals=intervals, classes=classes, overlap=overlap, picture=picture,
         json_file=json_file, console=console,
     )  # fmt: skip
+    if timeline is not None:
+        _write_timelines(Path(source), decided, split, clips, timeline, store_url=store_url, console=console)
     if attention is not None:
         _write_attention(run, decided, split, clips, attention, store_url=store_url, console=console)
     return scores
@@ -171,6 +177,16 @@ def _print_parsing(
     if json_file is not None:
         write_scores(json_file, scores.as_dict(), spread[title] if spread else None)
     return scores.as_dict()
+
+
+def _write_timelines(
+    source: Path, decided: Decided, split: str, clips: Sequence[str], folder: Path, *, store_url: str | None,
+    console: Console,
+) -> None:  # fmt: skip
+    from pipeline.reports.timelines import preview_store, write_timelines
+
+    store = preview_store([source], store_url, console)
+    write_timelines({source.name: decided}, clips, folder, split=split, store=store, console=console)
 
 
 def _write_attention(
