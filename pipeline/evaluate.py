@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,8 @@ OVERLAP_HELP = (
               "Default: the run's, or union where union_video is given.")  # fmt: skip
 @click.option("--threshold", type=float, help="A probability that equals it counts. Default: the run's, or 0.5.")
 @click.option("--thresholds", help="A JSON file with a threshold a class: a list, or an object by class name.")
+@click.option("--search-thresholds", is_flag=True, help="Search a threshold a class on val, write them to the run's "
+              "folder, and score the split with and without them.")  # fmt: skip
 @click.option("--intervals", is_flag=True, help="95 % intervals by bootstrap over videos.")
 @click.option("--classes", is_flag=True, help="F1 by class.")
 @click.option("--overlap", type=click.Choice(OVERLAPS), is_flag=False, flag_value=OVERLAPS[0], help=OVERLAP_HELP)
@@ -50,6 +52,11 @@ OVERLAP_HELP = (
 )
 @click.option("--modality-only", is_flag=True, help="F1 of what is only heard and of what is only seen (CoLeaF).")
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip.")
+@click.option("--attention", type=click.Path(path_type=Path), help="A folder: for each --clip, heat maps of what the "
+              "labels of LEAP attend to (CLIP.svg) and the arrays (CLIP.npz).")  # fmt: skip
+@click.option("--timeline", type=click.Path(path_type=Path), help="A folder: for each --clip, truth and predictions "
+              "over time (CLIP.svg), below thumbnails and waveform where the store keeps previews.")  # fmt: skip
+@click.option("--clip", "clips", multiple=True, help="A clip of the split, by its id or how that begins; repeatable.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores to a file.")
 def evaluate(**options: Any) -> None:
     """Score a run, or any predictions file, exactly as the published code does."""
@@ -61,6 +68,8 @@ def run_evaluation(
     store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
     thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: str | None = None,
     levels: bool = False, modality_only: bool = False, picture: str | None = None, json_file: Path | None = None,
+    search_thresholds: bool = False, attention: Path | None = None, timeline: Path | None = None,
+    clips: Sequence[str] = (),
     console: Console | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Print tables, write the requested files, and return the eleven scores in percent.
@@ -72,19 +81,52 @@ def run_evaluation(
         raise InvalidInput("evaluate: give --run RUN or --predictions FILE.npz, one of them")
     if _of_localization(run, predictions):
         _refuse({"--mask": mask, "--thresholds": thresholds, "--overlap": overlap, "--picture": picture,
-                 "--levels": levels, "--modality-only": modality_only})  # fmt: skip
+                 "--levels": levels, "--modality-only": modality_only, "--search-thresholds": search_thresholds,
+                 "--attention": attention, "--timeline": timeline, "--clip": clips})  # fmt: skip
         return _evaluate_localization(
             run, predictions, annotations, dataset or "ave", split, store_url, threshold,
             intervals=intervals, classes=classes, json_file=json_file, console=console or wide_console(),
+        )  # fmt: skip
+    if search_thresholds:
+        _check_alone({"--predictions": predictions, "--thresholds": thresholds, "--intervals": intervals,
+                      "--classes": classes, "--overlap": overlap, "--picture": picture, "--attention": attention,
+                      "--timeline": timeline, "--clip": clips})  # fmt: skip
+        return _search_thresholds(
+            run, annotations, dataset or "llp", split, store_url=store_url, mask=mask, threshold=threshold,
+            json_file=json_file, console=console or wide_console(),
         )  # fmt: skip
     decided, source, of_videos = _decided(
         run, predictions, annotations, dataset or "llp", split, store_url, mask, threshold, thresholds
     )
     more = decided.more_scores(levels=levels, modality_only=modality_only)
-    return _print_parsing(
+    console = console or wide_console()
+    scores = _print_parsing(
         decided, source, split, of_videos, intervals=intervals, classes=classes, overlap=overlap, more=more,
-        picture=picture, json_file=json_file, console=console or wide_console(),
+        picture=picture, json_file=json_file, console=console,
     )  # fmt: skip
+    if timeline is not None:
+        _write_timelines(Path(source), decided, split, clips, timeline, store_url=store_url, console=console)
+    if attention is not None:
+        _write_attention(run, decided, split, clips, attention, store_url=store_url, console=console)
+    return scores
+
+
+def _check_alone(options: Mapping[str, Any]) -> None:
+    if wrong := [option for option, value in options.items() if value]:
+        raise InvalidInput(
+            f"evaluate: --search-thresholds goes with --run, not with {', '.join(wrong)}. It writes a file for "
+            "--thresholds; call evaluate again with that"
+        )
+
+
+def _search_thresholds(
+    run: Path | None, annotations: str, dataset: str, split: str, **options: Any
+) -> dict[str, float]:
+    from pipeline.datasets.llp import load_annotations
+    from pipeline.reports.class_thresholds import evaluate_with_class_thresholds
+
+    labelled = load_annotations(annotations, dataset=dataset)
+    return evaluate_with_class_thresholds(Path(run or ""), labelled, split, **options)
 
 
 def _decided(
@@ -146,6 +188,30 @@ def _print_parsing(
         also = {name: part.mean() for name, part in more.items()}
         write_scores(json_file, scores.as_dict(), spread[title] if spread else None, more=also)
     return scores.as_dict()
+
+
+def _write_timelines(
+    source: Path, decided: Decided, split: str, clips: Sequence[str], folder: Path, *, store_url: str | None,
+    console: Console,
+) -> None:  # fmt: skip
+    from pipeline.reports.timelines import preview_store, write_timelines
+
+    store = preview_store([source], store_url, console)
+    write_timelines({source.name: decided}, clips, folder, split=split, store=store, console=console)
+
+
+def _write_attention(
+    run: Path | None, decided: Decided, split: str, clips: Sequence[str], folder: Path, *, store_url: str | None,
+    console: Console,
+) -> None:  # fmt: skip
+    from pipeline.reports.chosen_clips import chosen_clips
+    from pipeline.reports.label_attention import write_attention
+
+    if run is None:
+        raise InvalidInput("evaluate: --attention looks into a model. Give --run RUN, not --predictions")
+    named = chosen_clips(clips, decided.ids, split=split)
+    for path in write_attention(run, decided.truth, split, named, folder, store_url=store_url):
+        console.print(f"attention: {path}")
 
 
 def _refuse(options: Mapping[str, Any]) -> None:

@@ -24,9 +24,12 @@ from pipeline.train import train
 @click.option("--overlap", type=click.Choice(OVERLAPS), is_flag=False, flag_value=OVERLAPS[0], help=OVERLAP_HELP)
 @click.option("--bars", type=click.Path(path_type=Path), help="FILE.svg: event-level F1 by class as a bar chart.")
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
+@click.option("--timeline", type=click.Path(path_type=Path), help="A folder: for each --clip, truth and all runs over "
+              "time (CLIP.svg), below thumbnails and waveform where the store keeps previews.")  # fmt: skip
+@click.option("--clip", "clips", multiple=True, help="A clip of the split, by its id or how that begins; repeatable.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all numbers to a file.")
-@click.option("--store", "store_url", help="To predict imported checkpoints from. Default: their predictions, or else "
-              "the store they were imported for.")  # fmt: skip
+@click.option("--store", "store_url", help="To predict imported checkpoints from, and to take previews from. Default: "
+              "their predictions, or else the store they were imported for, and the first run's store.")  # fmt: skip
 def compare(
     runs: tuple[Path, ...], *, annotations: str, dataset: str | None, split: str, subset: str | None,
     store_url: str | None, **shown: Any,

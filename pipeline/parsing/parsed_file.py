@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
+from pipeline.datasets.clip_preview import Preview, read_preview
 from pipeline.datasets.llp import Annotations
 from pipeline.parsing.formats import registry
 from pipeline.parsing.formats.json_file import to_json
@@ -17,7 +18,6 @@ from pipeline.parsing.formats.summary import summary_html, summary_text
 from pipeline.parsing.formats.whole_files import remove, write_text
 from pipeline.parsing.output_record import OUTPUT, digest
 from pipeline.parsing.page.parsed_page import media_url, parsed_page
-from pipeline.parsing.page.preview import Preview, read_preview
 from pipeline.parsing.parsed_video import Modality, ParsedVideo
 from pipeline.parsing.truth import Truth, truth_of
 from storage.store import FeatureStore

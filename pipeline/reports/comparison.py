@@ -19,6 +19,7 @@ from pipeline.reports.score_tables import write_json
 from pipeline.reports.shared_videos import decided_together
 from pipeline.reports.svg import write_svg
 from pipeline.reports.timeline_picture import Track, write_timeline
+from pipeline.reports.timelines import preview_store, write_timelines
 from pipeline.terminal.console import count, wide_console
 from pipeline.terminal.score_tables import show_tables
 from storage.errors import InvalidInput
@@ -48,6 +49,8 @@ class ComparisonOutput:
         bars: a picture of it.
         overlap: a name of :data:`pipeline.reports.overlap_table.READINGS`, or ``every`` for all scores in all readings.
         picture: ``CLIP=FILE.svg``, a timeline.
+        timeline: a folder for timelines of ``clips``.
+        clips: ids, or what they begin with.
         json_file: for all that is printed.
     """
 
@@ -55,6 +58,8 @@ class ComparisonOutput:
     bars: Path | None = None
     overlap: str | None = None
     picture: str | None = None
+    timeline: Path | None = None
+    clips: tuple[str, ...] = ()
     json_file: Path | None = None
 
 
@@ -130,6 +135,9 @@ def print_comparison(
     if output.picture:
         _draw(output.picture, found, split)
         console.print(f"the timeline: {output.picture.partition('=')[2]}")
+    if output.timeline is not None:
+        store = preview_store(runs, store_url, console)
+        write_timelines(found, output.clips, output.timeline, split=split, store=store, console=console)
     if output.json_file is not None:
         write_json(output.json_file, body)
 

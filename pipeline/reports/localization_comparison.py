@@ -57,10 +57,10 @@ def print_localization_comparison(
     output: ComparisonOutput,
 ) -> None:  # fmt: skip
     """``avvp compare`` for localization."""
-    if subset or output.picture or output.classes or output.bars or output.overlap:
+    if subset or output != ComparisonOutput(json_file=output.json_file):
         raise InvalidInput(
-            "compare: --subset, --overlap, --picture, --classes and --bars are for parsing; these are runs of "
-            "localization"
+            "compare: --subset, --overlap, --picture, --timeline, --classes and --bars are for parsing; these are runs "
+            "of localization"
         )
     if store_url:
         raise InvalidInput("compare: --store is for imported checkpoints; these are runs of localization")

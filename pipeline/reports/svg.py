@@ -54,12 +54,12 @@ def line(x1: float, y1: float, x2: float, y2: float, *, colour: str = PALE) -> s
     return f"<line x1='{x1:.1f}' y1='{y1:.1f}' x2='{x2:.1f}' y2='{y2:.1f}' stroke='{colour}'/>"
 
 
-def image(x: float, y: float, width: float, height: float, pixels: NDArray[np.uint8]) -> str:
-    """A picture ``[height, width, 3]`` uint8 RGB within the page; its pixels keep their edges where it is enlarged."""
-    data = base64.b64encode(png(pixels)).decode()
+def image(x: float, y: float, width: float, height: float, pixels: NDArray[np.uint8], *, sharp: bool = True) -> str:
+    """A picture ``[height, width, 3]`` uint8 RGB within the page; ``sharp`` keeps the edges of pixels."""
+    data, style = base64.b64encode(png(pixels)).decode(), " style='image-rendering:pixelated'" if sharp else ""
     return (
-        f"<image x='{x:.1f}' y='{y:.1f}' width='{width:.1f}' height='{height:.1f}' preserveAspectRatio='none' "
-        f"style='image-rendering:pixelated' href='data:image/png;base64,{data}'/>"
+        f"<image x='{x:.1f}' y='{y:.1f}' width='{width:.1f}' height='{height:.1f}' preserveAspectRatio='none'{style} "
+        f"href='data:image/png;base64,{data}'/>"
     )
 
 

@@ -1,4 +1,4 @@
-"""Draws the events of a clip over time as SVG: ground truth and predictions."""
+"""Draws a clip over time as SVG: what it looks and sounds like, the true events and the predicted ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.datasets.clip_preview import Preview
 from pipeline.datasets.dataset_description import DatasetDescription
 from pipeline.datasets.spans import true_runs
+from pipeline.reports.svg import COLOURS, image
 
 _LEFT, _WIDTH, _BAR, _GAP, _TOP = 190, 560, 14, 3, 58
-_COLOURS = ("#222222", "#d1495b", "#00798c", "#edae49", "#5b5f97", "#66a182")
+_FRAMES, _SOUND, _UNDER = 44, 34, 8
+"""Heights of the strip of thumbnails and of the waveform, and the room below each."""
+_SILENT_PEAK = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +42,20 @@ def write_timeline(target: Path, clip_id: str, tracks: Sequence[Track], dataset:
     target.write_text(timeline_svg(clip_id, tracks, dataset), encoding="utf-8")
 
 
-def timeline_svg(clip_id: str, tracks: Sequence[Track], dataset: DatasetDescription) -> str:
-    """The picture: a row for each class and modality that any track has, a bar for each event of each track."""
-    parts, y = [], _TOP
-    for stream in ("audio", "visual"):
-        parts.append(f"<text x='10' y='{y + 12}' class='s'>{stream}</text>")
+def timeline_svg(
+    clip_id: str, tracks: Sequence[Track], dataset: DatasetDescription, preview: Preview | None = None
+) -> str:
+    """The picture: a row for each class and modality that any track has, a bar for each event of each track.
+
+    Args:
+        clip_id: the title.
+        tracks: the truth first.
+        dataset: whose classes and time grid they have.
+        preview: of this clip: its thumbnails and its waveform are drawn above the rows.
+    """
+    parts, y = [_view(preview, dataset)], _TOP + (_FRAMES + _SOUND + 2 * _UNDER if preview is not None else 0)
+    for stream, title in (("audio", "heard"), ("visual", "seen")):
+        parts.append(f"<text x='10' y='{y + 12}' class='s'>{title}</text>")
         y += 20
         active = np.any([getattr(track, stream).any(axis=0) for track in tracks], axis=0)
         for label in np.flatnonzero(active):
@@ -58,8 +71,35 @@ def timeline_svg(clip_id: str, tracks: Sequence[Track], dataset: DatasetDescript
     return _page(clip_id, tracks, dataset, "".join(parts), height=y + 30)
 
 
+def _view(preview: Preview | None, dataset: DatasetDescription) -> str:
+    """Thumbnails at their seconds, and the waveform below them."""
+    if preview is None:
+        return ""
+    body, each = "", _WIDTH / dataset.clip_seconds
+    for second, pixels in preview.thumbnails:
+        height, width = pixels.shape[:2]
+        scale = min((each - 2) / width, _FRAMES / height)
+        left = _LEFT + second * each + (each - width * scale) / 2
+        body += image(left, _TOP + (_FRAMES - height * scale) / 2, width * scale, height * scale, pixels, sharp=False)
+    middle = _TOP + _FRAMES + _UNDER + _SOUND / 2
+    known = ~np.isnan(preview.envelope).any(axis=1)
+    peak = max(float(np.abs(preview.envelope[known]).max(initial=0.0)), _SILENT_PEAK)
+    strokes = ""
+    for step in np.flatnonzero(known):
+        low, high = (middle - value / peak * _SOUND / 2 for value in preview.envelope[step].tolist())
+        x = _LEFT + (step + 0.5) * preview.step_seconds * each
+        strokes += f"M{x:.1f} {high - 0.3:.1f}V{low + 0.3:.1f}"
+    absent = [
+        f"<text x='{_LEFT}' y='{y:.0f}' fill='#777'>{words}</text>"
+        for words, y, there in (("no picture", _TOP + _FRAMES / 2, preview.thumbnails),
+                                ("no sound", middle + 4, known.any()))
+        if not there
+    ]  # fmt: skip
+    return f"{body}<path d='{strokes}' stroke='#8a8f98' stroke-width='2' fill='none'/>{''.join(absent)}"
+
+
 def _bars(track: Track, stream: str, label: int, number: int, y: int, dataset: DatasetDescription) -> str:
-    colour, top = _COLOURS[number % len(_COLOURS)], y + number * (_BAR + _GAP)
+    colour, top = COLOURS[number % len(COLOURS)], y + number * (_BAR + _GAP)
     each = _WIDTH / dataset.segments
     return "".join(
         f"<rect x='{_LEFT + first * each:.1f}' y='{top}' width='{(last - first) * each:.1f}' height='{_BAR}' rx='2' "
@@ -72,7 +112,7 @@ def _bars(track: Track, stream: str, label: int, number: int, y: int, dataset: D
 def _page(clip_id: str, tracks: Sequence[Track], dataset: DatasetDescription, body: str, *, height: int) -> str:
     legend, x = "", _LEFT
     for number, track in enumerate(tracks):
-        legend += f"<rect x='{x}' y='30' width='12' height='12' rx='2' fill='{_COLOURS[number % len(_COLOURS)]}'/>"
+        legend += f"<rect x='{x}' y='30' width='12' height='12' rx='2' fill='{COLOURS[number % len(COLOURS)]}'/>"
         legend += f"<text x='{x + 17}' y='41'>{html.escape(track.name)}</text>"
         x += 34 + 8 * len(track.name)
     grid = "".join(

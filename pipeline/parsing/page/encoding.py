@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.parsing.page.preview import Preview
+from pipeline.datasets.clip_preview import Preview
 
 _FEW = 60
 """Up to so many thumbnails keep their full size."""

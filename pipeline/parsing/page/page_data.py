@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.datasets.clip_preview import Preview
 from pipeline.datasets.spans import true_runs
 from pipeline.parsing.page.encoding import encode_probabilities, encode_strip, encode_wave
-from pipeline.parsing.page.preview import Preview
 from pipeline.parsing.parsed_video import MODALITIES, Event, ParsedVideo
 from pipeline.parsing.truth import Truth
 from storage.text import visible

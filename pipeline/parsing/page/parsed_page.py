@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from pipeline.datasets.clip_preview import Preview
 from pipeline.parsing.formats.fields import SIGN
 from pipeline.parsing.page import sections
 from pipeline.parsing.page.page_data import page_json
-from pipeline.parsing.page.preview import Preview
 from pipeline.parsing.parsed_video import ParsedVideo
 from pipeline.parsing.truth import Truth
 

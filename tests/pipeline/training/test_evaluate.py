@@ -65,8 +65,8 @@ def test_everything_that_can_be_printed(made, tmp_path, capsys):
     classes = truth.dataset.classes
     (tmp_path / "t.json").write_text(json.dumps(dict.fromkeys(classes, 0.4)))
     run_evaluation(
-        run=None, predictions=file, annotations=str(made / "annotations"), intervals=True, classes=True, overlap="every",
-        levels=True, modality_only=True, thresholds=str(tmp_path / "t.json"),
+        run=None, predictions=file, annotations=str(made / "annotations"), intervals=True, classes=True,
+        overlap="every", levels=True, modality_only=True, thresholds=str(tmp_path / "t.json"),
         picture=f"{truth.ids[0]}={tmp_path / 'x.svg'}", json_file=tmp_path / "s.json",
     )  # fmt: skip
     out = capsys.readouterr().out

@@ -117,7 +117,7 @@ def test_runs_are_compared_in_pairs(easy, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["compare", *runs, "--annotations", str(easy / "annotations"), "--picture", "x=y.svg"])
     assert ended.value.code == 2
-    assert "--picture, --classes and --bars are for parsing" in capsys.readouterr().err
+    assert "--timeline, --classes and --bars are for parsing" in capsys.readouterr().err
 
 
 def test_anyones_predictions_are_scored(easy, tmp_path, capsys):

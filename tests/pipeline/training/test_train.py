@@ -177,6 +177,29 @@ def test_bfloat16_learns_as_float32_does_and_scores_in_float32(made, tmp_path, r
     assert load_file(tmp_path / "bfloat16/best/model.safetensors").popitem()[1].dtype == torch.float32
 
 
+def test_thresholds_are_searched_on_val_and_applied_to_test(made, finished, tmp_path, capsys):
+    copy = shutil.copytree(finished, tmp_path / "run")
+    annotations = ["--annotations", str(made / "annotations")]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--run", str(copy), *annotations, "--search-thresholds", "--json", str(tmp_path / "s.json")])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert all(f"| run, {words} |" in out for words in ("val, at 0.5", "val, class thresholds", "test, at 0.5"))
+    body = json.loads((tmp_path / "s.json").read_text())
+    assert json.loads((copy / "thresholds.json").read_text()) == body["class_thresholds"]
+    given = run_evaluation(run=copy, predictions=None, annotations=annotations[1],
+                           thresholds=str(copy / "thresholds.json"))  # fmt: skip
+    assert given == body["scores_with_class_thresholds"]
+    assert body["scores"] == run_evaluation(run=copy, predictions=None, annotations=annotations[1])
+    for more, words in ((["--split", "val"], "searches on val. Score another split"),
+                        (["--classes"], "not with --classes. It writes a file for --thresholds")):  # fmt: skip
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", "--run", str(copy), *annotations, "--search-thresholds", *more])
+        assert ended.value.code == 2
+        assert words in capsys.readouterr().err
+
+
 def test_float16_needs_a_gpu(made, tmp_path):
     with pytest.raises(InvalidInput, match=r"train\.precision=float16: needs a CUDA device"):
         run(made, tmp_path / "run", changes=(*LEAP, "train.precision=float16"))

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.datasets.clip_preview import Preview
 from pipeline.datasets.spans import true_runs
-from pipeline.parsing.page.preview import Preview
 from pipeline.parsing.parsed_video import Event, ModelFacts, ParsedVideo
 
 CLASSES = ("Speech", "Dog", "Cat", "Car")

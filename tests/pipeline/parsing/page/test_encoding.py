@@ -4,8 +4,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from pipeline.datasets.clip_preview import Preview
 from pipeline.parsing.page.encoding import encode_probabilities, encode_strip, encode_wave
-from pipeline.parsing.page.preview import Preview
 
 NO_SOUND = np.zeros((0, 2), np.float32)
 

@@ -47,6 +47,13 @@ def read_preview(store: FeatureStore, rows: Sequence[int], *, most: int = MOST_T
     return Preview(tuple(_thumbnails(store, rows, most)), *_envelope(store, rows))
 
 
+def read_clip_preview(store: FeatureStore, row: int) -> Preview:
+    """The preview of one clip, on its own clock; errors as for :func:`read_preview`."""
+    found, start = read_preview(store, [row]), store.clips[row].start_seconds
+    thumbnails = tuple((second - start, pixels) for second, pixels in found.thumbnails)
+    return Preview(thumbnails, found.envelope[round(start / found.step_seconds) :], found.step_seconds)
+
+
 def _thumbnails(store: FeatureStore, rows: Sequence[int], most: int) -> list[tuple[float, NDArray[np.uint8]]]:
     places = _seconds_of(store, rows)
     stride = -(-len(places) // most)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from pipeline.datasets.clip_preview import read_clip_preview, read_preview
 from pipeline.extraction.extract import extract
 from pipeline.extraction.options import ExtractOptions
-from pipeline.parsing.page.preview import read_preview
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
@@ -67,3 +67,11 @@ def test_a_store_without_previews(make_clip, tmp_path):
     extract(ClipTable([Clip("a", str(path))]), url, ExtractOptions((), keep=("waveform",), clip_seconds=2, workers=1))
     with pytest.raises(InvalidInput, match=r"keeps no envelope.*avvp extract --keep preview"):
         read_preview(FeatureStore.open(url), [0])
+
+
+def test_a_clip_has_a_clock_of_its_own(film, tmp_path):
+    store = kept(film, (0, 4), tmp_path / "s.zarr")
+    found = read_clip_preview(store, 1)
+    assert [second for second, _ in found.thumbnails] == [0, 1, 2]
+    assert found.envelope.shape == (60, 2)
+    np.testing.assert_allclose(found.envelope.reshape(3, 20, 2)[:, 2:18, 1].mean(axis=1), (0.5, 0.6, 0.7), atol=0.02)
