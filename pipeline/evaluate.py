@@ -90,7 +90,8 @@ def run_evaluation(
     if search_thresholds:
         _check_alone({"--predictions": predictions, "--thresholds": thresholds, "--intervals": intervals,
                       "--classes": classes, "--overlap": overlap, "--picture": picture, "--attention": attention,
-                      "--timeline": timeline, "--clip": clips})  # fmt: skip
+                      "--timeline": timeline, "--clip": clips, "--levels": levels,
+                      "--modality-only": modality_only})  # fmt: skip
         return _search_thresholds(
             run, annotations, dataset or "llp", split, store_url=store_url, mask=mask, threshold=threshold,
             json_file=json_file, console=console or wide_console(),

@@ -15,7 +15,7 @@ EXTRA_OF: Mapping[str, str] = {
     "efficientnet_lite_pytorch": "extract",
     "ffmpeg": "extract",
     "gensim": "extract",
-    "h5py": "extract",
+    "h5py": "hdf5",
     "huggingface_hub": "extract",
     "imageio_ffmpeg": "extract",
     "numba": "extract",

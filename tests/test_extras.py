@@ -108,6 +108,7 @@ def without(packages, module, *arguments, cwd=None, env=None):
         (EXTRA_OF, ["synthetic", "{tmp}/made"], "extract"),
         (["prefect"], ["up"], "flows"),
         (["av"], ["up"], "extract"),
+        (["h5py"], ["import", "{tmp}/s", "{tmp}", "--layout", "ave-eccv18"], "hdf5"),
         (["s3fs"], ["status", "s3://bucket/x.zarr"], "s3"),
         (["yt_dlp"], ["download", "{tmp}/t.csv", "--out", "{tmp}/out"], "download"),
         (["openvino"], ["extract", "--clips", "{tmp}", "--store", "{tmp}/s", "--backbone", "efficientnet_lite0",

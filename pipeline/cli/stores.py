@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -30,7 +31,10 @@ def verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> None:
 @click.argument("store_url", metavar="STORE")
 @click.argument("folder", metavar="DIR")
 @LAYOUT_OPTION
-@click.option("--clips", help="The clip table of a new store. Without it, clips are taken from the names of the files.")
+@click.option("--clips", help="The clip table of a new store. Without it, clips are taken from the names of the files. "
+              "ave-eccv18: Annotations.txt, by default the one in DIR.")  # fmt: skip
+@click.option("--annotations", type=click.Path(path_type=Path), help="ave-eccv18: a folder to write AVE's label files "
+              "to, from the published arrays.")  # fmt: skip
 @click.option("--media", help="Where the media files of that table are, if not beside it.")
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
 @click.option("--codec", type=click.Choice(["auto", "blosc", "zstd", "none"]), default="auto", show_default=True,
@@ -39,14 +43,17 @@ def verify(store_url: str, *, deep: bool, repair: bool, as_json: bool) -> None:
 @click.option("--rebuild", is_flag=True, help="Replace arrays of these names that came from elsewhere.")
 def import_(
     *, store_url: str, folder: str, layout: str, clips: str | None, media: str | None, dtype: str, codec: str,
-    shard_size: int | None, rebuild: bool,
+    shard_size: int | None, rebuild: bool, annotations: Path | None,
 ) -> None:  # fmt: skip
-    """Take a published folder of .npy features into a store."""
+    """Take a published folder of features into a store: .npy, or the HDF5 of AVE.
+
+    --layout takes ave-eccv18 too, the HDF5 files of AVE.
+    """
     from pipeline.cli.stores_actions import run_import
 
     code = run_import(
         store_url=store_url, folder=folder, layout=layout, clips=clips, media=media, dtype=dtype, codec=codec,
-        shard_size=shard_size, rebuild=rebuild,
+        shard_size=shard_size, rebuild=rebuild, annotations=annotations,
     )  # fmt: skip
     sys.exit(code)
 

@@ -85,14 +85,24 @@ def _repair(report: VerifyReport) -> int:
 
 def run_import(
     *, store_url: str, folder: str, layout: str, clips: str | None, media: str | None, dtype: str, codec: str,
-    shard_size: int | None, rebuild: bool,
+    shard_size: int | None, rebuild: bool, annotations: Path | None = None,
 ) -> int:  # fmt: skip
     """``avvp import``. Returns the exit code."""
+    from pipeline.exchange.ave_hdf5 import AVE_LAYOUT
     from pipeline.exchange.importing import IMPORT_SHARD_SIZE, import_features
     from pipeline.exchange.npy_layouts import LAYOUTS, parse_layout, table_of_folder
     from pipeline.malloc import keep_freed_memory
 
     keep_freed_memory()
+    if layout == AVE_LAYOUT:
+        if media is not None:
+            raise InvalidInput(f"--media is not for --layout {AVE_LAYOUT}, whose features name no media. Leave it out")
+        return _import_ave(
+            store_url, Path(folder).expanduser(), clips, annotations, dtype=dtype, codec=codec, rebuild=rebuild,
+            shard_size=shard_size,
+        )  # fmt: skip
+    if annotations is not None:
+        raise InvalidInput(f"--annotations is for --layout {AVE_LAYOUT}. Leave it out")
     parts, source = parse_layout(layout), Path(folder).expanduser()
     if clips is None and read_info(open_root(store_url)) is not None:
         store = FeatureStore.open(store_url, read_only=False)
@@ -106,6 +116,27 @@ def run_import(
         )
     report = import_features(store, source, parts, rebuild=rebuild, dtype=dtype, codec=codec)
     _print_imported(store_url, report)
+    return _WRONG_EXIT if any(report.failed.values()) else 0
+
+
+def _import_ave(
+    store_url: str, folder: Path, clips: str | None, annotations: Path | None, *, dtype: str, codec: str, rebuild: bool,
+    shard_size: int | None,
+) -> int:  # fmt: skip
+    """``avvp import --layout ave-eccv18``. Returns the exit code."""
+    from pipeline.exchange.ave_hdf5 import AVE_SHARD_SIZE, import_ave, read_ave_folder
+    from pipeline.exchange.ave_rows import write_event_files
+
+    found = read_ave_folder(folder, clips=clips)
+    tell(found.notes)
+    written = None if annotations is None else write_event_files(found, annotations.expanduser())
+    new = read_info(open_root(store_url)) is None
+    table = found.table(source=str(folder))
+    store = FeatureStore.open_or_create(store_url, table, shard_size=shard_size or (AVE_SHARD_SIZE if new else None))
+    report = import_ave(store, folder, found.rows, rebuild=rebuild, dtype=dtype, codec=codec)
+    _print_imported(store_url, report)
+    if written is not None:
+        wide_console().print(f"{visible(annotations)}: {', '.join(written)}")
     return _WRONG_EXIT if any(report.failed.values()) else 0
 
 

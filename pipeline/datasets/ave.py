@@ -24,8 +24,8 @@ from storage.text import lines_of
 
 COLUMNS = ("Category", "VideoID", "Quality", "StartTime", "EndTime")
 EVERYTHING = "Annotations.txt"
-_SEPARATOR = "&"
-_AGAIN = "#"
+SEPARATOR = "&"
+AGAIN = "#"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class EventLabels(ClipLabels):
                 "clips": len(part),
                 "without_event": int((~happens.any(axis=1)).sum()),
                 "event_segments": int(happens.sum()),
-                "annotated_again": sum(_AGAIN in row for row in part.ids),
+                "annotated_again": sum(AGAIN in row for row in part.ids),
             }
         return found
 
@@ -149,7 +149,7 @@ def read_events(path: Path, dataset: DatasetDescription, *, among: frozenset[str
     rows, problems = [], []
     for number, line in enumerate(lines_of(read_text(path)), start=1):
         text = line.strip()
-        if not text or (number == 1 and tuple(text.split(_SEPARATOR)) == COLUMNS):
+        if not text or (number == 1 and tuple(text.split(SEPARATOR)) == COLUMNS):
             continue
         try:
             rows.append(_row(text, dataset))
@@ -163,9 +163,9 @@ def read_events(path: Path, dataset: DatasetDescription, *, among: frozenset[str
 
 
 def _row(text: str, dataset: DatasetDescription) -> EventRow:
-    fields = [field.strip() for field in text.split(_SEPARATOR)]
+    fields = [field.strip() for field in text.split(SEPARATOR)]
     if len(fields) != len(COLUMNS) or not all(fields):
-        raise ValueError(f"expected {_SEPARATOR.join(COLUMNS)}, got {text!r}")
+        raise ValueError(f"expected {SEPARATOR.join(COLUMNS)}, got {text!r}")
     category, clip, _, start, end = fields
     first, last = segment_number(start, dataset), segment_number(end, dataset)
     if not first <= last <= dataset.segments:
@@ -185,5 +185,5 @@ def _names(rows: list[EventRow]) -> tuple[str, ...]:
     names = []
     for row in rows:
         seen[row.clip] += 1
-        names.append(row.clip if seen[row.clip] == 1 else f"{row.clip}{_AGAIN}{seen[row.clip]}")
+        names.append(row.clip if seen[row.clip] == 1 else f"{row.clip}{AGAIN}{seen[row.clip]}")
     return tuple(names)
