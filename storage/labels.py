@@ -158,7 +158,9 @@ class LabelStore:
             raise InvalidInput(
                 f"pseudo_labels/{labels.teacher}: known must be [{shape[0]}]; logits are both or neither"
             )
-        arrays = {part: array.astype(np.uint8) for part, array in arrays.items()}
+        arrays = {part: array.astype(np.float32 if labels.soft else np.uint8) for part, array in arrays.items()}
+        if labels.soft and not all(((array >= 0) & (array <= 1)).all() for array in arrays.values()):
+            raise InvalidInput(f"pseudo_labels/{labels.teacher}: soft labels must lie between 0 and 1")
         arrays |= {part: array.astype(np.float32) for part, array in kept.items()}
         arrays |= {"known": labels.known.astype(bool), "classes": np.array(labels.classes, dtype=object)}
         attributes = {"provenance": labels.provenance.to_json(), "has_logits": bool(kept)}

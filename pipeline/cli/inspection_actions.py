@@ -195,7 +195,8 @@ def _print_labels(console: Console, store: FeatureStore, name: str) -> None:
         facts = {"clips": int(made.known.sum()), "segments": made.audio.shape[1], "provenance": asdict(made.provenance)}
         for heading in ("segments heard", "segments seen"):
             table.add_column(heading, justify="right")
-        for label, heard, seen in zip(made.classes, made.audio.sum((0, 1)), made.visual.sum((0, 1)), strict=True):
+        sums = (part.sum((0, 1)) for part in made.decided())
+        for label, heard, seen in zip(made.classes, *sums, strict=True):
             table.add_row(visible(label), f"{heard:,}", f"{seen:,}")
     console.print(f"{group}/{visible(rest)}", style="bold")
     show_json(console, facts)

@@ -47,7 +47,9 @@ def labels(**options: Any) -> None:
 @DATASET_OPTION
 @click.option("--annotations", help="Folder with the weak labels. Default: those in the store's clip table.")
 @click.option("--thresholds", default="valor", show_default=True, help="valor, or a TOML file.")
-@click.option("--import", "import_folder", help="Take VALOR's published .npy from this folder instead.")
+@click.option(
+    "--import", "import_folder", help="Take published ones instead: VALOR's folder, or a .npz or pickle (LSLD)."
+)
 @click.option("--audio", default="clap", show_default=True, help="Features of sound.")
 @click.option("--visual", default="clip_vit_l14", show_default=True, help="Features of frames, one a segment.")
 @click.option("--audio-labels", default="clap", show_default=True, help="Label embeddings to compare sound with.")

@@ -70,9 +70,11 @@ def run_pseudo_labels(
         say(f"{group}: nothing to do, the same is there")
         return
     clips, segments, classes = made.audio.shape
+    heard, seen = (int(part.sum()) for part in made.decided())
+    soft = " (soft: 0.5 and more)" if made.soft else ""
     say(
         f"{group}: {int(made.known.sum())} of {clips} clips, {segments} segments, {classes} classes; "
-        f"{int(made.audio.sum())} labels heard, {int(made.visual.sum())} seen"
+        f"{heard} labels heard, {seen} seen{soft}"
     )
 
 
@@ -100,9 +102,10 @@ def print_scores(*, store_url: str, teacher: str, dataset: str, annotations: str
     from pipeline.labels.pseudo_label_scores import score
 
     labels, rows, truth = _with_truth(store_url, teacher, dataset, annotations, split)
+    audio, visual = labels.decided()
     found = {
-        "audio": score(labels.audio[rows], truth.audio, labels.classes).rows(),
-        "visual": score(labels.visual[rows], truth.visual, labels.classes).rows(),
+        "audio": score(audio[rows], truth.audio, labels.classes).rows(),
+        "visual": score(visual[rows], truth.visual, labels.classes).rows(),
     }
     if as_json:
         say_json({"split": split, "clips": len(rows), **found})
