@@ -111,4 +111,27 @@ def search_pseudo_label_thresholds(
     run_search(store_url=store_url, teacher=teacher, dataset=dataset, annotations=annotations, split=split, out=out)
 
 
+@pseudo_labels.command(name="noise")
+@STORE_OPTION
+@click.option("--name", default="jomold", show_default=True, help="Group in noise_ratios/.")
+@DATASET_OPTION
+@click.option("--import", "import_file", help="Take a published .npz with audio and visual, a number a class.")
+@click.option("--run", help="Estimate them with this trained run, as JoMoLD does.")
+@click.option("--annotations", help="With --run: folder with the label files.")
+@click.option("--rebuild", is_flag=True, help="Replace noise ratios that differ.")
+def noise_ratios(
+    *, store_url: str, name: str, dataset: str, import_file: str | None, run: str | None, annotations: str | None,
+    rebuild: bool,
+) -> None:  # fmt: skip
+    """How many weak labels of each class are wrong in each modality: import or estimate, and store them."""
+    if (import_file is None) == (run is None) or (run is None) != (annotations is None):
+        raise click.UsageError("expected --import FILE, or --run RUN with --annotations DIR")
+    from pipeline.cli.labels_actions import run_noise_ratios
+
+    run_noise_ratios(
+        store_url, name=name, dataset=dataset, import_file=import_file, run=run, annotations=annotations,
+        rebuild=rebuild,
+    )  # fmt: skip
+
+
 COMMANDS: tuple[click.Command, ...] = (labels, pseudo_labels)

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Labels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+LABEL_GROUPS = ("labels", "pseudo_labels", "noise_ratios")
+"""Groups of a store that are written whole: label embeddings, pseudo labels, noise ratios."""
+
 DECIDED_FROM = 0.5
 """The smallest soft label that counts as one."""
 
@@ -151,3 +154,22 @@ class PseudoLabels:
         """Both, with soft labels of one half and more as 1."""
         audio, visual = (np.asarray(part >= DECIDED_FROM, dtype=np.uint8) for part in (self.audio, self.visual))
         return audio, visual
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseRatios:
+    """How many of the weak labels of each class are wrong in each modality.
+
+    Attributes:
+        name: its group in the store, ``noise_ratios/<name>``.
+        provenance: where they come from.
+        classes: names, in the dataset's order.
+        audio: ``[classes]`` float32 from 0 to 1: the share of videos with the class in which it is not heard.
+        visual: likewise, in which it is not seen.
+    """
+
+    name: str
+    provenance: LabelProvenance
+    classes: tuple[str, ...]
+    audio: Floats
+    visual: Floats
