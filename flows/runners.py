@@ -72,7 +72,8 @@ def _dask(placement: Placement, devices: int) -> TaskRunner[Any]:
         "n_workers": placement.processes,
         "threads_per_worker": tasks,
         "host": "127.0.0.1",
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",  # None would ask for Dask's own port, which another cluster may have
+        "scheduler_kwargs": {"dashboard": False},
         # A worker of our own cluster offers what its tasks ask for.
         "resources": {name: tasks * number for name, number in placement.resources.items()},
     }

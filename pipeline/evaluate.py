@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from pipeline.reports.evaluation import Decided
 
 MASK_NAMES = ("none", "union", "own", "mmcse")
+OVERLAPS = ("modality", "union", "every")
+OVERLAP_HELP = (
+    "Event scores of videos with and without overlapping events, LEAP's Table 3: several classes at once inside a "
+    "modality (the default), or in the union of both; every: all scores in all readings."
+)
 
 
 @click.command()
@@ -30,14 +35,15 @@ MASK_NAMES = ("none", "union", "own", "mmcse")
 @click.option("--annotations", required=True, help="The folder with the label files of the dataset.")
 @click.option("--dataset", help="A dataset description: a name or a TOML file. Default: llp, or ave for localization.")
 @click.option("--split", default="test", show_default=True)
-@click.option("--store", "store_url", help="Instead of the store that the run was trained on or imported for.")
+@click.option("--store", "store_url", help="Instead of the store that the run was trained on or imported for, which "
+              "is also found beside the run's folder.")  # fmt: skip
 @click.option("--mask", type=click.Choice(MASK_NAMES), help="Which video-level probabilities a segment needs too. "
               "Default: the run's, or union where union_video is given.")  # fmt: skip
 @click.option("--threshold", type=float, help="A probability that equals it counts. Default: the run's, or 0.5.")
 @click.option("--thresholds", help="A JSON file with a threshold a class: a list, or an object by class name.")
 @click.option("--intervals", is_flag=True, help="95 % intervals by bootstrap over videos.")
 @click.option("--classes", is_flag=True, help="F1 by class.")
-@click.option("--overlap", is_flag=True, help="Videos with and without overlapping events.")
+@click.option("--overlap", type=click.Choice(OVERLAPS), is_flag=False, flag_value=OVERLAPS[0], help=OVERLAP_HELP)
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores to a file.")
 def evaluate(**options: Any) -> None:
@@ -48,7 +54,7 @@ def evaluate(**options: Any) -> None:
 def run_evaluation(
     *, run: Path | None, predictions: str | None, annotations: str, dataset: str | None = None, split: str = "test",
     store_url: str | None = None, mask: str | None = None, threshold: float | None = None,
-    thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: bool = False,
+    thresholds: str | None = None, intervals: bool = False, classes: bool = False, overlap: str | None = None,
     picture: str | None = None, json_file: Path | None = None,
     console: Console | None = None,
 ) -> dict[str, float]:  # fmt: skip
@@ -83,6 +89,7 @@ def _decided(
     from pipeline.datasets.threshold_files import read_class_thresholds
     from pipeline.reports.evaluation import decide_predictions, read_predictions, run_predictions
     from pipeline.training.run_folder import recipe_of
+    from pipeline.training.run_store import open_run_store
 
     labelled = load_annotations(annotations, dataset=dataset)
     if run is None:
@@ -91,7 +98,7 @@ def _decided(
         recipe = recipe_of(run)
         mask, source = mask or recipe.evaluate.mask, str(run)
         threshold = recipe.evaluate.threshold if threshold is None else threshold
-        found = run_predictions(run, _store_of(run, store_url), labelled, split)
+        found = run_predictions(run, open_run_store(run, store_url), labelled, split)
     level: Any = 0.5 if threshold is None else threshold
     if thresholds:
         level = read_class_thresholds(thresholds, labelled.dataset.classes)
@@ -101,12 +108,13 @@ def _decided(
 
 
 def _print_parsing(
-    decided: Decided, source: str, split: str, of_videos: int, *, intervals: bool, classes: bool, overlap: bool,
+    decided: Decided, source: str, split: str, of_videos: int, *, intervals: bool, classes: bool, overlap: str | None,
     picture: str | None, json_file: Path | None, console: Console,
 ) -> dict[str, float]:  # fmt: skip
     """Print the tables; write the picture and the scores."""
     from pipeline.metrics.bootstrap import bootstrap_intervals
     from pipeline.reports.evaluation import markdown
+    from pipeline.reports.overlap_table import print_overlap
     from pipeline.reports.score_tables import absent_line, write_scores
     from pipeline.terminal.score_tables import show_tables
 
@@ -115,9 +123,11 @@ def _print_parsing(
     console.print(absent_line(of_videos, len(videos), split), end="")
     spread = {title: bootstrap_intervals(videos)} if intervals else None
     show_tables(console, markdown({title: scores, "nothing predicted": decided.chance()}, spread))
-    if overlap:
+    if overlap == "every":
         subsets = {f"{name}, {count} videos": part for name, (count, part) in decided.subsets().items()}
         show_tables(console, markdown(subsets))
+    elif overlap:
+        print_overlap(console, {Path(source).name: decided}, overlap)
     if classes:
         console.print(_class_lines(decided))
     if picture:
@@ -149,22 +159,16 @@ def _evaluate_localization(
     from pipeline.reports.evaluation import read_predictions, run_predictions
     from pipeline.reports.localization import print_localization
     from pipeline.training.run_folder import recipe_of
+    from pipeline.training.run_store import open_run_store
 
     labels = load_events(annotations, dataset=dataset)
     if run is None:
         source = str(predictions)
         found, level = read_predictions(source, required=("id", "segment")), 0.5 if threshold is None else threshold
     else:
-        found, source = run_predictions(run, _store_of(run, store_url), labels, split), str(run)
+        found, source = run_predictions(run, open_run_store(run, store_url), labels, split), str(run)
         level = recipe_of(run).evaluate.threshold if threshold is None else threshold
     return print_localization(found, labels, split, source=source, threshold=level, **shown)
-
-
-def _store_of(run: Path, store_url: str | None) -> Any:
-    from pipeline.training.run_folder import store_of
-    from storage.store import FeatureStore
-
-    return FeatureStore.open(store_url or store_of(run))
 
 
 def _class_lines(decided: Any) -> str:

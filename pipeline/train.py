@@ -5,9 +5,6 @@ Imports neither Prefect nor an extractor.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,8 +26,6 @@ if TYPE_CHECKING:
 
     from pipeline.recipes.recipe import Recipe
 
-TIMES = "times.jsonl"
-
 
 @click.command()
 @click.option("--recipe", help=f"A TOML file, or one of: {', '.join(shipped_recipes())}. Default: that of --init.")
@@ -45,7 +40,8 @@ TIMES = "times.jsonl"
 @click.option("--set", "changes", multiple=True, help="key=value, e.g. train.epochs=5 or model.decoder.blocks=4.")
 @click.option("--missing", type=click.Choice(["skip", "error"]), default="skip", show_default=True,
               help="What to do with clips that lack a feature.")  # fmt: skip
-@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps. Several GPUs: "
+              "accelerate launch -m pipeline.train …")  # fmt: skip
 def train(**options: Any) -> None:
     """Train a parser on the features of a store.
 
@@ -68,12 +64,15 @@ def run_training(
         InvalidInput: If what was given does not fit together, or the loss is not finite.
     """
     from pipeline.datasets.dataset import Missing, check_features, load_split
-    from pipeline.training.loop import Trainer, make_accelerator
+    from pipeline.training.devices import check_device, check_precision, make_accelerator
+    from pipeline.training.loop import Trainer
+    from pipeline.training.run_log import RunLog
     from pipeline.training.run_setup import fresh_model, load_labels, run_record, sized_config
     from pipeline.training.run_start import load_initial, start_folder
     from pipeline.training.tasks import task_of
     from storage.store import FeatureStore
 
+    check_device(device)
     chosen = _recipe(recipe, init, changes)
     task = task_of(chosen)
     store, labelled = FeatureStore.open(store_url), task.load_labels(annotations, dataset=dataset or task.dataset)
@@ -84,7 +83,8 @@ def run_training(
     known = task.training_labels(labelled, chosen)
     train_set = load_split(store, known, chosen.features, "train", missing=how, with_pseudo=True)
     val_set = load_split(store, labelled, chosen.features, "val", missing=how) if _has(labelled, "val") else None
-    accelerator = make_accelerator(chosen, device)
+    accelerator = make_accelerator(device)
+    check_precision(chosen.train.precision, accelerator.device)
     keep_freed_memory()
     model = fresh_model(config, chosen.train.seed)  # before the folder is made: settings that no model has leave none
     initial = None if init is None else load_initial(init, model)
@@ -95,16 +95,22 @@ def run_training(
         _say_clips(console, train=train_set, val=val_set)
     accelerator.wait_for_everyone()
     trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
-    log = _Log(out, console, first=trainer.progress.epoch, headline=task.headline)
-    _say_start(console, out, trainer.progress.epoch, init, labels)
-    trainer.run(log.epoch)
     if not accelerator.is_main_process:
+        trainer.run()
+        accelerator.end_training()
         return {}
-    log.close()
+    first, epochs = trainer.progress.epoch, chosen.train.epochs
+    if first < epochs:
+        _say_start(console, out, first, init, labels)
+    with RunLog(out, console, first=first, epochs=epochs, headline=task.headline) as log:
+        log.ended(trainer.run(log.epoch, log.step))
+    accelerator.end_training()
     del trainer, model, train_set, val_set  # the evaluation reads its own clips: not both in memory at once
     from pipeline.reports.evaluation import final_scores
 
-    return final_scores(out, store, labelled, missing=how, console=console)
+    if scores := final_scores(out, store, labelled, missing=how, console=console):
+        console.print(f"{out}: this table is table.md and scores.json there, beside the predictions")
+    return scores
 
 
 def _recipe(recipe: str | None, init: Path | None, changes: tuple[str, ...]) -> Recipe:
@@ -137,39 +143,6 @@ def _say_start(console: Console, out: Path, epoch: int, init: Path | None, label
 
 def _has(annotations: Any, split: str) -> bool:
     return split in annotations.splits
-
-
-class _Log:
-    """Reports epochs on the terminal, in TensorBoard and in ``times.jsonl``."""
-
-    def __init__(self, out: Path, console: Any, *, first: int, headline: Callable[[dict[str, float]], str]) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._out = out
-        self._console = console
-        self._headline = headline
-        self._began = time.monotonic()
-        self._writer = SummaryWriter(str(out / "tensorboard"), purge_step=first + 1)
-
-    def epoch(self, report: Any) -> None:
-        """Report one epoch."""
-        entry = report.entry
-        seconds, self._began = time.monotonic() - self._began, time.monotonic()
-        val = entry.get("val", {})
-        shown = f"  val {self._headline(val)}" if val else ""
-        best = "  best" if report.best and val else ""
-        self._console.print(f"epoch {report.epoch}: loss {entry['loss']:.4f}{shown}{best}  ({seconds:.1f} s)")
-        flat = {"loss": entry["loss"], "learning_rate": entry["learning_rate"]}
-        flat |= {f"loss/{name}": value for name, value in entry["terms"].items()}
-        flat |= {f"val/{name}": value for name, value in val.items()}
-        for name, value in flat.items():
-            self._writer.add_scalar(name, value, report.epoch)
-        with (self._out / TIMES).open("a") as file:
-            file.write(json.dumps({"epoch": report.epoch, "seconds": seconds}) + "\n")
-
-    def close(self) -> None:
-        """Flush."""
-        self._writer.close()
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from pipeline.cli import (
     labels,
     parse,
     parsers,
+    reproduce,
     stores,
     synthetic,
     up,
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GROUPS = (
-    annotation_commands, backbones, doctor, download, extract, inspection, labels, parse, parsers, stores, synthetic,
-    up, weights,
+    annotation_commands, backbones, doctor, download, extract, inspection, labels, parse, parsers, reproduce, stores,
+    synthetic, up, weights,
 )  # fmt: skip
 """The modules that hold commands, each with its ``COMMANDS``."""
 

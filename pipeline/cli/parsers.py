@@ -1,4 +1,4 @@
-"""Commands on parsers: train, evaluate, compare, ablate, model info, checkpoint import."""
+"""Commands on parsers: train, evaluate, compare, model info, checkpoint import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.evaluate import evaluate
+from pipeline.evaluate import OVERLAP_HELP, OVERLAPS, evaluate
 from pipeline.train import train
 
 
@@ -17,60 +17,49 @@ from pipeline.train import train
 @click.option("--dataset", help="A dataset description: a name or a TOML file. Default: llp, or ave for localization.")
 @click.option("--split", default="test", show_default=True)
 @click.option(
-    "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap."
+    "--subset", help="Only these videos: overlapping:READING or non-overlapping:READING, see evaluate --overlap every."
 )
+@click.option("--classes", is_flag=True, help="F1 by class, event and segment level: each run, the differences to the "
+              "first, the class average.")  # fmt: skip
+@click.option("--overlap", type=click.Choice(OVERLAPS), is_flag=False, flag_value=OVERLAPS[0], help=OVERLAP_HELP)
+@click.option("--bars", type=click.Path(path_type=Path), help="FILE.svg: event-level F1 by class as a bar chart.")
 @click.option("--picture", help="CLIP=FILE.svg: the timeline of one clip, truth and all runs.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all numbers to a file.")
 @click.option("--store", "store_url", help="To predict imported checkpoints from. Default: their predictions, or else "
               "the store they were imported for.")  # fmt: skip
 def compare(
     runs: tuple[Path, ...], *, annotations: str, dataset: str | None, split: str, subset: str | None,
-    picture: str | None, store_url: str | None,
+    store_url: str | None, **shown: Any,
 ) -> None:  # fmt: skip
     """Runs in one table, and their differences to the first with paired bootstrap intervals."""
-    from pipeline.reports.comparison import print_comparison
+    from pipeline.reports.comparison import ComparisonOutput, print_comparison
     from pipeline.reports.localization_comparison import is_localization, print_localization_comparison
 
     localization = is_localization(runs[0])
     print_ = print_localization_comparison if localization else print_comparison
     known = dataset or ("ave" if localization else "llp")
     print_(
-        runs, annotations=annotations, dataset=known, split=split, subset=subset, picture=picture, store_url=store_url
-    )
-
-
-@click.command()
-@click.argument("name", required=False)
-@click.option("--store", "store_url", help="A store with the features.")
-@click.option("--annotations", help="The folder with the label files of the dataset.")
-@click.option("--out", type=click.Path(path_type=Path), help="A folder for the runs; what is done there is kept.")
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each variant.")
-@click.option("--set", "changes", multiple=True, help="key=value for every run.")
-@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
-def ablate(
-    name: str | None, *, store_url: str | None, annotations: str | None, out: Path | None, seeds: int,
-    changes: tuple[str, ...], device: str,
-) -> None:  # fmt: skip
-    """Run the sweep of a paper's table over seeds: means and deviations, in the paper's layout."""
-    from pipeline.ablation import run_ablation
-
-    run_ablation(
-        name, store_url=store_url, annotations=annotations, out=out, seeds=seeds, changes=changes, device=device
-    )
+        runs, annotations=annotations, dataset=known, split=split, subset=subset, store_url=store_url,
+        output=ComparisonOutput(**shown),
+    )  # fmt: skip
 
 
 @click.group()
 def model() -> None:
-    """Models: their size."""
+    """Models: their size and speed."""
 
 
 @model.command()
 @click.argument("recipe")
 @click.option("--set", "changes", multiple=True, help="key=value.")
-def info(recipe: str, *, changes: tuple[str, ...]) -> None:
-    """Parameters, ours and the published count with dead weights, and multiply-adds a clip."""
-    from pipeline.cli.parsers_actions import print_model_info
+@click.option("--time", "timed", is_flag=True, help="Measure milliseconds a video, too.")
+@click.option("--clips", type=click.IntRange(1), default=1, show_default=True, help="In a batch, for --time.")
+@click.option("--device", default="auto", show_default=True, help="For --time: auto, cpu or cuda:N.")
+def info(recipe: str, *, changes: tuple[str, ...], timed: bool, clips: int, device: str) -> None:
+    """Parameters and FLOPs a clip, by part, of our module and of the published code with its dead weights."""
+    from pipeline.cli.model_actions import print_model_info
 
-    print_model_info(recipe, changes)
+    print_model_info(recipe, changes, timed=timed, clips=clips, device=device)
 
 
 @click.group()
@@ -80,7 +69,8 @@ def checkpoint() -> None:
 
 @checkpoint.command(name="import")
 @click.option("--system", required=True, help="han, mmpyr, valor, valor-plus, valor-plusplus, leap-mmpyr, leap-han, "
-              "mmcse or mmcse-clap-clip.")  # fmt: skip
+              "mmcse, mmcse-clap-clip, avel-ave, avel-psp, avel-cmbs, avel-ave-supervised, avel-dmrn, "
+              "avel-psp-supervised or avel-cmbs-supervised.")  # fmt: skip
 @click.option("--norm", type=click.Choice(["post", "pre"]), default="post", show_default=True, help="VALOR only.")
 @click.option("--recipe", default="", help="Whose arrays, mask and threshold to use. Default: the system's own recipe.")
 @click.option("--set", "changes", multiple=True, help="key=value, e.g. features.audio=my_vggish.")
@@ -88,7 +78,7 @@ def checkpoint() -> None:
               "embeddings, and is what evaluate takes by default. Without it: the published backbones.")  # fmt: skip
 @click.option("--labels", help="LEAP's label embeddings, an .npz as avvp labels --import takes it. Default: labels/ of "
               "--store; without both, those of the store that is evaluated.")  # fmt: skip
-@click.option("--annotations", help="Score it at once on --store: the folder with LLP's label files.")
+@click.option("--annotations", help="Score it at once on --store: the folder with LLP's label files, or AVE's.")
 @click.argument("official", metavar="OFFICIAL.pt")
 @click.argument("out", type=click.Path(path_type=Path))
 def import_checkpoint(*, system: str, official: str, out: Path, **options: Any) -> None:
@@ -102,4 +92,4 @@ def import_checkpoint(*, system: str, official: str, out: Path, **options: Any) 
     run_checkpoint_import(system, official, out, **options)
 
 
-COMMANDS = (train, evaluate, compare, ablate, model, checkpoint)
+COMMANDS = (train, evaluate, compare, model, checkpoint)

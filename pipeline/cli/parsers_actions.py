@@ -1,4 +1,4 @@
-"""Implementation of ``avvp model info`` and ``avvp checkpoint import``."""
+"""Implementation of ``avvp checkpoint import``."""
 
 from __future__ import annotations
 
@@ -10,30 +10,9 @@ from pipeline.terminal.console import wide_console
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from pipeline.datasets.llp import Annotations
+    from pipeline.datasets.clip_labels import ClipLabels
     from pipeline.training.imported_run import GivenLabels
     from pipeline.training.run_record import LabelsRecord
-
-
-def print_model_info(recipe: str, changes: tuple[str, ...]) -> None:
-    """``avvp model info``."""
-    from pipeline.models.config_tables import model_config
-    from pipeline.models.info import PUBLISHED_COSTS, model_info
-
-    chosen = load_recipe(recipe, changes)
-    info = model_info(model_config(chosen.model))
-    console = wide_console()
-    console.print(f"{chosen.name}: {chosen.description}")
-    console.print(f"parameters: {info.parameters:,}, all of them live")
-    if info.published_parameters is not None:
-        dead = info.published_parameters - info.parameters
-        console.print(f"published code: {info.published_parameters:,}, {dead:,} of them never used")
-    console.print(f"multiply-adds a clip: {info.multiply_adds:,}")
-    for name, operations in info.parts.items():
-        console.print(f"  {name}: {operations:,}")
-    cost = PUBLISHED_COSTS.get(str(chosen.model.get("system", "")))
-    if cost is not None:
-        console.print(f"the paper: {cost.paper}")
 
 
 def run_checkpoint_import(
@@ -48,8 +27,8 @@ def run_checkpoint_import(
 
     if annotations is not None and options["store_url"] is None:
         raise InvalidInput("checkpoint import: --annotations scores it on the features of --store; give both")
-    labelled = None if annotations is None else _annotations(annotations)
-    given = None if labels is None else _labels_in(labels)
+    labelled = None if annotations is None else _annotations(annotations, system)
+    given = None if labels is None else _labels_in(labels, system)
     done = import_official(system, official, out, labels=given, **options)
     console = wide_console()
     console.print(f"{out}: {system}, {done.parameters:,} parameters from {official}")
@@ -67,21 +46,22 @@ def run_checkpoint_import(
         console.print(f"not scored: no split of {annotations} has ground truth and clips of {store.url}")
 
 
-def _annotations(folder: str) -> Annotations:
-    from pipeline.datasets.llp import load_annotations
-    from pipeline.training.imported_run import DATASET
+def _annotations(folder: str, system: str) -> ClipLabels:
+    from pipeline.training.imported_run import dataset_of
+    from pipeline.training.tasks import task_of
 
-    return load_annotations(folder, dataset=DATASET)
+    dataset = dataset_of(system)
+    return task_of(load_recipe(system)).load_labels(folder, dataset=dataset)
 
 
-def _labels_in(file: str) -> GivenLabels:
+def _labels_in(file: str, system: str) -> GivenLabels:
     from pipeline.datasets.dataset_description import load_description
     from pipeline.labels.embeddings import read_label_file
-    from pipeline.training.imported_run import DATASET, GivenLabels
+    from pipeline.training.imported_run import GivenLabels, dataset_of
     from pipeline.training.loaded_run import file_digest
 
     path = Path(file).expanduser()
-    vectors, _ = read_label_file(path, load_description(DATASET))
+    vectors, _ = read_label_file(path, load_description(dataset_of(system)))
     return GivenLabels(vectors, str(path.absolute()), f"sha256:{file_digest(path)}")
 
 

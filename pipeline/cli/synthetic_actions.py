@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.terminal.console import say, wide_console
 from storage.errors import InvalidInput
@@ -22,22 +25,29 @@ def make_synthetic(folder: Path, *, count: int | None, seed: int) -> None:
 
 
 def make_synthetic_features(
-    folder: Path, *, count: int | None, seed: int, annotations: str | None, difficulty: str | None
-) -> None:
+    folder: Path, *, count: int | None, seed: int, annotations: str | None, difficulty: str | None,
+    label_geometry: str | None, knobs: Mapping[str, Any],
+) -> None:  # fmt: skip
     """``avvp synthetic --features``."""
     from pipeline.datasets.llp import load_annotations
     from pipeline.synthetic.features import EASY, EASY_CLASSES, EASY_COUNT, Difficulty, write_features
+    from pipeline.synthetic.label_geometry import read_label_geometry
     from storage.tables.llp_names import LLP_CLASSES
 
     _refuse_a_second_store(folder)
     real = None if annotations is None else load_annotations(annotations)
     easy = (difficulty or ("easy" if real is None else "hard")) == "easy"
     store = write_features(
-        folder, count=count or EASY_COUNT, seed=seed, annotations=real, difficulty=EASY if easy else Difficulty(),
-        classes=EASY_CLASSES if easy else LLP_CLASSES,
+        folder, count=count or EASY_COUNT, seed=seed, annotations=real,
+        difficulty=replace(EASY if easy else Difficulty(), **knobs), classes=EASY_CLASSES if easy else LLP_CLASSES,
+        label_geometry=None if label_geometry is None else read_label_geometry(label_geometry, seed=seed),
     )  # fmt: skip
-    say(f"{store.url}: {store.info.clips} clips of made-up features; labels in {folder}/annotations")
-    if easy and real is None:
+    several = store.provenance("vggish").preprocessing["segments_with_several_events"]
+    say(
+        f"{store.url}: {store.info.clips} clips of made-up features, several events in {several:.0%} of the segments "
+        f"that have any; labels in {folder}/annotations"
+    )
+    if easy and real is None and not knobs and label_geometry is None:
         say(
             f"Train on it: avvp train --recipe han --store {store.url} --annotations {folder}/annotations "
             f"--out {folder}/run {_SMALL}"

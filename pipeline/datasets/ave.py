@@ -46,6 +46,11 @@ class EventLabels(ClipLabels):
         return len(self.dataset.classes) - 1
 
     @property
+    def segment_classes(self) -> NDArray[np.int64]:
+        """:attr:`segments`."""
+        return self.segments
+
+    @property
     def one_hot(self) -> NDArray[np.bool_]:
         """The same labels as one-hot vectors ``[videos, segments, classes]``."""
         truth: NDArray[np.bool_] = self.segments[..., None] == np.arange(len(self.dataset.classes))

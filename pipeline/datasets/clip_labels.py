@@ -44,6 +44,11 @@ class ClipLabels:
         """Whether any row has ground truth for its segments."""
         return True
 
+    @property
+    def segment_classes(self) -> NDArray[np.int64] | None:
+        """``[videos, segments]``, the class of each; ``None`` where segments may have several."""
+        return None
+
     def split(self, name: str) -> Self:
         """The rows of one split.
 

@@ -39,12 +39,14 @@ class Batch:
         weak: ``[clips, classes]`` float.
         audio: pseudo labels ``[clips, segments, classes]`` float, or ``None``.
         visual: the same for the visual stream.
+        segments: ``[clips, segments]`` int64, the class of each; ``None`` where segments may have several.
     """
 
     features: Mapping[str, Tensor]
     weak: Tensor
     audio: Tensor | None
     visual: Tensor | None
+    segments: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.weak)
@@ -79,9 +81,12 @@ class ClipSet(Generic[Labels]):
     def batch(self, places: NDArray[np.intp]) -> Batch:
         """A batch of clips by their positions in this set."""
         weak = torch.from_numpy(self.annotations.weak[places].astype(np.float32))
-        pseudo = [torch.from_numpy(kind[places].astype(np.float32)) for kind in self.pseudo or ()]
+        kinds = [torch.from_numpy(kind[places].astype(np.float32)) for kind in self.pseudo or ()]
+        audio, visual = kinds or (None, None)
         features = {name: torch.from_numpy(stream.batch(places)) for name, stream in self.features.items()}
-        return Batch(features, weak, *(pseudo or (None, None)))
+        classes = self.annotations.segment_classes
+        segments = None if classes is None else torch.from_numpy(classes[places])
+        return Batch(features, weak, audio, visual, segments)
 
 
 def batches(count: int, size: int, *, seed: int, epoch: int) -> Iterator[NDArray[np.intp]]:

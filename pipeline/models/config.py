@@ -8,12 +8,22 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.models.decoders.class_enhancement import Variant
+from pipeline.models.decoders.class_decoupling import Decoupling
+from pipeline.models.decoders.class_enhancement import PathParts, Variant
 from pipeline.models.decoders.leap import BlockNorm, BlockOutput
 from pipeline.models.encoders.han import Norm
+from pipeline.models.localizer_parts import (
+    AVEConfig,
+    CMBSConfig,
+    CMBSSupervisedConfig,
+    DMRNConfig,
+    MLPConfig,
+    PSPConfig,
+    PSPSupervisedConfig,
+)
 from pipeline.models.localizers.pooling import PoolingName
 from pipeline.models.predictions import UnionRule
-from pipeline.toml_tables import FORBID_EXTRA, Amount, Count, CountOrZero, Flag, Fraction, did_you_mean
+from pipeline.toml_tables import FORBID_EXTRA, Count, CountOrZero, Flag, Fraction, did_you_mean
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
@@ -53,6 +63,13 @@ class VALORConfig:
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
+class NoEncoderConfig:
+    """Streams as the input projection gives them."""
+
+    name: Literal["none"] = "none"
+
+
+@dataclass(frozen=True, config=FORBID_EXTRA)
 class MMILConfig:
     """See :class:`pipeline.models.decoders.mmil.MMILDecoder`."""
 
@@ -73,48 +90,6 @@ class LEAPConfig:
     output: BlockOutput = "last"
     norm: BlockNorm = "published"
     union: UnionRule = "hard"
-
-
-@dataclass(frozen=True, config=FORBID_EXTRA)
-class AVEConfig:
-    """See :class:`pipeline.models.encoders.ave.AVEEncoder`."""
-
-    name: Literal["ave"] = "ave"
-    hidden: Count = 128
-
-
-@dataclass(frozen=True, config=FORBID_EXTRA)
-class PSPConfig:
-    """See :class:`pipeline.models.encoders.psp.PSPEncoder`."""
-
-    name: Literal["psp"] = "psp"
-    hidden: Count = 128
-    threshold: Amount = 0.095
-    dropout: Fraction = 0.1
-
-
-@dataclass(frozen=True, config=FORBID_EXTRA)
-class CMBSConfig:
-    """See :class:`pipeline.models.encoders.cmbs.CMBSEncoder`."""
-
-    name: Literal["cmbs"] = "cmbs"
-    dim: Count = 256
-    heads: Count = 4
-    encoder_feed_forward: Count = 2048
-    decoder_feed_forward: Count = 1024
-    dropout: Fraction = 0.1
-    alpha: Amount = 0.2
-    beta: Amount = 0.5
-    gamma: Amount = 0.5
-
-
-@dataclass(frozen=True, config=FORBID_EXTRA)
-class MLPConfig:
-    """See :class:`pipeline.models.localizers.scorers.MLPScorer`."""
-
-    name: Literal["mlp"] = "mlp"
-    hidden: CountOrZero = 64
-    bias: Flag = True
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
@@ -158,8 +133,11 @@ def _features_of_name(value: Any) -> Any:
 
 _ByName = (BeforeValidator(_table_of_name), Field(discriminator="name"))
 EncoderConfig = Annotated[HANConfig | MMPyrConfig | VALORConfig, *_ByName]
+FrontConfig = Annotated[NoEncoderConfig | HANConfig | MMPyrConfig | VALORConfig, *_ByName]
 DecoderConfig = Annotated[MMILConfig | LEAPConfig, *_ByName]
-FusingEncoderConfig = Annotated[AVEConfig | PSPConfig | CMBSConfig, *_ByName]
+FusingEncoderConfig = Annotated[
+    AVEConfig | PSPConfig | CMBSConfig | DMRNConfig | PSPSupervisedConfig | CMBSSupervisedConfig, *_ByName
+]
 ScorerConfig = Annotated[MLPConfig | LEAPConfig, *_ByName]
 NamedFeatures = Annotated[FeaturesConfig, BeforeValidator(_features_of_name)]
 
@@ -188,9 +166,13 @@ class ParserConfig:
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
 class MMCSEConfig:
-    """See :class:`pipeline.models.decoders.mmcse.MMCSE`; the rest as for :class:`ParserConfig`."""
+    """See :class:`pipeline.models.decoders.mmcse.MMCSE`; the rest as for :class:`ParserConfig`.
+
+    ``encoder`` stands between the input projection and the decouplers: ``none``, as published, or one of a parser's.
+    """
 
     name: Literal["mmcse"] = "mmcse"
+    encoder: FrontConfig = field(default_factory=NoEncoderConfig)
     features: NamedFeatures = field(default_factory=FeaturesConfig)
     width: Count = 256
     class_dim: Count = 128
@@ -201,8 +183,18 @@ class MMCSEConfig:
     reconstruct: Flag = True
     secm: Variant = "published"
     lgsf: Variant = "published"
+    decoupling: Decoupling = "classes_and_background"
+    intra: PathParts = "secm_and_lgsf"
+    cross: PathParts = "secm_and_lgsf"
     classes: Count = 25
     segments: Count = 10
+
+    @property
+    def as_published(self) -> bool:
+        """Whether the published code has these modules, at any size."""
+        standard = MMCSEConfig()
+        names = ("encoder", "secm", "lgsf", "decoupling", "intra", "cross")
+        return all(getattr(self, name) == getattr(standard, name) for name in names)
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)
@@ -239,6 +231,10 @@ _MMPYR = ParserConfig(encoder=MMPyrConfig())
 _AVE = LocalizerConfig()
 _PSP = LocalizerConfig(encoder=PSPConfig(), decoder=MLPConfig(bias=False), pooling="gated_mean")
 _CMBS = LocalizerConfig(encoder=CMBSConfig(), decoder=MLPConfig(hidden=0, bias=False), pooling="top")
+_PSP_SUPERVISED = LocalizerConfig(encoder=PSPSupervisedConfig(), decoder=MLPConfig(bias=False))
+_CMBS_SUPERVISED = LocalizerConfig(
+    encoder=CMBSSupervisedConfig(), decoder=MLPConfig(hidden=0, over="video"), pooling="event"
+)
 _LEAP_AVEL = LEAPConfig(feed_forward=256)
 _VALOR_PLUS = ParserConfig(encoder=VALORConfig(), width=256)
 PARSERS: dict[str, ParsingConfig] = {
@@ -261,8 +257,21 @@ LOCALIZERS: dict[str, LocalizerConfig] = {
     "leap-avel-ave": replace(_AVE, decoder=_LEAP_AVEL),
     "leap-avel-psp": replace(_PSP, decoder=_LEAP_AVEL),
     "leap-avel-cmbs": replace(_CMBS, decoder=_LEAP_AVEL),
+    "avel-ave-supervised": _AVE,
+    "avel-dmrn": LocalizerConfig(encoder=DMRNConfig(), decoder=MLPConfig(hidden=0, start="xavier")),
+    "avel-psp-supervised": _PSP_SUPERVISED,
+    "avel-cmbs-supervised": _CMBS_SUPERVISED,
+    "leap-avel-ave-supervised": replace(_AVE, decoder=_LEAP_AVEL),
+    "leap-avel-psp-supervised": replace(_PSP_SUPERVISED, decoder=_LEAP_AVEL),
+    "leap-avel-cmbs-supervised": replace(_CMBS_SUPERVISED, decoder=_LEAP_AVEL),
 }
-"""Those of event localization, weak; ``leap-avel-…`` are our reading, see :mod:`pipeline.models.localizers.scorers`."""
+"""Those of event localization, weakly and fully supervised; ``leap-avel-…`` are our reading, see
+:mod:`pipeline.models.localizers.scorers`."""
 
 SYSTEMS: dict[str, ModelConfig] = {**PARSERS, **LOCALIZERS}
 """All of them."""
+
+OFFICIAL: dict[str, ModelConfig] = {
+    **PARSERS, **{name: config for name, config in LOCALIZERS.items() if isinstance(config.decoder, MLPConfig)},
+}  # fmt: skip
+"""Those whose published checkpoints are loaded, see :mod:`pipeline.models.official.loading`."""

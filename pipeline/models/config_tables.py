@@ -56,7 +56,7 @@ def system_table(system: str, config: ModelConfig) -> dict[str, Any]:
 def parts_of(config: ModelConfig) -> tuple[str, ...]:
     """Names of a configuration's kind, encoder and decoder."""
     if isinstance(config, MMCSEConfig):
-        return (config.name,)
+        return (config.name,) if config.encoder.name == "none" else (config.name, config.encoder.name)
     return (config.name, config.encoder.name, config.decoder.name)
 
 

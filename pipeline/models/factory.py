@@ -9,7 +9,6 @@ from typing import Any, overload
 from torch import nn
 
 from pipeline.models.config import (
-    AVEConfig,
     DecoderConfig,
     EncoderConfig,
     FeaturesConfig,
@@ -19,9 +18,9 @@ from pipeline.models.config import (
     MMCSEConfig,
     MMPyrConfig,
     ModelConfig,
+    NoEncoderConfig,
     ParserConfig,
     ParsingConfig,
-    PSPConfig,
 )
 from pipeline.models.config_tables import model_config
 from pipeline.models.decoders.leap import LEAPDecoder
@@ -29,16 +28,31 @@ from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.decoders.mmil import MMILDecoder
 from pipeline.models.encoders.ave import AVEEncoder
 from pipeline.models.encoders.cmbs import CMBSEncoder
+from pipeline.models.encoders.cmbs_supervised import CMBSSupervisedEncoder
+from pipeline.models.encoders.dmrn import DMRNEncoder
 from pipeline.models.encoders.han import HANEncoder
 from pipeline.models.encoders.mmpyr import MMPyrEncoder
 from pipeline.models.encoders.psp import PSPEncoder
+from pipeline.models.encoders.psp_supervised import PSPSupervisedEncoder
 from pipeline.models.encoders.valor import VALOREncoder
 from pipeline.models.input_projection import CLAP_GRID, InputProjection
+from pipeline.models.localizer_parts import (
+    AVEConfig,
+    CMBSSupervisedConfig,
+    DMRNConfig,
+    MLPConfig,
+    PSPConfig,
+    PSPSupervisedConfig,
+)
 from pipeline.models.localizers.localization import Localizer
 from pipeline.models.localizers.pooling import make_pooling
 from pipeline.models.localizers.scorers import LEAPScorer, MLPScorer
 from pipeline.models.parser import Parser
 from storage.errors import InvalidInput
+
+FusingEncoder = AVEEncoder | DMRNEncoder | PSPEncoder | PSPSupervisedEncoder | CMBSEncoder | CMBSSupervisedEncoder
+_GATED = {"top": "cmbs", "event": "cmbs-supervised"}
+"""By pooling, the encoder that has its gates."""
 
 
 @overload
@@ -84,6 +98,10 @@ def _build(config: ModelConfig) -> Parser | MMCSE | Localizer:
             reconstruct=config.reconstruct,
             secm=config.secm,
             lgsf=config.lgsf,
+            decoupling=config.decoupling,
+            intra=config.intra,
+            cross=config.cross,
+            encoder=None if isinstance(config.encoder, NoEncoderConfig) else _encoder(config.encoder, config.width),
         )
     return Parser(input_projection, _encoder(config.encoder, config.width), _decoder(config.decoder, config))
 
@@ -117,20 +135,40 @@ def _localizer(config: LocalizerConfig) -> Localizer:
     dim, positions = config.features.visual_2d_dim, config.positions
     if not positions or dim % positions:
         raise ValueError(f"visual_2d has {dim} values a step, which {positions} positions do not divide")
-    sizes, options = (config.features.audio_dim, dim // positions), _options(config.encoder)
-    encoder: AVEEncoder | PSPEncoder | CMBSEncoder
-    if isinstance(config.encoder, AVEConfig):
-        encoder = AVEEncoder(*sizes, positions=positions, **options)
-    elif isinstance(config.encoder, PSPConfig):
-        encoder = PSPEncoder(*sizes, positions=positions, **options)
-    else:
-        encoder = CMBSEncoder(*sizes, classes=config.classes, **options)
-    if config.pooling == "top" and isinstance(config.encoder, AVEConfig | PSPConfig):
-        raise ValueError(f"pooling top needs the gates of cmbs; {config.encoder.name} has none")
-    pooling = make_pooling(config.pooling, classes=config.classes)
+    _check_pooling(config)
     channels = dim // positions
+    encoder = _fusing_encoder(config, channels)
+    gamma = config.encoder.gamma if isinstance(config.encoder, CMBSSupervisedConfig) else 0.0
+    pooling = make_pooling(config.pooling, classes=config.classes, gamma=gamma)
     scorer = _scorer(config, encoder.dim)
     return Localizer(encoder, scorer, pooling, segments=config.segments, positions=positions, channels=channels)
+
+
+def _check_pooling(config: LocalizerConfig) -> None:
+    name, needed = config.encoder.name, _GATED.get(config.pooling, config.encoder.name)
+    if name != needed:
+        raise ValueError(f"pooling {config.pooling} needs the gates of {needed}; {name} has none")
+    over_video = isinstance(config.decoder, MLPConfig) and config.decoder.over == "video"
+    if config.pooling != "event" and (over_video or isinstance(config.encoder, CMBSSupervisedConfig)):
+        what = "decoder.over = video" if over_video else f"encoder {name}"
+        raise ValueError(f"{what} needs pooling event, got {config.pooling}")
+
+
+def _fusing_encoder(config: LocalizerConfig, channels: int) -> FusingEncoder:
+    given, options = config.encoder, _options(config.encoder)
+    sizes, positions = (config.features.audio_dim, channels), config.positions
+    if isinstance(given, AVEConfig):
+        return AVEEncoder(*sizes, positions=positions, **options)
+    if isinstance(given, DMRNConfig):
+        return DMRNEncoder(*sizes, positions=positions, **options)
+    if isinstance(given, PSPConfig):
+        return PSPEncoder(*sizes, positions=positions, **options)
+    if isinstance(given, PSPSupervisedConfig):
+        return PSPSupervisedEncoder(*sizes, positions=positions, **options)
+    if isinstance(given, CMBSSupervisedConfig):
+        del options["gamma"]  # of the pooling
+        return CMBSSupervisedEncoder(*sizes, events=config.classes - 1, **options)
+    return CMBSEncoder(*sizes, classes=config.classes, **options)
 
 
 def _scorer(config: LocalizerConfig, dim: int) -> MLPScorer | LEAPScorer:
@@ -138,7 +176,8 @@ def _scorer(config: LocalizerConfig, dim: int) -> MLPScorer | LEAPScorer:
     if isinstance(config.decoder, LEAPConfig):
         del options["union"]  # there is no second stream to unite with
         return LEAPScorer(dim, classes=config.classes, width=config.width, **options)
-    return MLPScorer(dim, classes=config.classes, **options)
+    classes = config.classes - 1 if config.pooling == "event" else config.classes
+    return MLPScorer(dim, classes=classes, **options)
 
 
 def _options(config: Any) -> dict[str, Any]:

@@ -1,69 +1,84 @@
-"""Counts a model's parameters and its multiply-adds per clip."""
+"""Counts a model's parameters and operations, in all and by part."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.models.config import HANConfig, LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig
+from pipeline.models.config import LEAPConfig, MMCSEConfig, ModelConfig
 from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.factory import build_model
 from pipeline.models.input_projection import CLAP_GRID
 from pipeline.models.localizers.localization import Localizer
-from pipeline.models.official.loading import official_layout
 from pipeline.models.paired_layers import PairedNorm
 from pipeline.models.parser import Parser
+from pipeline.models.published_cost import published_cost
 
 _OPERATIONS_A_NORMALISED_VALUE = 5
 """As fvcore counts an affine layer norm."""
 
+_PARTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "Parser": {
+        "input projection": ("input_projection",),
+        "encoder": ("encoder",),
+        "labels": ("decoder.labels",),
+        "decoder": ("decoder.blocks", "decoder.heads"),
+        "video heads": ("decoder.video",),
+    },
+    "MMCSE": {
+        "input projection": ("input_projection",),
+        "encoder": ("encoder",),
+        "decoupling": ("audio_decoupler", "visual_decoupler", "audio_background", "visual_background"),
+        "reconstruction": ("audio_reconstructor", "visual_reconstructor"),
+        "enhancement": ("layers",),
+        "heads": ("heads",),
+    },
+}
+"""Modules of each part, by class of the model. LEAP's decoder is its blocks, as in the paper's appendix C."""
+
 
 @dataclass(frozen=True)
-class PublishedCost:
-    """Cost of a model according to its paper and its published code.
+class Cost:
+    """Size and work of a model or a part of it.
 
     Attributes:
-        flops: fvcore's count of the published code, one a multiply-add, one clip of 10 segments; ``None`` where
-            no count with one tool gives the paper's number.
-        decoder_flops: of the decoder alone.
-        paper: what the paper states.
+        parameters: how many.
+        multiply_adds: of matrix products, for one clip in evaluation mode; those of an LSTM are not counted.
+        norm_operations: of layer norms, 5 a value.
     """
 
-    flops: int | None
-    decoder_flops: int | None
-    paper: str
+    parameters: int
+    multiply_adds: int
+    norm_operations: int
 
-
-PUBLISHED_COSTS = {
-    "leap-mmpyr": PublishedCost(790_778_880, 145_971_200, "52.01 M parameters, 791 M FLOPs; decoder 7.89 M, 146 M"),
-    "valor-plus": PublishedCost(None, None, "5.05 M parameters, 0.45 G FLOPs, as MM-CSE reports VALOR"),
-    "mmcse": PublishedCost(None, None, "4.49 M parameters, 0.80 G FLOPs, without the reconstruction decoders"),
-}
-"""By system, where a paper gives a number."""
+    @property
+    def flops(self) -> int:
+        """What fvcore counts, and papers call FLOPs: one a multiply-add, and layer norms."""
+        return self.multiply_adds + self.norm_operations
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Size of a model.
+    """Size of a model, ours and as published.
 
     Attributes:
-        parameters: of our module; all of them are live.
-        published_parameters: of the published code in the same configuration, dead weights included; ``None`` for
-            options that no published code has.
-        multiply_adds: of matrix products, for one clip in evaluation mode; those of an LSTM are not counted.
-        norm_operations: of layer norms, 5 a value; fvcore adds these to the multiply-adds.
-        parts: multiply-adds of ``input_projection``, ``encoder``, ``labels`` (their projection) and ``decoder``
-            (without it); empty for MM-CSE and localizers.
+        whole: our module; all of its parameters are live.
+        parts: by name, in the order of the work; empty for localizers.
+        published: parameters of the published code in the same configuration, dead ones included, and its operations:
+            ours, measured, and those that ours saves. ``None`` for options that no published code has.
+        published_decoder: LEAP: of the decoder alone.
     """
 
-    parameters: int
-    published_parameters: int | None
-    multiply_adds: int
-    norm_operations: int
-    parts: dict[str, int]
+    whole: Cost
+    parts: dict[str, Cost] = field(default_factory=dict)
+    published: Cost | None = None
+    published_decoder: Cost | None = None
 
 
 def model_info(config: ModelConfig) -> ModelInfo:
@@ -76,68 +91,85 @@ def model_info(config: ModelConfig) -> ModelInfo:
     counter = FlopCounterMode(display=False)
     norms = _NormCounter(model)
     with torch.no_grad(), counter:
-        model(**_one_clip(config))
+        model(**one_clip(config))
     norms.remove()
-    return ModelInfo(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        published_parameters=published_parameters(config),
-        multiply_adds=counter.get_total_flops() // 2,
-        norm_operations=_OPERATIONS_A_NORMALISED_VALUE * norms.values,
-        parts=_parts(model, counter),
-    )
-
-
-def published_parameters(config: ModelConfig) -> int | None:
-    """Parameters of the published code in this configuration, dead weights included; ``None`` where it has no such."""
-    if isinstance(config, LocalizerConfig):
-        return None
-    if isinstance(config, MMCSEConfig):
-        published = config.secm == config.lgsf == "published"
-        return official_layout(config).parameters() if published else None
-    stacked = isinstance(config.encoder, HANConfig) and config.encoder.stacking == "stacked"
-    changed = isinstance(config.decoder, LEAPConfig) and (
-        config.decoder.norm == "paper" or not config.decoder.label_dim
-    )
-    if stacked or changed:
-        return None
-    layers = config.encoder.layers if isinstance(config.encoder, HANConfig) else 1
-    return official_layout(config, han_layers=layers).parameters()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    whole = Cost(parameters, counter.get_total_flops() // 2, sum(norms.operations.values()))
+    parts = _parts(model, counter, norms)
+    cost = published_cost(config)
+    if cost is None:
+        return ModelInfo(whole, parts)
+    published = Cost(cost.parameters, whole.multiply_adds + cost.saved, whole.norm_operations)
+    decoder = None
+    if cost.decoder_parameters:
+        ours = parts["decoder"]
+        decoder = Cost(cost.decoder_parameters, ours.multiply_adds + cost.decoder_saved, ours.norm_operations)
+    return ModelInfo(whole, parts, published, decoder)
 
 
 class _NormCounter:
-    """Counts the values that pass a model's layer norms."""
+    """Counts the operations of a model's layer norms, by name of the module."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.values = 0
-        found = [module for module in model.modules() if isinstance(module, nn.LayerNorm | PairedNorm)]
-        self._hooks = [module.register_forward_hook(self._count) for module in found]
+        self.operations: Counter[str] = Counter()
+        self._hooks = [
+            module.register_forward_hook(partial(self._count, name))
+            for name, module in model.named_modules()
+            if isinstance(module, nn.LayerNorm | PairedNorm)
+        ]
 
-    def _count(self, module: nn.Module, inputs: object, output: Tensor) -> None:
-        self.values += output.numel()
+    def _count(self, name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+        self.operations[name] += _OPERATIONS_A_NORMALISED_VALUE * output.numel()
 
     def remove(self) -> None:
         for hook in self._hooks:
             hook.remove()
 
 
-def _one_clip(config: ModelConfig) -> dict[str, Tensor | None]:
+def one_clip(config: ModelConfig, *, clips: int = 1, frames_per_segment: int = 1) -> dict[str, Tensor | None]:
+    """Features of a clip, all zero, as a model takes them.
+
+    Args:
+        config: of the model.
+        clips: how many alike.
+        frames_per_segment: steps of ``visual_2d`` a segment; CLIP's and a localizer's are always one.
+    """
     features, segments = config.features, config.segments
     steps = CLAP_GRID[0] * CLAP_GRID[1] if features.audio_map else segments
     decoder = None if isinstance(config, MMCSEConfig) else config.decoder
     label_dim = decoder.label_dim if isinstance(decoder, LEAPConfig) else 0
+    several = features.visual_3d_dim and not features.audio_map
+    frames = segments * (frames_per_segment if several else 1)
     clip = {
-        "audio": torch.zeros(1, steps, features.audio_dim),
-        "visual_2d": torch.zeros(1, segments, features.visual_2d_dim),
-        "visual_3d": torch.zeros(1, segments, features.visual_3d_dim),
+        "audio": torch.zeros(clips, steps, features.audio_dim),
+        "visual_2d": torch.zeros(clips, frames, features.visual_2d_dim),
+        "visual_3d": torch.zeros(clips, segments, features.visual_3d_dim),
         "labels": torch.zeros(config.classes, label_dim) if label_dim else None,
     }
     return {name: part for name, part in clip.items() if name != "visual_3d" or features.visual_3d_dim}
 
 
-def _parts(model: Parser | MMCSE | Localizer, counter: FlopCounterMode) -> dict[str, int]:
-    if not isinstance(model, Parser):
-        return {}
-    counts = {name: sum(by_operation.values()) // 2 for name, by_operation in counter.get_flop_counts().items()}
-    labels = counts.get("Parser.decoder.labels", 0)
-    parts = {name: counts[f"Parser.{name}"] for name in ("input_projection", "encoder", "decoder")}
-    return parts | {"labels": labels, "decoder": parts["decoder"] - labels}
+def _parts(model: Parser | MMCSE | Localizer, counter: FlopCounterMode, norms: _NormCounter) -> dict[str, Cost]:
+    """Cost of each part that the model has."""
+    root = type(model).__name__
+    counted = {name: sum(kinds.values()) // 2 for name, kinds in counter.get_flop_counts().items()}
+    found = {}
+    for part, modules in _PARTS.get(root, {}).items():
+        parameters = sum(value.numel() for name, value in model.named_parameters() if name.startswith(_inside(modules)))
+        if parameters:
+            products = sum(_products(counted, f"{root}.{module}") for module in modules)
+            normed = sum(count for name, count in norms.operations.items() if name.startswith(_inside(modules)))
+            found[part] = Cost(parameters, products, normed)
+    return found
+
+
+def _inside(modules: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{module}." for module in modules)
+
+
+def _products(counted: Mapping[str, int], module: str) -> int:
+    """Multiply-adds of a module; of those in it if it is a list, which is never called itself."""
+    if module in counted:
+        return counted[module]
+    listed = [name for name in counted if name.rpartition(".")[0] == module]
+    return sum(counted[name] for name in listed)

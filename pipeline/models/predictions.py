@@ -40,13 +40,14 @@ class Encoded(NamedTuple):
 class CoOccurrence(NamedTuple):
     """Attention maps between classes in the last layer; the first letter is the query, the second the key.
 
-    Each is ``[clips, segments, classes, classes]``, rows add up to 1 (attention dropout aside).
+    Each is ``[clips, segments, classes, classes]``, rows add up to 1 (attention dropout aside); ``None`` where the
+    layer has no such attention.
     """
 
-    audio_audio: Tensor
-    audio_visual: Tensor
-    visual_visual: Tensor
-    visual_audio: Tensor
+    audio_audio: Tensor | None
+    audio_visual: Tensor | None
+    visual_visual: Tensor | None
+    visual_audio: Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +55,18 @@ class MMCSEAuxiliary:
     """Outputs of MM-CSE that only its losses use.
 
     Attributes:
-        inputs: fused features that the decouplers read, ``[clips, segments, dim]``.
-        decoupled: ``[clips, segments, classes + 1, class_dim]`` a stream; the last of the classes is background.
+        inputs: features that the decouplers read, ``[clips, segments, dim]``.
+        decoupled: ``[clips, segments, vectors, class_dim]`` a stream: one vector a class, and the background last.
         co_occurrence: attention maps between classes.
         reconstructed: like ``inputs``; ``None`` where the model has no reconstruction decoders.
+        background: whether the last vector is the background.
     """
 
     inputs: Encoded
     decoupled: Encoded
     co_occurrence: CoOccurrence
     reconstructed: Encoded | None = None
+    background: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from pipeline.recipes.localization_recipe import LocalizationRecipe
 from pipeline.recipes.shipped_recipes import shipped_recipes, shipped_text
 from pipeline.toml_tables import (
     FORBID_EXTRA,
@@ -70,6 +71,8 @@ class LossRecipe:
         visual_smoothing: label smoothing of the visual target, as in HAN.
         union: how the union is computed. ``model``: the model's own output (MMIL pooling). The others combine the two
             video probabilities: ``noisy_or`` and ``max`` have a gradient; ``hard``, LEAP's published code, has none.
+        union_form: how often the union's term counts. ``published`` code: once. ``paper``: twice, because LEAP's
+            equation 9 has it inside the sum over the two modalities.
         audio_segment: weight of the cross-entropy of audio segments against pseudo labels.
         visual_segment: weight of the cross-entropy of visual segments against pseudo labels.
         segments_from: ``probabilities`` (clamped, as in LEAP) or ``logits`` (as in VALOR and MM-CSE).
@@ -87,6 +90,7 @@ class LossRecipe:
     audio_smoothing: Fraction = 0.0
     visual_smoothing: Fraction = 0.0
     union: Literal["model", "noisy_or", "max", "hard"] = "model"
+    union_form: Literal["published", "paper"] = "published"
     audio_segment: Amount = 0.0
     visual_segment: Amount = 0.0
     segments_from: Literal["probabilities", "logits"] = "probabilities"
@@ -95,23 +99,6 @@ class LossRecipe:
     reconstruction: Amount = 0.0
     orthogonality: Amount = 0.0
     co_occurrence: Amount = 0.0
-
-
-@dataclass(frozen=True, config=FORBID_EXTRA)
-class LocalizationRecipe:
-    """Losses of localization: the weight of each term, 0 for none. See :mod:`pipeline.training.localization`.
-
-    Attributes:
-        pooled: weight of the loss of video probabilities pooled from segments.
-        video: weight of the loss of video probabilities from LEAP's label embeddings.
-        form: ``soft_margin`` (AVE, CMBS) or binary ``cross_entropy`` (PSP), both on probabilities.
-        targets: the ``category`` of the video, or the ``shares`` of its segments per class, which tell more.
-    """
-
-    pooled: Amount = 1.0
-    video: Amount = 0.0
-    form: Literal["soft_margin", "cross_entropy"] = "soft_margin"
-    targets: Literal["category", "shares"] = "category"
 
 
 @dataclass(frozen=True, config=FORBID_EXTRA)

@@ -1,27 +1,28 @@
-"""Compares runs: a table of scores, and paired differences with bootstrap intervals."""
+"""Compares runs: a table of scores, paired differences with bootstrap intervals, and F1 by class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any
 
-import numpy as np
+from rich.console import Console
 
 from pipeline.datasets.llp import Annotations, load_annotations
 from pipeline.metrics.bootstrap import Interval, paired_bootstrap
-from pipeline.metrics.parsing import HEADINGS, ParsingScores, VideoScores, nothing_predicted
-from pipeline.metrics.subsets import Overlap, overlapping
-from pipeline.reports.evaluation import Decided, decide_predictions, markdown, read_predictions, run_predictions
+from pipeline.metrics.parsing import HEADINGS, ParsingScores, nothing_predicted
+from pipeline.reports.class_comparison import ClassScores, bars_svg, class_scores, class_tables
+from pipeline.reports.evaluation import Decided, markdown
+from pipeline.reports.overlap_table import print_overlap
+from pipeline.reports.score_tables import write_json
+from pipeline.reports.shared_videos import decided_together
+from pipeline.reports.svg import write_svg
 from pipeline.reports.timeline_picture import Track, write_timeline
 from pipeline.terminal.console import count, wide_console
 from pipeline.terminal.score_tables import show_tables
-from pipeline.training.run_folder import is_imported, recipe_of, store_of
 from storage.errors import InvalidInput
-from storage.store import FeatureStore
 
-Loaded = TypeVar("Loaded")
 PAIRED = "in brackets: 95 % intervals of a paired bootstrap over videos; one that holds 0 decides nothing"
 
 
@@ -38,6 +39,25 @@ class Difference:
     intervals: dict[str, Interval]
 
 
+@dataclass(frozen=True)
+class ComparisonOutput:
+    """What ``avvp compare`` is asked to show and to write beside its tables.
+
+    Attributes:
+        classes: F1 by class.
+        bars: a picture of it.
+        overlap: a name of :data:`pipeline.reports.overlap_table.READINGS`, or ``every`` for all scores in all readings.
+        picture: ``CLIP=FILE.svg``, a timeline.
+        json_file: for all that is printed.
+    """
+
+    classes: bool = False
+    bars: Path | None = None
+    overlap: str | None = None
+    picture: str | None = None
+    json_file: Path | None = None
+
+
 def compare_runs(
     runs: Sequence[Path], annotations: Annotations, split: str, *, subset: str | None = None,
     store_url: str | None = None,
@@ -45,12 +65,11 @@ def compare_runs(
     """Score runs on the videos that all of them have predictions for.
 
     Args:
-        runs: their folders, or predictions files.
+        runs: see :func:`pipeline.reports.shared_videos.decided_together`, as all that follow.
         annotations: of the dataset.
         split: whose predictions to read.
-        subset: ``overlapping:READING`` or ``non-overlapping:READING``.
-        store_url: to predict imported checkpoints from; ``None`` for their predictions, or else for the store that they
-            were imported for.
+        subset: of the videos.
+        store_url: to predict imported checkpoints from.
 
     Returns:
         Scores by run, differences to the first, and the annotations of these videos.
@@ -58,95 +77,20 @@ def compare_runs(
     Raises:
         InvalidInput: If a run has no predictions, the runs share no video, or the subset is unknown or empty.
     """
-    found = by_name(runs, lambda run: _decided(run, annotations, split, store_url))
-    shared = shared_ids([one.ids for one in found.values()], split)
-    truth = annotations.align(shared, asker="compare")
-    chosen = np.flatnonzero(_subset(truth, subset))
-    videos = {name: _on(one, shared).select(chosen) for name, one in found.items()}
+    found = decided_together(runs, annotations, split, subset=subset, store_url=store_url)
+    return *_scores(found), next(iter(found.values())).truth
+
+
+def _scores(found: Mapping[str, Decided]) -> tuple[dict[str, ParsingScores], list[Difference]]:
+    videos = {name: one.scores() for name, one in found.items()}
     first = next(iter(videos.values()))
     others = [Difference(name, paired_bootstrap(one, first)) for name, one in list(videos.items())[1:]]
-    kept = annotations.align([shared[row] for row in chosen], asker="compare")
-    return {name: one.mean() for name, one in videos.items()}, others, kept
-
-
-def by_name(runs: Sequence[Path], load: Callable[[Path], Loaded]) -> dict[str, Loaded]:
-    """Result of ``load`` for each run, by the name of its folder.
-
-    Raises:
-        InvalidInput: If two have the same name.
-    """
-    found = {run.name: load(run) for run in runs}
-    if len(found) < len(runs):
-        raise InvalidInput(
-            "compare: two runs have the same folder name; rename one, the table could not tell them apart"
-        )
-    return found
-
-
-def shared_ids(ids: Sequence[Sequence[str]], split: str) -> list[str]:
-    """Names that all lists contain, in the order of the first.
-
-    Raises:
-        InvalidInput: If there are none.
-    """
-    common = set(ids[0]).intersection(*ids[1:])
-    if not common:
-        raise InvalidInput(f"compare: the runs have no video of {split} in common")
-    return [name for name in ids[0] if name in common]
-
-
-def predictions_of(run: Path, split: str) -> Path:
-    """The predictions file of a run's folder.
-
-    Raises:
-        InvalidInput: If there is none yet.
-    """
-    file = _predictions_file(run, split)
-    if not file.is_file():
-        raise InvalidInput(f"{run}: has no predictions of {split} yet; train it to the end")
-    return file
-
-
-def _predictions_file(run: Path, split: str) -> Path:
-    return run / f"predictions-{split}.npz"
+    return {name: one.mean() for name, one in videos.items()}, others
 
 
 def interval_cell(found: Interval) -> str:
     """A difference and its interval."""
     return f"{found.estimate:+.2f} [{found.low:+.1f}, {found.high:+.1f}]"
-
-
-def _decided(run: Path, annotations: Annotations, split: str, store_url: str | None) -> Decided:
-    if run.is_file():
-        return decide_predictions(read_predictions(run), annotations, split, source=str(run))
-    recipe = recipe_of(run)
-    if is_imported(run) and (store_url or not _predictions_file(run, split).is_file()):
-        found = run_predictions(run, FeatureStore.open(store_url or store_of(run)), annotations, split)
-    else:
-        found = read_predictions(predictions_of(run, split))
-    mask, threshold = recipe.evaluate.mask, recipe.evaluate.threshold
-    return decide_predictions(found, annotations, split, mask=mask, threshold=threshold, source=str(run))
-
-
-def _on(one: Decided, ids: Sequence[str]) -> VideoScores:
-    row_of = {name: row for row, name in enumerate(one.ids)}
-    return one.scores().select([row_of[name] for name in ids])
-
-
-def _subset(truth: Annotations, subset: str | None) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    if subset is None:
-        return np.ones(len(truth), dtype=bool)
-    kind, _, reading = subset.partition(":")
-    if kind not in ("overlapping", "non-overlapping") or reading not in get_args(Overlap):
-        raise InvalidInput(
-            f"--subset {subset}: expected overlapping:READING or non-overlapping:READING, "
-            f"READING one of {', '.join(get_args(Overlap))}"
-        )
-    rows = overlapping(truth.audio, truth.visual, reading=reading)  # type: ignore[arg-type]
-    chosen = rows if kind == "overlapping" else ~rows
-    if not chosen.any():
-        raise InvalidInput(f"--subset {subset}: no video is in it")
-    return chosen
 
 
 def difference_table(first: str, differences: Sequence[Difference]) -> str:
@@ -159,33 +103,66 @@ def difference_table(first: str, differences: Sequence[Difference]) -> str:
 
 
 def print_comparison(
-    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, picture: str | None,
-    store_url: str | None,
+    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, store_url: str | None,
+    output: ComparisonOutput,
 ) -> None:  # fmt: skip
     """``avvp compare``."""
     labelled = load_annotations(annotations, dataset=dataset)
-    scores, differences, truth = compare_runs(runs, labelled, split, subset=subset, store_url=store_url)
+    found = decided_together(runs, labelled, split, subset=subset, store_url=store_url)
+    (scores, differences), truth = _scores(found), next(iter(found.values())).truth
     console = wide_console()
     console.print(f"{split}{', ' + subset if subset else ''}: {count(len(truth), 'video')}\n")
     show_tables(console, markdown({**scores, "nothing predicted": nothing_predicted(truth.audio, truth.visual)}))
     if differences:
         show_tables(console, difference_table(next(iter(scores)), differences))
         console.print(PAIRED)
-    if picture:
-        _draw(picture, runs, labelled, split, store_url)
-        console.print(f"the timeline: {picture.partition('=')[2]}")
+    body: dict[str, Any] = {
+        "split": split, "subset": subset, "videos": len(truth),
+        "scores": {name: one.as_dict() for name, one in scores.items()},
+        "differences": {one.name: {key: vars(part) for key, part in one.intervals.items()} for one in differences},
+    }  # fmt: skip
+    if output.classes or output.bars is not None:
+        by_class = class_scores(found)
+        body["classes"] = by_class.to_json()
+        _show_classes(console, by_class, output)
+    if output.overlap:
+        body["overlap"] = _show_overlap(console, found, output.overlap)
+    if output.picture:
+        _draw(output.picture, found, split)
+        console.print(f"the timeline: {output.picture.partition('=')[2]}")
+    if output.json_file is not None:
+        write_json(output.json_file, body)
 
 
-def _draw(picture: str, runs: Sequence[Path], annotations: Annotations, split: str, store_url: str | None) -> None:
+def _show_classes(console: Console, found: ClassScores, output: ComparisonOutput) -> None:
+    if output.classes:
+        for _, table in class_tables(found):
+            show_tables(console, table)
+        console.print(
+            "F1 (%) by class: mean over the videos where it is predicted or true; the average is over classes. "
+            "videos: where it is true"
+        )
+    if output.bars is not None:
+        write_svg(output.bars, bars_svg(found))
+        console.print(f"the bars: {output.bars}")
+
+
+def _show_overlap(console: Console, found: Mapping[str, Decided], overlap: str) -> dict[str, Any]:
+    if overlap != "every":
+        return print_overlap(console, found, overlap)
+    subsets = {f"{run}, {name}, {count} videos": scores for run, one in found.items()
+               for name, (count, scores) in one.subsets().items()}  # fmt: skip
+    show_tables(console, markdown(subsets))
+    return {name: scores.as_dict() for name, scores in subsets.items()}
+
+
+def _draw(picture: str, found: Mapping[str, Decided], split: str) -> None:
     clip, _, file = picture.partition("=")
-    found = {run.name: _decided(run, annotations, split, store_url) for run in runs}
     first = next(iter(found.values()))
     rows = [row for row, name in enumerate(first.ids) if name.startswith(clip)]
     if not rows or not file:
         raise InvalidInput(f"--picture {picture}: expected CLIP=FILE.svg with a clip of {split}, e.g. {first.ids[0]}")
-    name = first.ids[rows[0]]
-    tracks = [Track("truth", first.truth.audio[rows[0]], first.truth.visual[rows[0]])]
-    for title, one in found.items():
-        row = one.ids.index(name)
-        tracks.append(Track(title, one.audio[row], one.visual[row]))
-    write_timeline(Path(file), name, tracks, annotations.dataset)
+    row = rows[0]
+    tracks = [Track("truth", first.truth.audio[row], first.truth.visual[row])]
+    tracks += [Track(title, one.audio[row], one.visual[row]) for title, one in found.items()]
+    write_timeline(Path(file), first.ids[row], tracks, first.truth.dataset)

@@ -48,6 +48,12 @@ class Decided:
         """By video."""
         return video_scores(self.audio, self.visual, self.truth.audio, self.truth.visual)
 
+    def on(self, ids: Sequence[str]) -> Decided:
+        """The same for some of the clips, in their order."""
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        rows = [row_of[name] for name in ids]
+        return Decided(tuple(ids), self.audio[rows], self.visual[rows], self.truth.align(ids))
+
     def chance(self) -> ParsingScores:
         """See :func:`pipeline.metrics.parsing.nothing_predicted`."""
         return nothing_predicted(self.truth.audio, self.truth.visual)

@@ -8,10 +8,11 @@ from pathlib import Path
 from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.metrics.bootstrap import Interval, mean_intervals
 from pipeline.metrics.localization import HEADINGS, video_accuracy
-from pipeline.reports.comparison import PAIRED, by_name, interval_cell, predictions_of, shared_ids
+from pipeline.reports.comparison import PAIRED, ComparisonOutput, interval_cell
 from pipeline.reports.evaluation import read_predictions
 from pipeline.reports.localization import Located, locate
-from pipeline.reports.score_tables import score_table
+from pipeline.reports.score_tables import score_table, write_json
+from pipeline.reports.shared_videos import by_name, predictions_of, shared_ids
 from pipeline.terminal.console import count, wide_console
 from pipeline.terminal.score_tables import show_tables
 from pipeline.training.run_folder import recipe_of
@@ -52,12 +53,15 @@ def compare_localization(
 
 
 def print_localization_comparison(
-    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, picture: str | None,
-    store_url: str | None,
+    runs: Sequence[Path], *, annotations: str, dataset: str, split: str, subset: str | None, store_url: str | None,
+    output: ComparisonOutput,
 ) -> None:  # fmt: skip
     """``avvp compare`` for localization."""
-    if subset or picture:
-        raise InvalidInput("compare: --subset and --picture are for parsing; these are runs of localization")
+    if subset or output.picture or output.classes or output.bars or output.overlap:
+        raise InvalidInput(
+            "compare: --subset, --overlap, --picture, --classes and --bars are for parsing; these are runs of "
+            "localization"
+        )
     if store_url:
         raise InvalidInput("compare: --store is for imported checkpoints; these are runs of localization")
     if strange := [run for run in runs if not is_localization(run)]:
@@ -71,6 +75,10 @@ def print_localization_comparison(
         console.print(f"{name} minus {next(iter(kept))}: accuracy {interval_cell(found)}")
     if differences:
         console.print(PAIRED)
+    if output.json_file is not None:
+        body = {"split": split, "videos": len(first.truth), "scores": {n: one.as_dict() for n, one in rows.items()},
+                "differences": {name: vars(found) for name, found in differences.items()}}  # fmt: skip
+        write_json(output.json_file, body)
 
 
 def _predictions(run: Path, labels: EventLabels, split: str) -> Located:

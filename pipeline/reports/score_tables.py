@@ -43,5 +43,10 @@ def write_scores(file: Path, scores: Mapping[str, float], intervals: Mapping[str
     body: dict[str, Any] = {"scores": scores}
     if intervals:
         body["intervals"] = {name: vars(part) for name, part in intervals.items()}
+    write_json(file, body)
+
+
+def write_json(file: Path, body: Mapping[str, Any]) -> None:
+    """Write a report; its folder is made."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(body, indent=2))

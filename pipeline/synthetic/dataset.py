@@ -64,8 +64,16 @@ class SyntheticClip:
         return tuple(event.label for event in self.events)
 
 
-def plan_clips(count: int, *, seed: int = 0, classes: Sequence[str] = DEMO_CLASSES) -> tuple[SyntheticClip, ...]:
-    """Decide what happens in each clip: two thirds train, a sixth val, a sixth test.
+def plan_clips(
+    count: int, *, seed: int = 0, classes: Sequence[str] = DEMO_CLASSES, held_out: int | None = None
+) -> tuple[SyntheticClip, ...]:
+    """Decide what happens in each clip.
+
+    Args:
+        count: clips of all splits.
+        seed: same seed, same clips.
+        classes: LLP classes to use.
+        held_out: clips of val, and as many of test; a sixth of all if not given.
 
     Raises:
         InvalidInput: If there are fewer than 3 clips, or a class is not one of LLP's.
@@ -75,20 +83,25 @@ def plan_clips(count: int, *, seed: int = 0, classes: Sequence[str] = DEMO_CLASS
     if unknown := [name for name in classes if name not in LLP_CLASSES]:
         raise InvalidInput(f"{unknown[0]!r} is no LLP class; choose among {', '.join(LLP_CLASSES)}")
     random = np.random.default_rng(seed)
-    held_out = max(count // 6, 1)
+    held_out = max(count // 6, 1) if held_out is None else held_out
     clips = []
     for number in range(count):
-        split = "test" if number >= count - held_out else "val" if number >= count - 2 * held_out else "train"
+        split = split_of(number, count, held_out)
         # The first class goes round, so that every class occurs in every part of the set.
         first = classes[number % len(classes)]
         others = [name for name in classes if name != first]
         labels = [first, *random.choice(others, size=min(int(random.integers(0, 3)), len(others)), replace=False)]
-        events = tuple(_random_event(str(label), random) for label in labels)
+        events = tuple(random_event(str(label), random) for label in labels)
         clips.append(SyntheticClip(f"synth-{number:05d}_0_{CLIP_SECONDS}", split, events))
     return tuple(clips)
 
 
-def _random_event(label: str, random: np.random.Generator) -> Event:
+def split_of(number: int, count: int, held_out: int) -> str:
+    """The split of a clip: the last ``held_out`` are for test, as many before them for val."""
+    return "test" if number >= count - held_out else "val" if number >= count - 2 * held_out else "train"
+
+
+def random_event(label: str, random: np.random.Generator) -> Event:
     """Half the events are in step; the others are shifted, or in one modality only."""
     span = _random_span(random)
     kind = random.choice(["same", "shifted", "audio", "visual"], p=[0.5, 0.25, 0.125, 0.125])

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pipeline.datasets.ave import COLUMNS, EVERYTHING
 from pipeline.datasets.dataset_description import DatasetDescription, load_description
 from pipeline.synthetic.dataset import write_label_files
-from pipeline.synthetic.features import SHARD_SIZE, made_up_embeddings, write_shards
+from pipeline.synthetic.features import SHARD_SIZE, write_shards
+from pipeline.synthetic.label_directions import made_up_embeddings
 from storage.clips import Clip, ClipTable
 from storage.labels import LabelStore
 from storage.schema import FeatureSpec, Modality, Provenance

@@ -2,15 +2,17 @@
 
 What it keeps of the real thing: which classes occur together and when (from the real annotations if they are given),
 events that are heard but not seen and the other way round, several events at once, noise, and pseudo labels that are
-wrong at a stated rate. What it cannot keep: how hard real sounds and pictures are. Scores on it compare parsers with
-each other and say nothing about LLP.
+wrong at a stated rate, in single segments or for seconds. What it cannot keep: how hard real sounds and pictures are.
+Scores on it compare parsers with each other and say nothing about LLP. How a dataset was made is kept in its store and
+read again by :func:`difficulty_of`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +27,16 @@ from pipeline.synthetic.dataset import (
     SyntheticClip,
     annotation_files,
     plan_clips,
+    split_of,
     write_label_files,
 )
+from pipeline.synthetic.label_directions import class_directions, made_up_embeddings
+from pipeline.synthetic.label_errors import wrong_labels
+from pipeline.synthetic.llp_like import Frequencies, overlap_share, plan_llp_like
 from storage.clips import Clip, ClipTable
+from storage.errors import InvalidInput
 from storage.labels import LabelStore
-from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
+from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, PseudoLabels
 from storage.ledger import Row
 from storage.schema import FeatureSpec, Modality, Provenance
 from storage.store import FeatureStore
@@ -37,8 +44,9 @@ from storage.tables.llp_names import LLP_CLASSES
 from storage.writer import claim, commit_features
 
 SHARD_SIZE = 256
-LABEL_DIM = 300
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+_DESCRIPTION = "made-up features of made-up events"
 _ARRAYS: tuple[tuple[str, int, Modality], ...] = (
     ("vggish", 128, "audio"), ("resnet152", 2048, "visual"), ("r2plus1d_18", 512, "visual"),
 )  # fmt: skip
@@ -54,6 +62,10 @@ class Difficulty:
         strength: events differ in loudness and size: log-normal with this deviation.
         precision: of the pseudo labels' positive segments.
         recall: of the true positive segments.
+        error_seconds: how long the pseudo labels are wrong at a time, on average; 1 makes every segment wrong or right
+            for itself.
+        overlap: of made-up events: share of segments with several, among those with any; ``None`` as it falls.
+        frequencies: of made-up events: ``even``, or ``llp`` for LLP's classes and sets of classes as often as there.
     """
 
     noise: float = 3.0
@@ -61,6 +73,21 @@ class Difficulty:
     strength: float = 0.4
     precision: float = 0.8
     recall: float = 0.7
+    error_seconds: float = 1.0
+    overlap: float | None = None
+    frequencies: Frequencies = "even"
+
+    def __post_init__(self) -> None:
+        for name in ("noise", "clip_noise", "strength"):
+            _in_range(name, getattr(self, name), 0.0, 1e6)
+        _in_range("precision", self.precision, 0.01, 1.0)
+        _in_range("recall", self.recall, 0.0, 1.0)
+        _in_range("error_seconds", self.error_seconds, 1.0, CLIP_SECONDS)
+
+
+def _in_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise InvalidInput(f"made-up features: {name} is {value:g}, expected {least:g} to {most:g}")
 
 
 EASY = Difficulty(noise=0.5, clip_noise=0.5, strength=0.2, precision=0.9, recall=0.9)
@@ -71,39 +98,88 @@ EASY_CLASSES, EASY_COUNT = DEMO_CLASSES, 240
 
 def write_features(
     folder: str | Path, *, count: int = 2400, seed: int = 0, difficulty: Difficulty | None = None,
-    annotations: Annotations | None = None, classes: Sequence[str] = LLP_CLASSES,
+    annotations: Annotations | None = None, classes: Sequence[str] = LLP_CLASSES, held_out: int | None = None,
+    label_geometry: LabelEmbeddings | None = None,
 ) -> FeatureStore:  # fmt: skip
     """Make ``folder/features.zarr`` and ``folder/annotations``.
 
     Args:
         folder: made if absent.
-        count: clips, two thirds of them for training.
+        count: clips of all splits.
         seed: same seed, same numbers.
         difficulty: see :class:`Difficulty`.
         annotations: real ones, whose events are drawn on; made-up events if not given.
         classes: those that occur in made-up events; arrays and labels have a place for all of LLP's.
+        held_out: clips of val, and as many of test; a sixth of all if not given.
+        label_geometry: embeddings of LLP's classes that the features of the classes follow, see
+            :func:`pipeline.synthetic.label_directions.class_directions`; ``None`` for classes that have nothing to do
+            with their embeddings.
 
     Returns:
-        The store: three feature arrays of 10 steps, ``labels/glove`` (made up as well) and ``pseudo_labels/valor``.
+        The store: three feature arrays of 10 steps, ``labels/glove`` (those of ``label_geometry``, or random vectors)
+        and ``pseudo_labels/valor``.
+
+    Raises:
+        InvalidInput: If the splits do not fit into the count, or so much overlap cannot be.
     """
     random, level, place = np.random.default_rng([seed, 7]), difficulty or Difficulty(), Path(folder)
-    clips = plan_clips(count, seed=seed, classes=classes) if annotations is None else _drawn(annotations, count, seed)
+    clips = _planned(count, seed, level, annotations, classes, max(count // 6, 1) if held_out is None else held_out)
     write_label_files(place, annotation_files(clips))
     audio, visual = truth_of(clips)
     table = ClipTable([Clip(clip.name, "", 0.0, CLIP_SECONDS, clip.split, clip.weak_labels) for clip in clips],
                       dataset="synthetic")  # fmt: skip
     store = FeatureStore.create(str(place / "features.zarr"), table, shard_size=SHARD_SIZE)
+    embeddings = label_geometry or made_up_embeddings(LLP_CLASSES, seed)
+    facts = {
+        "noise": level.noise, "clip_noise": level.clip_noise, "strength": level.strength, "overlap": level.overlap,
+        "segments_with_several_events": round(overlap_share(clips), 4), "frequencies": level.frequencies,
+        "events": "made up" if annotations is None else "drawn on real ones",
+        "label_geometry": "" if label_geometry is None else label_geometry.provenance.weights,
+    }  # fmt: skip
     for name, dim, modality in _ARRAYS:
-        _write_array(store, name, dim, modality, audio if modality == "audio" else visual, level, seed)
+        truth = audio if modality == "audio" else visual
+        prototypes = class_directions(dim, seed, None if label_geometry is None else embeddings.vectors)
+        _write_array(store, FeatureSpec(name, CLIP_SECONDS, dim, modality, 1.0, description=_DESCRIPTION), truth,
+                     prototypes, level, seed, facts)  # fmt: skip
     labels = LabelStore.open(store.url)
-    labels.write_embeddings(made_up_embeddings(LLP_CLASSES, seed))
-    known = np.ones(count, dtype=bool)
-    weak = (audio | visual).any(axis=1)
-    made = [pseudo_labels(truth, weak, level, random) for truth in (audio, visual)]
-    facts = {"precision": level.precision, "recall": level.recall}
-    origin = LabelProvenance("synthetic", "1", f"random:{seed}", facts, created=now())
-    labels.write_pseudo_labels(PseudoLabels("valor", origin, LLP_CLASSES, made[0], made[1], known))
+    labels.write_embeddings(embeddings)
+    labels.write_pseudo_labels(_pseudo_labels(audio, visual, level, seed, random))
     return store
+
+
+def difficulty_of(store: FeatureStore) -> Difficulty:
+    """How the made-up features of a store were made.
+
+    Raises:
+        StoreError: If the store has no such features or pseudo labels.
+        InvalidInput: If its features are real ones.
+    """
+    origin = store.provenance(_ARRAYS[0][0])
+    if origin.source != "synthetic":
+        raise InvalidInput(f"{store.url}: its features were not made up, they come from {origin.source}")
+    labels = LabelStore.open(store.url).read_pseudo_labels("valor").provenance.facts
+    facts: Mapping[str, Any] = {**origin.preprocessing, **labels}
+    return Difficulty(**{name: facts[name] for name in Difficulty.__dataclass_fields__ if name in facts})
+
+
+def _planned(
+    count: int, seed: int, level: Difficulty, annotations: Annotations | None, classes: Sequence[str], held_out: int
+) -> tuple[SyntheticClip, ...]:
+    if not 0 < 2 * held_out < count:
+        raise InvalidInput(f"{held_out} clips of val and of test leave none of {count} for training")
+    llp_like = level.frequencies != "even" or level.overlap is not None
+    if annotations is not None:
+        if llp_like:
+            raise InvalidInput(
+                "made-up features: events drawn on real annotations have their own frequencies and overlap. "
+                "Give one or the other"
+            )
+        return _drawn(annotations, count, seed, held_out)
+    if llp_like:
+        return plan_llp_like(
+            count, held_out=held_out, seed=seed, classes=classes, frequencies=level.frequencies, overlap=level.overlap
+        )
+    return plan_clips(count, seed=seed, classes=classes, held_out=held_out)
 
 
 def truth_of(clips: tuple[SyntheticClip, ...]) -> tuple[Bools, Bools]:
@@ -119,12 +195,12 @@ def truth_of(clips: tuple[SyntheticClip, ...]) -> tuple[Bools, Bools]:
     return audio, visual
 
 
-def _drawn(annotations: Annotations, count: int, seed: int) -> tuple[SyntheticClip, ...]:
+def _drawn(annotations: Annotations, count: int, seed: int, held_out: int) -> tuple[SyntheticClip, ...]:
     """Clips whose events are those of real ones: train and val draw on val, test on test."""
-    random, held_out = np.random.default_rng([seed, 11]), max(count // 6, 1)
+    random = np.random.default_rng([seed, 11])
     clips = []
     for number in range(count):
-        split = "test" if number >= count - held_out else "val" if number >= count - 2 * held_out else "train"
+        split = split_of(number, count, held_out)
         part = annotations.split("test" if split == "test" else "val")
         row = int(random.integers(len(part)))
         events = _events(part.audio[row], part.visual[row], part.dataset.classes)
@@ -144,21 +220,29 @@ def _events(audio: Bools, visual: Bools, classes: tuple[str, ...]) -> tuple[Even
 
 
 def _write_array(
-    store: FeatureStore, name: str, dim: int, modality: Modality, truth: Bools, level: Difficulty, seed: int
-) -> None:
-    spec = FeatureSpec(name, CLIP_SECONDS, dim, modality, 1.0, description="made-up features of made-up events")
-    facts = {"noise": level.noise, "clip_noise": level.clip_noise, "strength": level.strength}
-    store.ensure_feature(spec, Provenance(name, "synthetic-1", f"random:{seed}", facts, "uniform", "synthetic"))
-    prototypes = np.random.default_rng([seed, dim]).standard_normal((len(LLP_CLASSES), dim)).astype(np.float32)
+    store: FeatureStore, spec: FeatureSpec, truth: Bools, prototypes: Floats, level: Difficulty, seed: int,
+    facts: Mapping[str, Any],
+) -> None:  # fmt: skip
+    store.ensure_feature(spec, Provenance(spec.name, "synthetic-1", f"random:{seed}", facts, "uniform", "synthetic"))
 
-    def values_of(span: range) -> NDArray[np.float32]:
-        random = np.random.default_rng([seed, dim, span.start // SHARD_SIZE])
+    def values_of(span: range) -> Floats:
+        random = np.random.default_rng([seed, spec.dim, span.start // SHARD_SIZE])
         return features(truth[span.start : span.stop], prototypes, level, random)
 
-    write_shards(store, name, values_of)
+    write_shards(store, spec.name, values_of)
 
 
-def write_shards(store: FeatureStore, name: str, values_of: Callable[[range], NDArray[np.float32]]) -> None:
+def _pseudo_labels(
+    audio: Bools, visual: Bools, level: Difficulty, seed: int, random: np.random.Generator
+) -> PseudoLabels:
+    weak = (audio | visual).any(axis=1)
+    rates = {"precision": level.precision, "recall": level.recall, "error_seconds": level.error_seconds}
+    made = [wrong_labels(truth, weak, random, **rates) for truth in (audio, visual)]
+    origin = LabelProvenance("synthetic", "1", f"random:{seed}", rates, created=now())
+    return PseudoLabels("valor", origin, LLP_CLASSES, made[0], made[1], np.ones(len(audio), dtype=bool))
+
+
+def write_shards(store: FeatureStore, name: str, values_of: Callable[[range], Floats]) -> None:
     """Write a made-up array, whole.
 
     Args:
@@ -175,9 +259,7 @@ def write_shards(store: FeatureStore, name: str, values_of: Callable[[range], ND
             commit_features(store, name, shard, values=values, valid=valid, rows=rows)
 
 
-def features(
-    truth: Bools, prototypes: NDArray[np.float32], level: Difficulty, random: np.random.Generator
-) -> NDArray[np.float32]:
+def features(truth: Bools, prototypes: Floats, level: Difficulty, random: np.random.Generator) -> Floats:
     """Features of some clips: prototypes of what happens, added, noise, and a ReLU.
 
     Args:
@@ -195,33 +277,5 @@ def features(
     mixed = (truth * strength) @ prototypes
     mixed += level.clip_noise * random.standard_normal((clips, 1, dim), dtype=np.float32)
     mixed += level.noise * random.standard_normal((clips, segments, dim), dtype=np.float32)
-    made: NDArray[np.float32] = np.maximum(mixed, 0).astype(np.float32)
+    made: Floats = np.maximum(mixed, 0).astype(np.float32)
     return made
-
-
-def pseudo_labels(truth: Bools, weak: Bools, level: Difficulty, random: np.random.Generator) -> NDArray[np.uint8]:
-    """Wrong labels at a stated rate: some true segments are lost, and some segments of the video's classes are added.
-
-    Args:
-        truth: ``[clips, segments, classes]``.
-        weak: ``[clips, classes]``, of both modalities; only these classes are added, as VALOR's rule has it.
-        level: precision and recall.
-        random: to draw from.
-
-    Returns:
-        ``[clips, segments, classes]`` uint8.
-    """
-    kept = truth & (random.random(truth.shape) < level.recall)
-    open_places = ~truth & weak[:, None, :]
-    wanted = kept.sum() * (1 - level.precision) / level.precision
-    share = min(1.0, wanted / max(int(open_places.sum()), 1))
-    made: NDArray[np.uint8] = (kept | (open_places & (random.random(truth.shape) < share))).astype(np.uint8)
-    return made
-
-
-def made_up_embeddings(classes: tuple[str, ...], seed: int) -> LabelEmbeddings:
-    """Random vectors in place of GloVe's."""
-    vectors = np.random.default_rng([seed, LABEL_DIM]).standard_normal((len(classes), LABEL_DIM)) / 3
-    spec = LabelSpec("glove", "synthetic", LABEL_DIM, "made-up vectors in place of GloVe's")
-    origin = LabelProvenance("synthetic", "1", f"random:{seed}", created=now())
-    return LabelEmbeddings(spec, origin, classes, tuple((name,) for name in classes), vectors.astype(np.float32))

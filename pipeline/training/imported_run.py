@@ -14,7 +14,7 @@ from torch import nn
 
 from pipeline.datasets.dataset import check_features
 from pipeline.datasets.dataset_description import DatasetDescription, load_description
-from pipeline.models.config import PARSERS, LEAPConfig, MMCSEConfig, ModelConfig, ParsingConfig
+from pipeline.models.config import OFFICIAL, LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig
 from pipeline.models.config_tables import known, model_config, parts_of, system_table
 from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.encoders.han import Norm
@@ -41,9 +41,6 @@ from storage.foreign_files import reason_of
 from storage.labels import LabelStore
 from storage.store import FeatureStore
 
-DATASET = "llp"
-"""The published systems are all trained on it."""
-
 Floats = NDArray[np.float32]
 
 
@@ -52,7 +49,7 @@ class GivenLabels:
     """Label embeddings that the user gives.
 
     Attributes:
-        vectors: ``[classes, dim]``, in the order of LLP's classes.
+        vectors: ``[classes, dim]``, in the order of the dataset's classes.
         source: the file.
         weights: ``sha256:…`` of it.
     """
@@ -79,6 +76,15 @@ class ImportedRun:
     parameters: int
 
 
+def dataset_of(system: str) -> str:
+    """The dataset that a published system was trained on: AVE for localizers, LLP for parsers.
+
+    Raises:
+        InvalidInput: If there is no such system.
+    """
+    return "ave" if isinstance(OFFICIAL[known(system, OFFICIAL, "system")], LocalizerConfig) else "llp"
+
+
 def import_official(
     system: str, official: str | Path, out: Path, *, norm: Norm = "post", recipe: str = "",
     changes: Sequence[str] = (), store_url: str | None = None, labels: GivenLabels | None = None,
@@ -86,7 +92,7 @@ def import_official(
     """Make a run's folder of a published checkpoint: recipe, provenance, record, label embeddings and weights.
 
     Args:
-        system: a name of :data:`pipeline.models.config.PARSERS`.
+        system: a name of :data:`pipeline.models.config.OFFICIAL`.
         official: the published file, see :func:`pipeline.models.official.state_file.read_checkpoint`.
         out: the folder, made whole or not at all.
         norm: VALOR only, see :func:`pipeline.models.official.loading.load_official`.
@@ -100,12 +106,11 @@ def import_official(
         WeightsError: If the file cannot be read or is not of this system.
         InvalidInput: If ``out`` is there, or recipe, store or labels do not fit the checkpoint.
     """
-    known(system, PARSERS, "system")  # before a large file is read
+    dataset = load_description(dataset_of(system))  # before a large file is read
     if out.exists():
         raise InvalidInput(f"{out}: already exists. Choose another folder")
     found = read_official(system, read_checkpoint(official), norm=norm, where=f"{official}, as {system}")
     chosen = _recipe_of(system, found.config, recipe, changes)
-    dataset = load_description(DATASET)
     config, model = _with_recipe(found, chosen, dataset)
     store = None if store_url is None else _fitting_store(store_url, chosen, config)
     vectors, of_labels = _labels_of(chosen, config, store, dataset, labels)
@@ -118,10 +123,11 @@ def import_official(
     return ImportedRun(out, chosen, record, sum(parameter.numel() for parameter in model.parameters()))
 
 
-def _recipe_of(system: str, config: ParsingConfig, recipe: str, changes: Sequence[str]) -> Recipe:
+def _recipe_of(system: str, config: ModelConfig, recipe: str, changes: Sequence[str]) -> Recipe:
     """The recipe with the model that was found."""
     base = load_recipe(recipe or system)
-    if base.task != "parsing" or parts_of(model_config(base.model)) != parts_of(config):
+    task = "localization" if isinstance(config, LocalizerConfig) else "parsing"
+    if base.task != task or parts_of(model_config(base.model)) != parts_of(config):
         raise InvalidInput(f"--recipe {recipe}: is for another model than {system}. Give a recipe for {system}")
     return with_changes(replace(base, model=system_table(system, config)), changes)
 

@@ -1,13 +1,12 @@
-"""The task of weakly supervised audio-visual event localization: its labels, loss and scores."""
+"""The task of audio-visual event localization, weakly or fully supervised: its labels, loss and scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import multilabel_soft_margin_loss
 
 from pipeline.datasets.ave import EventLabels, load_events
 from pipeline.datasets.dataset import Batch
@@ -21,8 +20,8 @@ from pipeline.metrics.localization import (
     video_accuracy,
 )
 from pipeline.models.localizers.localization import Localized
-from pipeline.recipes.recipe import LocalizationRecipe, Recipe
-from pipeline.training.losses import bce
+from pipeline.recipes.recipe import Recipe
+from pipeline.training.localization_losses import EventTargets, localization_loss
 from pipeline.training.task import Found
 from storage.errors import InvalidInput
 
@@ -45,8 +44,11 @@ class Localization:
     def loss(
         self, output: Localized, batch: Batch, recipe: Recipe, device: torch.device
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See :func:`weak_loss`."""
-        return weak_loss(output, batch.weak.to(device), recipe.localization)
+        """See :func:`pipeline.training.localization_losses.localization_loss`."""
+        if batch.segments is None:
+            raise InvalidInput("localization: these labels have no class for each segment. Give those of AVE's format")
+        targets = EventTargets(batch.weak.to(device), batch.segments.to(device))
+        return localization_loss(output, targets, recipe.localization)
 
     def scores(self, found: Found, labels: EventLabels, recipe: Recipe) -> dict[str, float]:
         """Segment accuracy, of all segments, of those with an event and of those without."""
@@ -72,39 +74,3 @@ def _classes(found: Found, recipe: Recipe) -> Labels:
     if bad := [name for name, values in found.items() if np.isnan(values).any()]:
         raise InvalidInput(f"{bad[0]}: {int(np.isnan(found[bad[0]]).sum())} values are NaN")
     return segment_classes(found["segment"], found.get("event"), threshold=recipe.evaluate.threshold)
-
-
-def weak_loss(output: Localized, weak: Tensor, recipe: LocalizationRecipe) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum of a recipe's terms, each against the label of the video.
-
-    Args:
-        output: of a batch.
-        weak: ``[clips, classes]``, 1 for a video's category, or the share of each class.
-        recipe: weights and form.
-
-    Returns:
-        The sum, and each term before its weight (detached).
-
-    Raises:
-        InvalidInput: If a term needs what the model does not give, or there is no term.
-
-    Source: the published weakly supervised training of AVE and CMBS (``soft_margin``) and PSP (``cross_entropy``). That
-    LEAP's video probabilities get the method's own loss too is our reading: :mod:`pipeline.models.localizers.scorers`.
-    """
-    form: Callable[[Tensor, Tensor], Tensor] = _soft_margin if recipe.form == "soft_margin" else bce
-    terms: dict[str, Tensor] = {}
-    if recipe.pooled:
-        terms["pooled"] = form(output.pooled, weak)
-    if recipe.video:
-        if output.video is None:
-            raise InvalidInput("localization.video: only LEAP gives probabilities of the video. Set it to 0")
-        terms["video"] = form(output.video, weak)
-    if not terms:
-        raise InvalidInput("localization: every weight is 0, there is nothing to train on")
-    total = torch.stack([getattr(recipe, name) * value for name, value in terms.items()]).sum()
-    return total, {name: value.detach() for name, value in terms.items()}
-
-
-def _soft_margin(probability: Tensor, target: Tensor) -> Tensor:
-    """Torch's multi-label soft margin, which takes a sigmoid of what is a probability already, as published."""
-    return multilabel_soft_margin_loss(probability.float(), target)

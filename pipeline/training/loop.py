@@ -7,6 +7,7 @@ resume exactly. With n processes, each takes every n-th clip of a batch; the gra
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from pipeline.datasets.dataset import ClipSet, batches
 from pipeline.recipes.recipe import Recipe
 from pipeline.training.checkpoint import Progress, find_checkpoint, load_progress, load_weights, save_checkpoint
+from pipeline.training.devices import as_float32, autocast
 from pipeline.training.optim import learning_rate, make_optimizer, set_learning_rate
 from pipeline.training.predict import forward, predict
 from pipeline.training.run_folder import BEST, LAST
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 METRICS = "metrics.jsonl"
-_PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 _SEED_STRIDE = 1_000_003
 
 
@@ -42,29 +44,31 @@ class EpochReport:
     Attributes:
         epoch: from 1.
         entry: as in ``metrics.jsonl``.
-        best: whether it is the best so far.
+        best: whether it is better than every epoch before it.
+        kept: whether its checkpoint is the best one's: it is better, or as good and the recipe keeps the last.
     """
 
     epoch: int
     entry: dict[str, Any]
     best: bool
+    kept: bool
 
 
-def make_accelerator(recipe: Recipe, device: str) -> Accelerator:
-    """The accelerator of a run: one device, or the processes of ``accelerate launch``.
+@dataclass(frozen=True)
+class StepReport:
+    """Report of one step.
 
-    Args:
-        recipe: for its precision.
-        device: ``auto`` or ``cpu``.
+    Attributes:
+        epoch: from 1.
+        step: from 1.
+        steps: of an epoch.
+        loss: of the batch.
     """
-    from accelerate import Accelerator
-    from accelerate.utils import DistributedDataParallelKwargs
 
-    return Accelerator(
-        cpu=device == "cpu",
-        mixed_precision=_PRECISIONS[recipe.train.precision],
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
+    epoch: int
+    step: int
+    steps: int
+    loss: float
 
 
 class Trainer:
@@ -100,28 +104,38 @@ class Trainer:
         self.plain_model = model.to(accelerator.device)
         self.labels = None if labels is None else labels.to(accelerator.device)
         self.optimizer = make_optimizer(model.parameters(), recipe.train)
+        precision, device = recipe.train.precision, accelerator.device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
         self.progress = Progress(0, 0, -1.0, [])
         last = find_checkpoint(out / LAST)
         if last is not None:
             load_weights(last, self.plain_model)
             self.progress = load_progress(last, self.optimizer)
-        self.model, self.optimizer = accelerator.prepare(self.plain_model, self.optimizer)
+        self.model = accelerator.prepare(self.plain_model)
 
-    def run(self, on_epoch: Callable[[EpochReport], None] = lambda report: None) -> Progress:
+    def run(
+        self,
+        on_epoch: Callable[[EpochReport], None] = lambda report: None,
+        on_step: Callable[[StepReport], None] = lambda report: None,
+    ) -> Progress:
         """Train from where the folder says to the recipe's last epoch.
+
+        Args:
+            on_epoch: told of each epoch when its checkpoints are written; by the main process alone.
+            on_step: told of each step.
 
         Raises:
             InvalidInput: If the loss is not finite, or predictions on val are NaN; the message says where and which.
         """
         self._write_metrics()
         for epoch in range(self.progress.epoch + 1, self.recipe.train.epochs + 1):
-            entry = self._epoch(epoch)
+            entry = self._epoch(epoch, on_step)
             if self.accelerator.is_main_process:
-                on_epoch(EpochReport(epoch, entry, self._keep(epoch, entry)))
+                on_epoch(self._keep(epoch, entry))
             self.accelerator.wait_for_everyone()
         return self.progress
 
-    def _epoch(self, epoch: int) -> dict[str, Any]:
+    def _epoch(self, epoch: int, on_step: Callable[[StepReport], None]) -> dict[str, Any]:
         train = self.recipe.train
         torch.manual_seed(train.seed * _SEED_STRIDE + epoch * self.accelerator.num_processes
                           + self.accelerator.process_index)  # fmt: skip
@@ -129,9 +143,13 @@ class Trainer:
         set_learning_rate(self.optimizer, rate)
         self.model.train()
         sums: dict[str, float] = defaultdict(float)
-        for step, places in enumerate(batches(len(self.train_set), train.batch_size, seed=train.seed, epoch=epoch)):
-            for name, value in self._step(places, where=f"epoch {epoch}, step {step + 1}").items():
+        steps = math.ceil(len(self.train_set) / train.batch_size)
+        drawn = batches(len(self.train_set), train.batch_size, seed=train.seed, epoch=epoch)
+        for step, places in enumerate(drawn, start=1):
+            values = self._step(places, where=f"epoch {epoch}, step {step}")
+            for name, value in values.items():
                 sums[name] += value * len(places) / len(self.train_set)
+            on_step(StepReport(epoch, step, steps, values["loss"]))
         entry: dict[str, Any] = {"epoch": epoch, "learning_rate": rate, "loss": sums.pop("loss"), "terms": dict(sums)}
         if self.val_set is not None and self.accelerator.is_main_process:
             entry["val"] = self._scores(self.val_set, epoch)
@@ -143,17 +161,20 @@ class Trainer:
         share = places[rank::count]
         weight = len(share) * count / len(places)
         batch = self.train_set.batch(share if len(share) else places[:1])
-        with self.accelerator.autocast():
-            output = forward(self.model, batch, self.labels, self.accelerator.device)
-            loss, terms = self.task.loss(output, batch, self.recipe, self.accelerator.device)
+        device = self.accelerator.device
+        with autocast(self.recipe.train.precision, device):
+            output = as_float32(forward(self.model, batch, self.labels, device))
+        loss, terms = self.task.loss(output, batch, self.recipe, device)
         values = self._over_processes(torch.stack([loss.detach(), *terms.values()]) * weight)
         if not np.isfinite(values).all():
             bad = [name for name, value in zip(terms, values[1:], strict=True) if not np.isfinite(value)]
             raise InvalidInput(f"{where}: the loss is {values[0]} ({', '.join(bad) or 'the sum'}). {self._remedy()}")
-        self.accelerator.backward(loss * weight)
+        self.scaler.scale(loss * weight).backward()
         if self.recipe.train.clip_norm:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.train.clip_norm)
-        self.optimizer.step()
+            self.scaler.unscale_(self.optimizer)
+            clip_grad_norm_(self.model.parameters(), self.recipe.train.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         return dict(zip(("loss", *terms), values.tolist(), strict=True))
 
@@ -174,19 +195,20 @@ class Trainer:
             raise InvalidInput(f"epoch {epoch}, val: the model predicts NaN ({', '.join(bad)}). {self._remedy()}")
         return self.task.scores(found, clips.annotations, self.recipe)
 
-    def _keep(self, epoch: int, entry: dict[str, Any]) -> bool:
+    def _keep(self, epoch: int, entry: dict[str, Any]) -> EpochReport:
         """Save the checkpoints of an epoch: the best first, then the last, which completes the epoch."""
         score = entry["val"][self.recipe.train.select] if "val" in entry else float(epoch)
         before = self.progress.best_score
-        best = score >= before if self.recipe.train.ties == "last" else score > before
-        if best:
+        best = score > before
+        kept = best or (score == before and self.recipe.train.ties == "last")
+        if kept:
             self.progress.best_epoch, self.progress.best_score = epoch, score
             save_checkpoint(self.out / BEST, self.plain_model)
         self.progress.epoch = epoch
         self.progress.history.append(entry)
         save_checkpoint(self.out / LAST, self.plain_model, optimizer=self.optimizer, progress=self.progress)
         self._write_metrics()
-        return best
+        return EpochReport(epoch, entry, best, kept)
 
     def _write_metrics(self) -> None:
         """Rewrite the metrics of all complete epochs; drops lines of a killed epoch."""

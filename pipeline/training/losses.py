@@ -93,7 +93,10 @@ def _cosines(features: Encoded) -> Tensor:
 def reconstruction(auxiliary: MMCSEAuxiliary) -> Tensor:
     """MM-CSE: squared error of the rebuilt features, both streams; the features keep their gradient, as published."""
     if auxiliary.reconstructed is None:
-        raise InvalidInput("loss.reconstruction: this model has no reconstruction decoders. Set model.reconstruct=true")
+        raise InvalidInput(
+            "loss.reconstruction: this model has no reconstruction decoders. Set loss.reconstruction=0, or "
+            "model.reconstruct=true, which needs model.decoupling other than none"
+        )
     rebuilt, inputs = auxiliary.reconstructed, auxiliary.inputs
     return mse_loss(rebuilt.audio, inputs.audio) + mse_loss(rebuilt.visual, inputs.visual)
 
@@ -104,6 +107,11 @@ def orthogonality(auxiliary: MMCSEAuxiliary) -> Tensor:
     As published the two streams differ: audio takes the mean over classes of the cosine with the background, the
     visual stream the cosine of the mean over classes with the background.
     """
+    if not auxiliary.background:
+        raise InvalidInput(
+            "loss.orthogonality: this model has no background vector. Set loss.orthogonality=0, or "
+            "model.decoupling=classes_and_background"
+        )
     audio, visual = auxiliary.decoupled
     of_audio = cosine_similarity(audio[..., :-1, :], audio[..., -1:, :], dim=-1).mean()
     of_visual = cosine_similarity(visual[..., :-1, :].mean(dim=-2), visual[..., -1, :], dim=-1).mean()
@@ -113,7 +121,7 @@ def orthogonality(auxiliary: MMCSEAuxiliary) -> Tensor:
 def co_occurrence(auxiliary: MMCSEAuxiliary, audio: Tensor, visual: Tensor) -> Tensor:
     """MM-CSE: attention between classes against which classes occur together in a segment, four pairs of streams added.
 
-    The target of a segment is the outer product of its labels.
+    The target of a segment is the outer product of its labels. Pairs that the model has no attention for are left out.
     """
     maps = auxiliary.co_occurrence
     pairs = (
@@ -122,7 +130,16 @@ def co_occurrence(auxiliary: MMCSEAuxiliary, audio: Tensor, visual: Tensor) -> T
         (maps.visual_visual, visual, visual),
         (maps.visual_audio, visual, audio),
     )
-    terms = [mse_loss(found, torch.einsum("btk,btl->btkl", asks, answers)) for found, asks, answers in pairs]
+    terms = [
+        mse_loss(found, torch.einsum("btk,btl->btkl", asks, answers))
+        for found, asks, answers in pairs
+        if found is not None
+    ]
+    if not terms:
+        raise InvalidInput(
+            "loss.co_occurrence: this model has no attention between classes. Set loss.co_occurrence=0, or give "
+            "model.intra or model.cross their secm, with model.decoupling other than none"
+        )
     return torch.stack(terms).sum()
 
 
@@ -162,8 +179,14 @@ def compute_loss(predictions: Predictions, targets: Targets, recipe: LossRecipe)
     found = {name: term() for name, term in terms.items() if getattr(recipe, name)}
     if not found:
         raise InvalidInput("loss: every weight is 0, there is nothing to train on")
-    total = torch.stack([getattr(recipe, name) * value for name, value in found.items()]).sum()
+    total = torch.stack([_weight(name, recipe) * value for name, value in found.items()]).sum()
     return total, {name: value.detach() for name, value in found.items()}
+
+
+def _weight(term: str, recipe: LossRecipe) -> float:
+    """A term's weight; LEAP's equation 9 sums over modalities and so counts the union twice, its code once."""
+    weight: float = getattr(recipe, term)
+    return 2 * weight if term == "union_video" and recipe.union_form == "paper" else weight
 
 
 def _video_target(targets: Targets, stream: str, recipe: LossRecipe) -> Tensor:

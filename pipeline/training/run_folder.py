@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from storage.errors import InvalidInput
 RECIPE, PROVENANCE, RECORD, LABELS = "recipe.toml", "provenance.json", "model.json", "labels.npz"
 BEST, LAST = "best", "last"
 _BEFORE_RECIPE = (PROVENANCE, RECORD, LABELS)
+STORE_FROM_RUN = "store_from_run"
+"""In the provenance, a local store's path as seen from the run's folder: they may be moved together."""
+
 _REMEDY = "Put it back, or make the run again in a new folder"
 
 Floats = NDArray[np.float32]
@@ -75,19 +79,6 @@ def _is_init(init: object) -> bool:
 
 def _has_fingerprint(array: object) -> bool:
     return isinstance(array, dict) and "fingerprint" in array
-
-
-def store_of(run: Path) -> str:
-    """The store that a run was trained on, or imported for.
-
-    Raises:
-        InvalidInput: If the run names none.
-    """
-    url = str(provenance_of(run)["store"])
-    if not url:
-        arrays = ", ".join(recipe_of(run).features.streams().values())
-        raise InvalidInput(f"{run}: was imported without a store. Give --store STORE, one with {arrays}")
-    return url
 
 
 def record_of(run: Path) -> RunRecord | None:
@@ -152,7 +143,10 @@ def write_run(
         labels: embeddings ``[classes, dim]``, where the folder keeps them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / PROVENANCE).write_text(json.dumps(provenance, indent=2, default=str))
+    facts = dict(provenance)
+    if (store := str(facts.get("store", ""))) and "://" not in store:
+        facts[STORE_FROM_RUN] = os.path.relpath(store, folder.absolute())
+    (folder / PROVENANCE).write_text(json.dumps(facts, indent=2, default=str))
     write_record(folder, record, labels)
     _replace(folder / RECIPE, recipe.to_toml().encode())
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -153,7 +154,7 @@ def provenance(recipe: Recipe, store: FeatureStore | None) -> dict[str, Any]:
         for name in recipe.features.streams().values():
             arrays[name] = {"fingerprint": store.fingerprint(name), **store.provenance(name).to_json()}
     return {
-        "store": "" if store is None else store.url,
+        "store": "" if store is None else _absolute(store.url),
         "clip_table": "" if store is None else store.info.clip_table_hash,
         "arrays": arrays,
         "git": git_state(),
@@ -161,6 +162,11 @@ def provenance(recipe: Recipe, store: FeatureStore | None) -> dict[str, Any]:
         "python": platform.python_version(),
         "command": sys.argv,
     }
+
+
+def _absolute(url: str) -> str:
+    """A local path from the root, which is right from any folder; a URL as it is."""
+    return url if "://" in url else str(Path(url).expanduser().absolute())
 
 
 def git_state() -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """A Dask scheduler and two worker processes on loopback; one is killed in mid-run."""
 
+import contextlib
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -42,7 +44,18 @@ def cluster(up, tmp_path):
         with (tmp_path / "dask.log").open("ab") as log:
             family.append(subprocess.Popen(command, env=up.environment, cwd=up.folder, stdout=log, stderr=log))
 
-    start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+    start(
+        "dask_scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--dashboard-address",
+        "127.0.0.1:0",
+        "--no-dashboard",
+        "--scheduler-file",
+        str(file),
+    )
     for number in range(2):
         start("dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--resources", "GPU=1",
               "--name", f"w{number}", "--host", "127.0.0.1", "--no-dashboard")  # fmt: skip
@@ -101,3 +114,13 @@ def test_processes_of_a_cluster_of_our_own_know_their_numbers():
         client = started.client
         numbers = [client.submit(number_of_this_process, workers=[name], key=f"number {name}") for name in (0, 1)]
         assert client.gather(numbers) == [0, 1]
+
+
+def test_clusters_of_our_own_stand_beside_each_other():
+    """Dask's own port is taken, by the first of them or by somebody else."""
+    with contextlib.closing(socket.socket()) as taken:
+        with contextlib.suppress(OSError):
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        with make_runner(Placement("dask", processes=1), devices=1) as runner:
+            assert runner.client.submit(number_of_this_process).result() == 0

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.dropout import Dropout
+
+Decoupling = Literal["classes_and_background", "classes", "none"]
+"""Which vectors a segment is split into."""
+
+
+def vector_count(decoupling: Decoupling, *, classes: int) -> int:
+    """How many vectors a segment is split into.
+
+    Raises:
+        ValueError: If the choice is unknown.
+    """
+    counts = {"classes_and_background": classes + 1, "classes": classes, "none": 1}
+    if decoupling not in counts:
+        raise ValueError(f"decoupling {decoupling!r}: expected one of {', '.join(counts)}")
+    return counts[decoupling]
 
 
 class Decoupler(nn.Module):

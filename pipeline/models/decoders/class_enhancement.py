@@ -12,6 +12,8 @@ from torch.nn import functional
 from pipeline.models.attention import Attention, FeedForward
 
 Variant = Literal["published", "paper"]
+PathParts = Literal["secm_and_lgsf", "secm", "lgsf", "none"]
+"""What a path of an FGSE layer consists of."""
 
 
 class CoOccurrenceAttention(nn.Module):
@@ -95,21 +97,32 @@ class Enhanced(NamedTuple):
 
     Attributes:
         classes: ``[clips, segments, classes, class_dim]``.
-        within: co-occurrence map of the stream with itself, ``[clips, segments, classes, classes]``.
-        across: with the other stream.
+        within: co-occurrence map of the stream with itself, ``[clips, segments, classes, classes]``; ``None`` where
+            that path has no SECM.
+        across: likewise with the other stream.
     """
 
     classes: Tensor
-    within: Tensor
-    across: Tensor
+    within: Tensor | None
+    across: Tensor | None
 
 
 class EnhancementLayer(nn.Module):
     """One FGSE layer; the same object serves both streams.
 
-    Within the stream and across, SECM finds what the gate of LGSF compares, and LGSF's result is added to the
-    layer's input, so SECM acts through gate and global vector only. The feed-forward block that ends the layer has
-    no residual and no norm after it, as published.
+    It has two paths, within the stream and across. In each, SECM finds what the gate of LGSF compares, and LGSF's
+    result is added to the layer's input, so SECM acts through gate and global vector only. A linear layer ends each
+    path, and the paths are added. The feed-forward block that ends the layer has no residual and no norm after it, as
+    published.
+
+    The paper leaves parts out in its ablations, but their code is not public, so what a path then computes is our
+    reading. With ``F`` the layer's input, ``Z`` SECM's output (its residual included) and ``linear`` the path's last
+    layer:
+
+    - ``secm_and_lgsf``: ``linear(F + LGSF(Z))``, as published.
+    - ``secm``: ``linear(Z)``; SECM's output takes the place of LGSF's.
+    - ``lgsf``: ``linear(F + LGSF(F))``; the gate compares the layer's input itself. The path has no map.
+    - ``none``: there is no such path, and no linear layer for it.
 
     Args:
         class_dim: of a class vector.
@@ -119,6 +132,11 @@ class EnhancementLayer(nn.Module):
         secm: variant of :class:`CoOccurrenceAttention`.
         lgsf: variant of :class:`GlobalFusion`; in ``paper`` the global vector within a stream is the mean of the
             layer's input, in ``published`` of what SECM gives.
+        intra: parts of the path within the stream.
+        cross: parts of the path across.
+
+    Raises:
+        ValueError: If a choice is unknown, or no path is left.
     """
 
     def __init__(
@@ -130,26 +148,57 @@ class EnhancementLayer(nn.Module):
         dropout: float,
         secm: Variant = "published",
         lgsf: Variant = "published",
+        intra: PathParts = "secm_and_lgsf",
+        cross: PathParts = "secm_and_lgsf",
     ) -> None:
         super().__init__()
-        for name, value in (("secm", secm), ("lgsf", lgsf)):
-            if value not in get_args(Variant):
-                raise ValueError(f"{name} {value!r}: expected one of {', '.join(get_args(Variant))}")
+        for name, value, choices in (("secm", secm, Variant), ("lgsf", lgsf, Variant), ("intra", intra, PathParts),
+                                     ("cross", cross, PathParts)):  # fmt: skip
+            if value not in get_args(choices):
+                raise ValueError(f"{name} {value!r}: expected one of {', '.join(get_args(choices))}")
+        if intra == cross == "none":
+            raise ValueError("intra and cross are both none, which leaves no path. Keep one of them")
         self.global_from_input = lgsf == "paper"
         self.within_classes, self.across_classes = (
-            CoOccurrenceAttention(class_dim, heads=heads, dropout=dropout, variant=secm) for _ in range(2)
+            CoOccurrenceAttention(class_dim, heads=heads, dropout=dropout, variant=secm) if "secm" in parts else None
+            for parts in (intra, cross)
         )
-        self.within_global = GlobalFusion(class_dim, shared=False, variant=lgsf)
-        self.across_global = GlobalFusion(class_dim, shared=True, variant=lgsf)
-        self.within, self.across = nn.Linear(class_dim, class_dim), nn.Linear(class_dim, class_dim)
+        self.within_global, self.across_global = (
+            GlobalFusion(class_dim, shared=shared, variant=lgsf) if "lgsf" in parts else None
+            for parts, shared in ((intra, False), (cross, True))
+        )
+        self.within, self.across = (
+            nn.Linear(class_dim, class_dim) if parts != "none" else None for parts in (intra, cross)
+        )
         self.norm = nn.LayerNorm(class_dim)
         self.feed_forward = FeedForward(class_dim, feed_forward, dropout=dropout)
 
     def forward(self, stream: Tensor, other: Tensor) -> Enhanced:
         """Update one stream; both are ``[clips, segments, classes, class_dim]``."""
-        local, map_within = self.within_classes(stream, stream)
-        source = stream if self.global_from_input else local
-        found = self.within(stream + self.within_global(local, source))
-        local, map_across = self.across_classes(stream, other)
-        found = found + self.across(stream + self.across_global(local, other))
+        map_within = map_across = None
+        paths: list[Tensor] = []
+        if self.within is not None:
+            local, map_within = _attended(self.within_classes, stream, stream)
+            source = stream if self.global_from_input else local
+            paths.append(self.within(_fused(self.within_global, stream, local, source)))
+        if self.across is not None:
+            local, map_across = _attended(self.across_classes, stream, other)
+            paths.append(self.across(_fused(self.across_global, stream, local, other)))
+        found = paths[0] if len(paths) == 1 else paths[0] + paths[1]
         return Enhanced(self.feed_forward(self.norm(found)), map_within, map_across)
+
+
+def _attended(secm: CoOccurrenceAttention | None, stream: Tensor, other: Tensor) -> tuple[Tensor, Tensor | None]:
+    """SECM's output and map; the stream itself where there is no SECM."""
+    if secm is None:
+        return stream, None
+    found: tuple[Tensor, Tensor] = secm(stream, other)
+    return found
+
+
+def _fused(lgsf: GlobalFusion | None, stream: Tensor, local: Tensor, source: Tensor) -> Tensor:
+    """LGSF's output added to the stream; SECM's output where there is no LGSF."""
+    if lgsf is None:
+        return local
+    fused: Tensor = stream + lgsf(local, source)
+    return fused

@@ -21,20 +21,24 @@ class AudioGuidedAttention(nn.Module):
         channels: of a position.
         positions: of the grid.
         hidden: width of the first layers.
+        xavier: whether Xavier's rule starts the weights, as in ``att_Net`` and PSP; else torch's, as in DMRN.
 
     Source: Tian et al., Audio-visual event localization in unconstrained videos, ECCV 2018
     (https://arxiv.org/abs/1803.08842), audio-guided visual attention; its published code.
     """
 
-    def __init__(self, audio_dim: int, channels: int, *, positions: int, hidden: int = 512) -> None:
+    def __init__(
+        self, audio_dim: int, channels: int, *, positions: int, hidden: int = 512, xavier: bool = True
+    ) -> None:  # fmt: skip
         super().__init__()
         self.audio = nn.Linear(audio_dim, hidden)
         self.visual = nn.Linear(channels, hidden)
         self.audio_to_positions = nn.Linear(hidden, positions, bias=False)
         self.visual_to_hidden = nn.Linear(hidden, positions, bias=False)
         self.weight = nn.Linear(positions, 1, bias=False)
-        for linear in (self.audio, self.visual, self.audio_to_positions, self.visual_to_hidden, self.weight):
-            nn.init.xavier_uniform_(linear.weight)
+        if xavier:
+            for linear in (self.audio, self.visual, self.audio_to_positions, self.visual_to_hidden, self.weight):
+                nn.init.xavier_uniform_(linear.weight)
 
     def forward(self, audio: Tensor, grid: Tensor) -> Tensor:
         """Weighted means of the grids.
@@ -54,12 +58,19 @@ class AudioGuidedAttention(nn.Module):
 
 
 class TemporalLSTMs(nn.Module):
-    """A bidirectional LSTM for each modality; ``[clips, segments, dim]`` to ``[clips, segments, 2 * hidden]``."""
+    """A bidirectional LSTM for each modality; ``[clips, segments, dim]`` to ``[clips, segments, 2 * hidden]``.
 
-    def __init__(self, audio_dim: int, visual_dim: int, *, hidden: int) -> None:
+    Args:
+        audio_dim: of a segment.
+        visual_dim: likewise.
+        hidden: of an LSTM in each direction.
+        visual_hidden: of the visual one, if it is another.
+    """
+
+    def __init__(self, audio_dim: int, visual_dim: int, *, hidden: int, visual_hidden: int | None = None) -> None:
         super().__init__()
         self.audio = nn.LSTM(audio_dim, hidden, batch_first=True, bidirectional=True)
-        self.visual = nn.LSTM(visual_dim, hidden, batch_first=True, bidirectional=True)
+        self.visual = nn.LSTM(visual_dim, visual_hidden or hidden, batch_first=True, bidirectional=True)
 
     def forward(self, audio: Tensor, visual: Tensor) -> Encoded:
         """Both, each on its own."""

@@ -19,27 +19,31 @@ _NORM_EPS = 1e-6
 class PositivePropagation(nn.Module):
     """Adds features from segments of the other modality whose similarity is above a threshold.
 
-    The weakly supervised code's form: what is left of a row after pruning is not normalised again, and no linear layer
-    follows. One layer norm serves both modalities.
+    In the weakly supervised code, what is left of a row after pruning is not normalised again, and no linear layer
+    follows; in the fully supervised code, both are so. One layer norm serves both modalities.
 
     Args:
         dim: of a segment.
         threshold: a similarity must be larger, where those of a segment add up to 1.
         dropout: on the projected features.
+        supervised: whether rows are normalised again, and a linear layer of each modality follows.
 
     Source: Zhou et al., Positive sample propagation along the audio-visual event line, CVPR 2021
-    (https://arxiv.org/abs/2104.00239), positive sample propagation; its published weakly supervised code.
+    (https://arxiv.org/abs/2104.00239), positive sample propagation; its published code.
     """
 
-    def __init__(self, dim: int, *, threshold: float, dropout: float = 0.1) -> None:
+    def __init__(self, dim: int, *, threshold: float, dropout: float = 0.1, supervised: bool = False) -> None:
         super().__init__()
         self.threshold = threshold
         self.audio_key, self.audio_value = nn.Linear(dim, dim, bias=False), nn.Linear(dim, dim, bias=False)
         self.visual_key, self.visual_value = nn.Linear(dim, dim, bias=False), nn.Linear(dim, dim, bias=False)
         self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(dim, eps=_NORM_EPS)
-        for linear in (self.audio_key, self.audio_value, self.visual_key, self.visual_value):
-            nn.init.xavier_uniform_(linear.weight)
+        self.audio_output = nn.Linear(dim, dim, bias=False) if supervised else None
+        self.visual_output = nn.Linear(dim, dim, bias=False) if supervised else None
+        for parameter in self.parameters():
+            if parameter.ndim == 2:
+                nn.init.xavier_uniform_(parameter)
 
     def forward(self, streams: Encoded) -> Encoded:
         """``[clips, segments, dim]`` a stream to the same."""
@@ -47,14 +51,20 @@ class PositivePropagation(nn.Module):
         audio_key, audio_value = (self._project(layer, audio) for layer in (self.audio_key, self.audio_value))
         visual_key, visual_value = (self._project(layer, visual) for layer in (self.visual_key, self.visual_value))
         similar = (visual_key @ audio_key.transpose(1, 2) / math.sqrt(visual_key.shape[-1])).relu()
-        to_visual = self.pruned(similar) @ audio_value
-        to_audio = self.pruned(similar.transpose(1, 2)) @ visual_value
-        return Encoded(self.norm(audio + to_audio), self.norm(visual + to_visual))
+        visual = visual + self.pruned(similar) @ audio_value
+        audio = audio + self.pruned(similar.transpose(1, 2)) @ visual_value
+        if self.audio_output is not None and self.visual_output is not None:
+            audio, visual = self._project(self.audio_output, audio), self._project(self.visual_output, visual)
+        return Encoded(self.norm(audio), self.norm(visual))
 
     def pruned(self, similar: Tensor) -> Tensor:
-        """Rows ``[clips, segments, segments]`` that add up to 1, without the entries at or below the threshold."""
+        """Rows ``[clips, segments, segments]`` that add up to 1, without the entries at or below the threshold.
+
+        What is left adds up to 1 again in the supervised form.
+        """
         shares = similar / (similar.sum(dim=-1, keepdim=True) + _EPS)
-        return torch.where(shares > self.threshold, shares, 0.0)
+        shares = torch.where(shares > self.threshold, shares, 0.0)
+        return shares if self.audio_output is None else shares / (shares.sum(dim=-1, keepdim=True) + _EPS)
 
     def _project(self, layer: nn.Linear, stream: Tensor) -> Tensor:
         projected: Tensor = self.dropout(layer(stream).relu())

@@ -22,18 +22,25 @@ class Fused(NamedTuple):
         segments: ``[clips, segments, dim]``.
         gate: ``[clips, segments]`` probability of an event in a segment; ``None`` where the method has no such.
         class_gate: ``[clips, segments, classes]`` factors of the class scores; ``None`` likewise.
+        similarity: ``[clips, segments]`` cosine of the two modalities; PSP's supervised encoder only.
+        event_scores: ``[clips, segments]``, unbounded: of an event in a segment; CMBS's supervised encoder only.
+        stream_categories: ``[clips, events]``, unbounded: of the video's class without the background, from each
+            modality before they are fused; likewise.
     """
 
     segments: Tensor
     gate: Tensor | None = None
     class_gate: Tensor | None = None
+    similarity: Tensor | None = None
+    event_scores: Tensor | None = None
+    stream_categories: Tensor | None = None
 
 
 class Scored(NamedTuple):
     """Output of a scorer.
 
     Attributes:
-        segments: ``[clips, segments, classes]``, unbounded.
+        segments: ``[clips, segments, classes]``, unbounded; one segment where a clip is scored as a whole.
         video: ``[clips, classes]``, unbounded; LEAP only: from the label embeddings.
         attention: LEAP: scaled scores of labels against segments, ``[clips, heads, classes, segments]``.
         label_features: LEAP: label embeddings after the blocks, ``[clips, classes, dim]``.
@@ -58,6 +65,11 @@ class Localized:
             ``None`` where the scorer is not LEAP's.
         attention: see :class:`Scored`.
         label_features: see :class:`Scored`.
+        similarity: see :class:`Fused`.
+        event_scores: likewise.
+        gate: ``[clips, segments]``: a second probability of an event that a loss judges; ``None`` where there is none.
+        categories: ``[clips, events]``, unbounded: of the video's class without the background; likewise.
+        stream_categories: see :class:`Fused`.
     """
 
     segment: Tensor
@@ -66,6 +78,11 @@ class Localized:
     video: Tensor | None = None
     attention: Tensor | None = None
     label_features: Tensor | None = None
+    similarity: Tensor | None = None
+    event_scores: Tensor | None = None
+    gate: Tensor | None = None
+    categories: Tensor | None = None
+    stream_categories: Tensor | None = None
 
 
 class Localizer(nn.Module):
@@ -111,4 +128,7 @@ class Localizer(nn.Module):
         scored: Scored = self.scorer(fused.segments, labels)
         localized: Localized = self.pooling(scored.segments, fused)
         video = None if scored.video is None else scored.video.softmax(dim=-1)
-        return replace(localized, video=video, attention=scored.attention, label_features=scored.label_features)
+        return replace(
+            localized, video=video, attention=scored.attention, label_features=scored.label_features,
+            similarity=fused.similarity,
+        )  # fmt: skip

@@ -1,19 +1,22 @@
-"""Pools segment scores over time, for the weak label of the video."""
+"""Pools segment scores over time, for the label of the video."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.models.localizers.localization import Fused, Localized
 
-PoolingName = Literal["max", "gated_mean", "top"]
+PoolingName = Literal["max", "gated_mean", "top", "event"]
 _TOP = 4
 
 
 class MaxPooling(nn.Module):
     """The largest score of each class over time; a segment's class is its own largest score.
+
+    Where the class of every segment is known, nothing is trained through it.
 
     Source: AVE's weakly supervised code (``W-A+V-att``).
     """
@@ -75,8 +78,44 @@ class TopPooling(nn.Module):
         return Localized(video[:, None, :].expand_as(scores), fused.gate, pooled)
 
 
-def make_pooling(name: PoolingName, *, classes: int) -> nn.Module:
-    """The pooling with this name."""
+class EventPooling(nn.Module):
+    """The class of the video for all segments, without the background; which of them have it, the encoder says.
+
+    Scores of several segments count with the largest over time, a background's score does not count.
+
+    Args:
+        gamma: share of the class scores that the encoder has from each modality.
+
+    Source: CMBS's fully supervised code. That LEAP's scores of segments count with the largest is our reading.
+    """
+
+    def __init__(self, gamma: float) -> None:
+        super().__init__()
+        self.gamma = gamma
+
+    def forward(self, scores: Tensor, fused: Fused) -> Localized:
+        """Pool ``[clips, segments, events]``, or ``[clips, segments, classes]`` with the background last.
+
+        Raises:
+            ValueError: If the encoder gives no event scores.
+        """
+        if fused.event_scores is None or fused.stream_categories is None:
+            raise ValueError("pooling event: this encoder gives no event scores. Use it with cmbs-supervised")
+        streams = fused.stream_categories
+        categories = scores.amax(dim=1)[:, : streams.shape[1]] + self.gamma * streams
+        lowest = categories.amin(dim=1, keepdim=True)  # of the background, which the event scores alone decide
+        every = torch.cat([categories, lowest], dim=1)[:, None, :].expand(-1, fused.segments.shape[1], -1)
+        pooled = nn.functional.pad(categories.softmax(dim=-1), (0, 1))
+        return Localized(
+            every, fused.event_scores.sigmoid(), pooled, event_scores=fused.event_scores, gate=fused.gate,
+            categories=categories, stream_categories=streams,
+        )  # fmt: skip
+
+
+def make_pooling(name: PoolingName, *, classes: int, gamma: float = 0.0) -> nn.Module:
+    """The pooling with this name; ``gamma`` is of :class:`EventPooling`."""
     if name == "max":
         return MaxPooling()
+    if name == "event":
+        return EventPooling(gamma)
     return GatedMeanPooling(classes) if name == "gated_mean" else TopPooling()

@@ -6,10 +6,15 @@ methods' classifiers (Table 5). :class:`LEAPScorer` is our reading of it.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from pipeline.models.decoders.leap import BlockNorm, BlockOutput, LabelQueries, ask_labels, leap_blocks
 from pipeline.models.localizers.localization import Scored
+
+Start = Literal["torch", "xavier"]
+Over = Literal["segments", "video"]
 
 
 class MLPScorer(nn.Module):
@@ -20,20 +25,30 @@ class MLPScorer(nn.Module):
         classes: with the background.
         hidden: width of the first layer; 0 for one layer alone.
         bias: whether the layers have one.
+        start: of a single layer: ``torch``'s own rule, or ``xavier``'s; two layers start with Xavier's.
+        over: ``segments``, or the ``video``: one score for the largest value of each dimension over time.
 
-    Source: the classifiers of AVE's ``att_Net`` (two layers), PSP (two, without bias) and CMBS (one, without bias).
+    Source: the classifiers of AVE's ``att_Net`` (two layers), DMRN (one), PSP (two, without bias) and CMBS (one,
+    without bias; fully supervised: one, over the video).
     """
 
-    def __init__(self, dim: int, *, classes: int, hidden: int = 64, bias: bool = True) -> None:
+    def __init__(
+        self, dim: int, *, classes: int, hidden: int = 64, bias: bool = True, start: Start = "torch",
+        over: Over = "segments",
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.over = over
         layers = [nn.Linear(dim, hidden, bias=bias), nn.Linear(hidden, classes, bias=bias)] if hidden else []
         self.layers = nn.ModuleList(layers or [nn.Linear(dim, classes, bias=bias)])
-        if hidden:
-            for layer in layers:
-                nn.init.xavier_uniform_(layer.weight)
+        if hidden or start == "xavier":
+            for parameter in self.layers.parameters():
+                if parameter.ndim == 2:
+                    nn.init.xavier_uniform_(parameter)
 
     def forward(self, segments: Tensor, labels: Tensor | None = None) -> Scored:
         """Score ``[clips, segments, dim]``; ``labels`` are not used."""
+        if self.over == "video":
+            segments = segments.amax(dim=1, keepdim=True)
         for layer in self.layers[:-1]:
             segments = layer(segments).relu()
         return Scored(self.layers[-1](segments))

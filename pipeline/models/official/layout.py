@@ -55,9 +55,23 @@ class Layout:
         self.shapes[name] = shape
         self.aliases.add(name)
 
-    def linear(self, ours: str | None, published: str, out_dim: int, in_dim: int) -> None:
-        """Add one linear layer."""
-        self.linears(ours, [published], out_dim, in_dim)
+    def linear(self, ours: str | None, published: str, out_dim: int, in_dim: int, *, bias: bool = True) -> None:
+        """Add one linear layer, with or without ``bias``."""
+        if bias:
+            self.linears(ours, [published], out_dim, in_dim)
+        else:
+            self.tensor(_below(ours, "weight"), {f"{published}.weight": (out_dim, in_dim)})
+
+    def lstm(self, ours: str, published: str, hidden: int, in_dim: int) -> None:
+        """Add a bidirectional ``torch.nn.LSTM`` of one layer, ``hidden`` wide in each direction."""
+        shapes: dict[str, Shape] = {
+            "weight_ih": (4 * hidden, in_dim), "weight_hh": (4 * hidden, hidden),
+            "bias_ih": (4 * hidden,), "bias_hh": (4 * hidden,),
+        }  # fmt: skip
+        for direction in ("", "_reverse"):
+            for leaf, shape in shapes.items():
+                name = f"{leaf}_l0{direction}"
+                self.tensor(f"{ours}.{name}", {f"{published}.{name}": shape})
 
     def linears(self, ours: str | None, published: Sequence[str], out_dim: int, in_dim: int) -> None:
         """Add linear layers of one shape that are stacked, in order, into one of ours."""

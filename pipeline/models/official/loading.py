@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.models.config import PARSERS, LEAPConfig, MMCSEConfig, ParsingConfig, VALORConfig
+from pipeline.models.config import OFFICIAL, LEAPConfig, LocalizerConfig, MMCSEConfig, ModelConfig, VALORConfig
 from pipeline.models.config_tables import known
 from pipeline.models.decoders.mmcse import MMCSE
 from pipeline.models.encoders.han import Norm
 from pipeline.models.factory import build_model
+from pipeline.models.localizers.localization import Localizer
 from pipeline.models.official.layout import Layout, State
+from pipeline.models.official.localizers import localizer_layout
 from pipeline.models.official.mmcse import mmcse_layout
 from pipeline.models.official.systems import parser_layout
 from pipeline.models.official.wrapping import shown, unwrapped
@@ -36,11 +38,11 @@ class OfficialModel(NamedTuple):
         model: in evaluation mode, float32, on the CPU.
     """
 
-    config: ParsingConfig
-    model: Parser | MMCSE
+    config: ModelConfig
+    model: Parser | MMCSE | Localizer
 
 
-def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "post") -> Parser | MMCSE:
+def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "post") -> Parser | MMCSE | Localizer:
     """Load a published state dict into our module.
 
     Every published name is either used or one that the published code builds and never uses; anything else is an
@@ -49,8 +51,9 @@ def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "p
     head calls its visual outputs audio and the other way round; here they are what they are called.
 
     Args:
-        system: a name of :data:`pipeline.models.config.PARSERS`. ``leap-han`` was never published: its names are
+        system: a name of :data:`pipeline.models.config.OFFICIAL`. ``leap-han`` was never published: its names are
             those that the published LEAP would have with HAN's encoder (``hat_encoder.*``) for MM-Pyramid's.
+            ``leap-avel-…`` have no published names at all.
         state_dict: tensors or arrays by published name, or what ``torch.load`` gives where a script saved more: a
             state dict below ``state_dict``, ``model_state_dict`` or ``model`` is found, and a ``module.``,
             ``_orig_mod.`` or ``model.`` in front of every name is cut off.
@@ -68,14 +71,14 @@ def load_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "p
 
 def read_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "post", where: str = "") -> OfficialModel:
     """As :func:`load_official`, with the configuration that was found; ``where`` begins errors."""
-    config = PARSERS[known(system, PARSERS, "system")]
+    config = OFFICIAL[known(system, OFFICIAL, "system")]
     where = visible(where) or f"published {system} checkpoint"
     state = _tensors(state_dict, where)
     config, layout = _found_layout(config, state, norm)
     try:
         layout.check(state, where=where)
     except WeightsError as problem:
-        fitting = [name for name in PARSERS if name != system and _fits(name, state)]
+        fitting = [name for name in OFFICIAL if name != system and _fits(name, state)]
         hint = f". It is one of {fitting[0]}" if fitting else ""
         raise WeightsError(f"{problem}{hint}") from None
     model = build_model(config)
@@ -83,23 +86,25 @@ def read_official(system: str, state_dict: Mapping[str, Any], *, norm: Norm = "p
     return OfficialModel(config, model.eval())
 
 
-def _found_layout(config: ParsingConfig, state: State, norm: Norm) -> tuple[ParsingConfig, Layout]:
+def _found_layout(config: ModelConfig, state: State, norm: Norm) -> tuple[ModelConfig, Layout]:
     found = _as_found(config, state, norm)
     return found, official_layout(found, han_layers=max(1, _count(state, "hat_encoder.layers")))
 
 
 def _fits(system: str, state: State) -> bool:
-    _, layout = _found_layout(PARSERS[system], state, "post")
+    _, layout = _found_layout(OFFICIAL[system], state, "post")
     return layout.shapes == {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def official_layout(config: ParsingConfig, *, han_layers: int = 1) -> Layout:
+def official_layout(config: ModelConfig, *, han_layers: int = 1) -> Layout:
     """Names and shapes of the published state dict of a configuration.
 
     Args:
         config: of our module.
         han_layers: in a published HAN encoder; all but the last are dead.
     """
+    if isinstance(config, LocalizerConfig):
+        return localizer_layout(config)
     return mmcse_layout(config) if isinstance(config, MMCSEConfig) else parser_layout(config, han_layers=han_layers)
 
 
@@ -116,8 +121,10 @@ def _tensors(state_dict: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _as_found(config: ParsingConfig, state: State, norm: Norm) -> ParsingConfig:
+def _as_found(config: ModelConfig, state: State, norm: Norm) -> ModelConfig:
     """The system's configuration, with the sizes found in the state dict."""
+    if isinstance(config, LocalizerConfig):
+        return config
     if isinstance(config, MMCSEConfig):
         return replace(config, reconstruct=any(name.startswith(("a_recon.", "v_recon.")) for name in state))
     encoder, decoder = config.encoder, config.decoder

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.models.config import SYSTEMS, HANConfig, LEAPConfig, MMCSEConfig, MMPyrConfig, ParserConfig
-from pipeline.models.config_tables import model_config, system_config
+from pipeline.models.config_tables import model_config, parts_of, system_config, system_table
 from pipeline.models.factory import build_model
 from pipeline.models.predictions import Model
 from storage.errors import InvalidInput
@@ -61,6 +61,10 @@ def test_a_recipe_changes_a_system():
     assert swapped.encoder == HANConfig()
     assert swapped.features.audio_map
     assert model_config({"name": "mmcse", "layers": 2}) == MMCSEConfig(layers=2)
+    mixed = model_config({"system": "mmcse", "encoder": "mmpyr", "width": 512})
+    assert mixed == MMCSEConfig(encoder=MMPyrConfig(), width=512)
+    assert system_table("mmcse", MMCSEConfig(layers=2)) == {"system": "mmcse", "layers": 2}
+    assert (parts_of(MMCSEConfig()), parts_of(mixed)) == (("mmcse",), ("mmcse", "mmpyr"))
 
 
 @pytest.mark.parametrize(

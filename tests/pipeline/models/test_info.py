@@ -2,9 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.models.config import SYSTEMS, HANConfig, LEAPConfig, ParserConfig
+from pipeline.cli.model_actions import cost_table
+from pipeline.models.config import PARSERS, SYSTEMS, HANConfig, LEAPConfig, MMPyrConfig, ParserConfig
 from pipeline.models.decoders.leap import LEAPDecoder
-from pipeline.models.info import PUBLISHED_COSTS, model_info, published_parameters
+from pipeline.models.info import model_info
+from pipeline.models.published_cost import published_cost
+from pipeline.models.timing import time_model
 
 TEST_MODE = replace(SYSTEMS["mmcse"], reconstruct=False)
 CLAP_TEST_MODE = replace(SYSTEMS["mmcse-clap-clip"], reconstruct=False)
@@ -30,8 +33,8 @@ CLAP_TEST_MODE = replace(SYSTEMS["mmcse-clap-clip"], reconstruct=False)
 )
 def test_parameters(config, published, live):
     info = model_info(config)
-    assert info.published_parameters == published
-    assert live is None or info.parameters == live
+    assert info.published.parameters == published
+    assert live is None or info.whole.parameters == live
 
 
 def test_live_weights_of_the_decoder():
@@ -40,32 +43,71 @@ def test_live_weights_of_the_decoder():
 
 
 def test_options_that_nobody_published_have_no_published_count():
-    assert published_parameters(ParserConfig(encoder=HANConfig(layers=2, stacking="stacked"))) is None
-    assert published_parameters(ParserConfig(decoder=LEAPConfig(norm="paper"))) is None
-    assert published_parameters(ParserConfig(decoder=LEAPConfig(label_dim=0))) is None
-    assert published_parameters(replace(TEST_MODE, secm="paper")) is None
+    assert published_cost(ParserConfig(encoder=HANConfig(layers=2, stacking="stacked"))) is None
+    assert published_cost(ParserConfig(decoder=LEAPConfig(norm="paper"))) is None
+    assert published_cost(ParserConfig(decoder=LEAPConfig(label_dim=0))) is None
+    assert published_cost(ParserConfig(decoder=LEAPConfig(output="average"))) is None
+    for changes in ({"secm": "paper"}, {"decoupling": "classes"}, {"intra": "secm"}, {"cross": "none"}):
+        assert published_cost(replace(TEST_MODE, **changes)) is None
 
 
-def test_leaps_operations_are_the_published_less_what_we_save():
-    info, cost = model_info(SYSTEMS["leap-mmpyr"]), PUBLISHED_COSTS["leap-mmpyr"]
+def test_leaps_operations_are_the_published_and_what_we_save():
+    """fvcore's count of the published code, one clip of 10 segments: the whole, and the decoder (appendix C)."""
+    info = model_info(SYSTEMS["leap-mmpyr"])
+    assert (info.published.flops, info.published.parameters) == (790_778_880, 52_005_380)
+    assert (info.published_decoder.flops, info.published_decoder.parameters) == (145_971_200, 7_892_992)
     frames = 70 * 2048 * 512  # published: each of 80 frames is projected, then averaged
     keys = 2 * 10 * 512 * 512  # published: the second question computes the keys again
     level_sum = 2 * 10 * 4 * 512  # published: the sum over levels is a matrix product
-    assert info.multiply_adds + info.norm_operations + frames + keys + level_sum == cost.flops == 790_778_880
-    heads, norms = 2 * 25 * 512, 5 * 4 * 2 * 25 * 512
-    assert info.parts["decoder"] - heads + norms + keys == cost.decoder_flops == 145_971_200
-    assert sum(info.parts.values()) == info.multiply_adds
+    assert info.published.flops - info.whole.flops == frames + keys + level_sum
+    assert info.parts["decoder"].parameters == 6_311_936
+    assert info.parts["decoder"].flops == 145_971_200 - keys
 
 
-def test_other_systems_agree_with_fvcores_rounded_counts():
-    frames = 70 * 2048 * 256
-    valor = model_info(SYSTEMS["valor-plus"])
-    assert round((valor.multiply_adds + valor.norm_operations + frames) / 1e9, 3) == 0.130
-    clap = 2048 * 768 * 256 - 10 * 768 * 256 - 10 * 64 * 768  # published: the stretched map is projected, then pooled
-    valor = model_info(SYSTEMS["valor-plusplus"])
-    assert round((valor.multiply_adds + valor.norm_operations + clap) / 1e9, 3) == 0.493
-    background = 20 * 24 * 128 * 128  # published: the background is multiplied once a class
-    mmcse = model_info(TEST_MODE)
-    assert round((mmcse.multiply_adds + mmcse.norm_operations + frames + background) / 1e9, 3) == 0.831
-    mmcse = model_info(CLAP_TEST_MODE)
-    assert round((mmcse.multiply_adds + mmcse.norm_operations + clap + background) / 1e9, 3) == 1.194
+@pytest.mark.parametrize(("blocks", "parameters"), [(1, 4_734_976), (4, 14_209_024)])
+def test_published_decoders_of_other_lengths(blocks, parameters):
+    info = model_info(replace(SYSTEMS["leap-mmpyr"], decoder=LEAPConfig(blocks=blocks)))
+    assert info.published_decoder.parameters == parameters
+    block = 2 * (120 * 262_144 + 128_000 + 2 * 128_000)  # projections, norms, scores and mixing, both streams
+    keys_and_scores = 2 * (35 * 262_144 + 128_000)
+    assert info.published_decoder.flops == blocks * block + keys_and_scores
+
+
+@pytest.mark.parametrize(
+    ("config", "billions"),
+    [(SYSTEMS["valor-plus"], 0.130), (SYSTEMS["valor-plusplus"], 0.493), (TEST_MODE, 0.831), (CLAP_TEST_MODE, 1.194)],
+)
+def test_other_systems_agree_with_fvcores_rounded_counts(config, billions):
+    assert round(model_info(config).published.flops / 1e9, 3) == billions
+
+
+@pytest.mark.parametrize(
+    "config",
+    [*PARSERS.values(), replace(SYSTEMS["mmcse"], encoder=MMPyrConfig(), width=512), replace(TEST_MODE, intra="none")],
+)
+def test_parts_add_up_to_the_whole(config):
+    info = model_info(config)
+    for name in ("parameters", "multiply_adds", "flops"):
+        assert sum(getattr(part, name) for part in info.parts.values()) == getattr(info.whole, name)
+
+
+def test_localizers_are_counted_whole():
+    info = model_info(SYSTEMS["avel-psp"])
+    assert not info.parts
+    assert info.published is None
+    assert info.whole.multiply_adds > 1e8
+
+
+def test_the_table_of_model_info():
+    lines = cost_table(model_info(replace(SYSTEMS["leap-mmpyr"], width=64))).splitlines()
+    names = [line.split("|")[1].strip() for line in lines[2:]]
+    assert names == ["input projection", "encoder", "labels", "decoder", "video heads", "whole", "published code",
+                     "its decoder"]  # fmt: skip
+    assert "published code" not in cost_table(model_info(replace(SYSTEMS["mmcse"], decoupling="classes", width=64)))
+
+
+def test_times_are_measured():
+    config = replace(SYSTEMS["han"], width=16)
+    found = time_model(config, clips=2, seconds=0.0)
+    assert (found.runs, found.clips, found.device) == (5, 2, "cpu")
+    assert 0 < found.fastest <= found.median <= found.slowest

@@ -8,8 +8,11 @@ from storage.errors import InvalidInput
 
 EXPECTED = {
     "han", "mmpyr", "valor", "valor-plus", "valor-plusplus", "leap-han", "leap-mmpyr", "leap-han-no-avss",
-    "leap-mmpyr-no-avss", "mmil-han", "mmil-mmpyr", "mmcse", "mmcse-clap-clip",
+    "leap-mmpyr-no-avss", "mmil-han", "mmil-mmpyr", "mmcse", "mmcse-clap-clip", "mmcse-step", "mmcse-clap-clip-step",
+    "mmcse-mmpyr",
     "avel-ave", "avel-psp", "avel-cmbs", "leap-avel-ave", "leap-avel-psp", "leap-avel-cmbs",
+    "avel-ave-supervised", "avel-dmrn", "avel-psp-supervised", "avel-cmbs-supervised",
+    "leap-avel-ave-supervised", "leap-avel-psp-supervised", "leap-avel-cmbs-supervised",
 }  # fmt: skip
 
 
@@ -18,11 +21,23 @@ def test_one_recipe_for_each_row_of_the_papers():
     assert all(load_recipe(name).description for name in EXPECTED)
 
 
+@pytest.mark.parametrize("name", ["leap-han", "leap-han-no-avss", "leap-mmpyr", "leap-mmpyr-no-avss"])
+def test_leaps_union_is_the_published_one(name):
+    assert load_recipe(name).loss.union == "hard"
+
+
+@pytest.mark.parametrize("name", ["mmcse", "mmcse-clap-clip"])
+def test_mmcse_comes_with_both_schedules(name):
+    """They differ in nothing else."""
+    found = {line.split(" ")[0] for line in differences(load_recipe(name), load_recipe(f"{name}-step"))}
+    assert found == {f"train.{key}" for key in ("learning_rate", "schedule", "lowest_learning_rate")}
+
+
 def test_changes_and_the_way_back(tmp_path):
     recipe = load_recipe(
-        "leap-mmpyr", ["train.epochs=5", "model.decoder.blocks=4", "loss.union=hard", "train.betas=[0.5, 0.9]"]
+        "leap-mmpyr", ["train.epochs=5", "model.decoder.blocks=4", "loss.union=max", "train.betas=[0.5, 0.9]"]
     )
-    assert (recipe.train.epochs, recipe.loss.union, recipe.train.betas) == (5, "hard", (0.5, 0.9))
+    assert (recipe.train.epochs, recipe.loss.union, recipe.train.betas) == (5, "max", (0.5, 0.9))
     assert recipe.model["decoder"]["blocks"] == 4
     (tmp_path / "mine.toml").write_text(recipe.to_toml())
     again = load_recipe(tmp_path / "mine.toml")

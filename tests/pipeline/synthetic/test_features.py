@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from pipeline.datasets.llp import load_annotations
-from pipeline.synthetic.features import EASY, EASY_CLASSES, write_features
+from pipeline.synthetic.features import EASY, EASY_CLASSES, Difficulty, difficulty_of, write_features
 from pipeline.train import run_training
+from storage.errors import InvalidInput
+from storage.labels import LabelStore
 
 SMALL = ("model.width=64", "model.encoder.feed_forward=64", "train.batch_size=8", "train.learning_rate=1e-3",
          "train.schedule=constant")  # fmt: skip
@@ -44,3 +46,33 @@ def test_features_are_nearest_to_the_prototypes_of_what_happens(toy):
         means = np.stack([rows[kinds == kind].mean(axis=0) for kind in np.unique(kinds)])
         found = np.unique(kinds)[(rows @ means.T).argmax(axis=1)]
         assert (found == kinds).mean() > 0.9
+
+
+def test_a_store_keeps_how_it_was_made(tmp_path):
+    made = Difficulty(noise=2.0, error_seconds=3.0, overlap=0.2, frequencies="llp")
+    assert difficulty_of(write_features(tmp_path / "a", count=60, difficulty=made)) == made
+    plain = write_features(tmp_path / "b", count=12, held_out=2)
+    assert difficulty_of(plain) == Difficulty()
+    assert [clip.split for clip in plain.clips] == ["train"] * 8 + ["val"] * 2 + ["test"] * 2
+    assert 0 < plain.provenance("vggish").preprocessing["segments_with_several_events"] < 1
+
+
+def test_knobs_change_nothing_that_is_not_theirs(tmp_path):
+    plain = write_features(tmp_path / "a", count=12)
+    longer = write_features(tmp_path / "b", count=12, difficulty=Difficulty(error_seconds=4.0))
+    np.testing.assert_array_equal(plain.read("vggish"), longer.read("vggish"))
+    labels = [LabelStore.open(store.url).read_pseudo_labels("valor").audio for store in (plain, longer)]
+    assert (labels[0] != labels[1]).any()
+
+
+def test_what_cannot_be_made_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="noise is -1, expected 0"):
+        Difficulty(noise=-1)
+    with pytest.raises(InvalidInput, match="error_seconds is 0, expected 1 to 10"):
+        Difficulty(error_seconds=0)
+    with pytest.raises(InvalidInput, match="6 clips of val and of test leave none of 12 for training"):
+        write_features(tmp_path / "a", count=12, held_out=6)
+    write_features(tmp_path / "b", count=12)
+    real = load_annotations(tmp_path / "b" / "annotations")
+    with pytest.raises(InvalidInput, match="have their own frequencies and overlap"):
+        write_features(tmp_path / "c", count=12, annotations=real, difficulty=Difficulty(overlap=0.1))

@@ -10,6 +10,8 @@ import torch
 
 from pipeline.cli.main import main
 from pipeline.datasets.dataset_description import load_description
+from pipeline.reproduce.item import load_item
+from pipeline.reproduce.runs import plan_row
 from pipeline.train import run_training
 
 LLP = load_description("llp")
@@ -145,7 +147,8 @@ TABLES = {
     "weights to go on": ("train", "run", "last/model.safetensors"),
     "optimizer": ("train", "run", "last/optimizer.pt"),
     "progress": ("train", "run", "last/progress.json"),
-    "scores": ("ablate", "scores", "han-seed1/scores.json"),
+    "scores": ("reproduce", "scores", "scores.json"),
+    "table": ("reproduce", "file", "table.toml"),
     "thresholds": ("evaluate", "file", "t.json"),
     "dataset": ("evaluate", "file", "d.toml"),
     "prompts": ("labels", "file", "p.toml"),
@@ -153,6 +156,7 @@ TABLES = {
     "checkpoint": ("checkpoint", "file", "HAN.pt"),
     "safe checkpoint": ("checkpoint", "file", "HAN.safetensors"),
 }
+TABLE = 'title = "x"\npaper = "x"\nkind = "parsing"\n[[rows]]\nname = "x"\nrecipe = "han"\n'
 WRONG = {
     "progress.json": ["[]", "{}", '{"epoch": "x"}', '{"epoch": -1, "best_epoch": 0, "best_score": 0, "history": []}',
                       '{"epoch": 1, "best_epoch": 0, "best_score": 0, "history": [3]}', "[" * 9999],
@@ -164,6 +168,9 @@ WRONG = {
     "recipe.toml": ["train = 3", "[model]\nsystem = 3", "x = " + "[" * 9999],
     "d.toml": ["classes = 3", 'classes = ["a"]\nsegments = 1\nclip_seconds = nan', "x = " + "[" * 9999],
     "p.toml": ["prompts = 3", "[prompts]\nSpeech = 3", "x = " + "[" * 9999],
+    "table.toml": ["title = 3", 'title = "x"\npaper = "x"\nkind = "x"', TABLE.replace('"han"', '"hna"'),
+                   TABLE.replace('"han"', '"han"\nset = ["train.epoch=1"]'), TABLE + 'published = {a = "x"}',
+                   "x = " + "[" * 9999],
     "t.toml": ["audio = 3\nvisual = 3", f"audio = {['x'] * 25}\nvisual = []", "x = " + "[" * 9999],
 }  # fmt: skip
 
@@ -180,7 +187,8 @@ def commands(what, where, made):
         "weights to go on": ["train", *training, "--out", where],
         "optimizer": ["train", *training, "--out", where],
         "progress": ["train", *training, "--out", where],
-        "scores": ["ablate", "decoders", "--store", store, "--annotations", annotations, "--out", where, "--seeds", 1],
+        "scores": ["reproduce", where / "t.toml", "--store", store, "--annotations", annotations, "--out", where],
+        "table": ["reproduce", where, "--store", store, "--annotations", annotations, "--out", where.parent / "out"],
         "thresholds": ["evaluate", "--predictions", where.parent / "p.npz", "--annotations", annotations,
                        "--thresholds", where],
         "dataset": ["evaluate", "--predictions", where.parent / "p.npz", "--annotations", annotations, "--dataset",
@@ -202,8 +210,10 @@ def laid(made, finished, tmp_path):
             shutil.copytree(finished, tmp_path / "run")
             return tmp_path / "run" / name, commands(what, tmp_path / "run", made)
         if kind == "scores":
-            path = tmp_path / "mmil-han-seed1" / "scores.json"
-            path.parent.mkdir()
+            (tmp_path / "t.toml").write_text(TABLE)
+            (run,) = plan_row(load_item(str(tmp_path / "t.toml"))[1].rows[0], out=tmp_path, seeds=1, changes=())
+            path = run.folder / "scores.json"
+            path.parent.mkdir(parents=True)
             path.write_text(json.dumps({"test": {}}))
             return path, commands(what, tmp_path, made)
         path = tmp_path / name

@@ -1,6 +1,7 @@
 """Losses against the published ones, and by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pipeline.models.factory import build_model
 from pipeline.models.predictions import Encoded
 from pipeline.recipes.recipe import LossRecipe, load_recipe
 from pipeline.recipes.shipped_recipes import shipped_recipes
-from pipeline.training.losses import Targets, avss_paper, avss_published, bce, compute_loss, smoothed
+from pipeline.training.losses import Targets, avss_paper, avss_published, bce, co_occurrence, compute_loss, smoothed
 from pipeline.training.optim import learning_rate
 from storage.errors import InvalidInput
 
@@ -79,6 +80,17 @@ def test_the_hard_union_has_a_value_and_no_gradient():
     assert max(float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None) > 1e-4
 
 
+def test_equation_9_of_the_paper_counts_the_union_twice():
+    _, found, targets = batch({"system": "leap-han"})
+    recipe = load_recipe("leap-han").loss
+    published, terms = compute_loss(found, targets, recipe)
+    paper, same = compute_loss(found, targets, replace(recipe, union_form="paper"))
+    torch.testing.assert_close(paper - published, terms["union_video"])
+    assert same == terms  # terms are given before their weight
+    halved, _ = compute_loss(found, targets, replace(recipe, union_form="paper", union_video=0.5))
+    torch.testing.assert_close(halved, published)
+
+
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if load_recipe(name).task == "parsing"])
 def test_every_recipe_builds_and_has_a_loss_with_gradients(name):
     recipe = load_recipe(name)
@@ -105,13 +117,51 @@ def test_what_a_term_needs_and_lacks_is_said():
         compute_loss(found, targets, LossRecipe(audio_video=0, visual_video=0, union_video=0))
 
 
+def test_what_an_ablation_of_mmcse_leaves_no_meaning_is_refused():
+    losses = ("reconstruction", "orthogonality", "co_occurrence")
+    for changes, refused in (
+        ({"decoupling": "classes"}, {"orthogonality": "no background vector. Set loss.orthogonality=0, or"}),
+        ({"decoupling": "none", "reconstruct": False},
+         {"reconstruction": "no reconstruction decoders. Set loss.reconstruction=0, or",
+          "orthogonality": "no background vector", "co_occurrence": "no attention between classes"}),
+        ({"intra": "lgsf", "cross": "lgsf"},
+         {"co_occurrence": "no attention between classes. Set loss.co_occurrence=0"}),
+        ({"intra": "secm"}, {}),
+        ({"cross": "none"}, {}),
+    ):  # fmt: skip
+        _, found, targets = batch({"system": "mmcse", "layers": 1, "width": 32, "class_dim": 16, **changes})
+        for name in losses:
+            recipe = LossRecipe(**{name: 1.0})
+            if name in refused:
+                with pytest.raises(InvalidInput, match=f"loss.{name}: this model has {refused[name]}"):
+                    compute_loss(found, targets, recipe)
+            else:
+                assert torch.isfinite(compute_loss(found, targets, recipe)[0])
+
+
+def test_co_occurrence_adds_the_maps_that_there_are():
+    _, found, targets = batch({"system": "mmcse", "layers": 1, "width": 32, "class_dim": 16, "cross": "lgsf"})
+    maps = found.auxiliary.co_occurrence
+    assert maps.audio_visual is None
+    assert maps.visual_audio is None
+    by_hand = sum(
+        ((one - labels[..., :, None] * labels[..., None, :]) ** 2).mean()
+        for one, labels in ((maps.audio_audio, targets.audio), (maps.visual_visual, targets.visual))
+    )
+    torch.testing.assert_close(co_occurrence(found.auxiliary, targets.audio, targets.visual), by_hand)
+
+
 def test_learning_rates_are_the_published_ones(shared):
     published = json.loads((shared / "reference/oracles/train/lr_schedules.json").read_text())
     for key, name in (("HAN_StepLR10_0.1_lr3e-4_40ep", "han"), ("MMPyr_LEAP_StepLR10_0.1_lr1e-4_30ep", "leap-mmpyr"),
-                      ("VALOR_lr1e-4", "valor"), ("VALOR+_lr3e-4", "valor-plus")):  # fmt: skip
+                      ("VALOR_lr1e-4", "valor"), ("VALOR+_lr3e-4", "valor-plus"),
+                      ("VALOR+_lr3e-4", "mmcse")):  # fmt: skip
         recipe = load_recipe(name).train
         found = [learning_rate(recipe, epoch) for epoch in range(1, recipe.epochs + 1)]
         np.testing.assert_allclose(found, published[key], rtol=1e-9)
+    step = load_recipe("mmcse-step").train
+    rates = [learning_rate(step, epoch) for epoch in (1, 10, 11, 20, 21, 60)]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-6, 1e-9])
 
 
 def test_five_steps_of_han_are_the_published_ones(shared):

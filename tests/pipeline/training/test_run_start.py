@@ -31,7 +31,7 @@ def test_training_begins_with_imported_weights_and_resumes(state_file, made, tmp
     assert init == {"run": str(start), "weights": load_run(start).weights}
     metrics = (out / "metrics.jsonl").read_bytes()
     train_from(start, out, made, "train.epochs=1", "train.learning_rate=0.0")
-    assert "resuming after epoch 1" in capsys.readouterr().out
+    assert "nothing left to train after epoch 1" in capsys.readouterr().out
     assert (out / "metrics.jsonl").read_bytes() == metrics
     with pytest.raises(InvalidInput, match=r"began with the weights of .*start, and is to go on with fresh"):
         train_from(None, out, made, "train.epochs=1", "train.learning_rate=0.0", recipe="han")
@@ -43,10 +43,10 @@ def test_stopped_in_any_epoch_it_ends_with_the_same_metrics(state_file, made, tm
     run_epoch = Trainer._epoch
     for stopped in (1, 2):
 
-        def stop(trainer, epoch, at=stopped):
+        def stop(trainer, epoch, on_step, at=stopped):
             if epoch == at:
                 raise KeyboardInterrupt
-            return run_epoch(trainer, epoch)
+            return run_epoch(trainer, epoch, on_step)
 
         monkeypatch.setattr(Trainer, "_epoch", stop)
         with pytest.raises(KeyboardInterrupt):

@@ -11,6 +11,8 @@ import time
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from pipeline.cli.main import main
 from pipeline.evaluate import run_evaluation
@@ -135,6 +137,12 @@ def test_two_processes_give_the_losses_of_one(made, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = ([json.loads(line)["loss"] for line in metrics(tmp_path / name).splitlines()] for name in ("one", "two"))
     np.testing.assert_allclose(one, two, rtol=1e-4)
+    assert len([*(tmp_path / "two/tensorboard").iterdir()]) == 1
+    assert done.stdout.count("epoch 1/2: ") == done.stdout.count("train: ") == 1
+    written = [json.loads(line)["epoch"] for line in (tmp_path / "two/times.jsonl").read_text().splitlines()]
+    assert written == [1, 2]
+    assert (tmp_path / "two/scores.json").is_file()
+    assert "destroy_process_group" not in done.stderr
 
 
 def test_failed_clips_are_left_out_and_counted(made, tmp_path, capsys):
@@ -150,6 +158,29 @@ def test_failed_clips_are_left_out_and_counted(made, tmp_path, capsys):
     assert "1 left out: vggish: pending" in capsys.readouterr().out
     with pytest.raises(InvalidInput, match="1 clips: vggish: pending"):
         run(tmp_path, tmp_path / "other", missing="error")
+
+
+@pytest.mark.parametrize("recipe", ["leap-han", "valor-plus", "mmcse"])
+def test_bfloat16_learns_as_float32_does_and_scores_in_float32(made, tmp_path, recipe):
+    changes = ("train.epochs=2", "train.batch_size=16", "model.width=32", "train.learning_rate=1e-3")
+    if recipe == "mmcse":
+        changes += ("model.class_dim=8", "model.feed_forward=16", "model.heads=2", "model.layers=1")
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        out = tmp_path / precision
+        run(made, out, recipe=recipe, changes=(*changes, f"train.precision={precision}"))
+        losses[precision] = [json.loads(line)["loss"] for line in metrics(out).splitlines()]
+    assert losses["bfloat16"] != losses["float32"]
+    np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=0.03)
+    found = np.load(tmp_path / "bfloat16/predictions-val.npz")
+    assert found["audio_segment"].dtype == np.float32
+    assert load_file(tmp_path / "bfloat16/best/model.safetensors").popitem()[1].dtype == torch.float32
+
+
+def test_float16_needs_a_gpu(made, tmp_path):
+    with pytest.raises(InvalidInput, match=r"train\.precision=float16: needs a CUDA device"):
+        run(made, tmp_path / "run", changes=(*LEAP, "train.precision=float16"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_and_says_where(made, tmp_path):

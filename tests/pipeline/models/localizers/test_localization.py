@@ -10,11 +10,12 @@ from pipeline.models.config import LOCALIZERS
 from pipeline.models.decoders.leap import LEAPDecoder
 from pipeline.models.encoders.ave import AudioGuidedAttention
 from pipeline.models.encoders.cmbs_attention import GridSelfAttention
+from pipeline.models.encoders.dmrn import DualResidualFusion
 from pipeline.models.encoders.psp import PositivePropagation
 from pipeline.models.factory import build_model
 from pipeline.models.localizers.localization import Fused
-from pipeline.models.localizers.pooling import GatedMeanPooling, MaxPooling, TopPooling
-from pipeline.models.localizers.scorers import LEAPScorer
+from pipeline.models.localizers.pooling import EventPooling, GatedMeanPooling, MaxPooling, TopPooling
+from pipeline.models.localizers.scorers import LEAPScorer, MLPScorer
 from pipeline.models.paired_layers import start_alike
 from pipeline.models.predictions import Encoded
 from storage.errors import InvalidInput
@@ -38,6 +39,10 @@ def dead_weights(published, name):
         "ave_weak": (),
         "psp_weakly_thr0.099": ("temperature", "W1.", "W2."),
         "cmbs_weak": ("classifier.", "spatial_channel_att.ave_bottleneck."),
+        "ave_supervised": (),
+        "ave_dmrn": (),
+        "psp_fully_thr0.099": ("linear_v.", "v_classify.", "a_classify.", "L3.", "L4."),
+        "cmbs_supv": ("spatial_channel_att.ave_bottleneck.", "video_norm.", "audio_norm."),
     }[name]
     shapes = published(name)["state_shapes"]
     templates = (".encoder_layer.", ".decoder_layer.", ".decoder.layers.0.self_attn.")
@@ -63,6 +68,7 @@ def test_shapes_probabilities_and_gradients(system):
     torch.testing.assert_close(out.pooled.sum(dim=1), torch.ones(2))
     assert (out.video is None) == (not system.startswith("leap"))
     loss = out.pooled[:, 1].log().sum()
+    loss = loss + sum(part.sum() for part in (out.similarity, out.event_scores, out.gate) if part is not None)
     if out.video is not None:
         torch.testing.assert_close(out.video.sum(dim=1), torch.ones(2))
         assert out.attention.shape == (2, 8, 5, 3)
@@ -110,6 +116,23 @@ def test_propagation_prunes_and_does_not_normalise_again():
     torch.testing.assert_close(layer.pruned(similar), expected)
 
 
+def test_supervised_propagation_normalises_what_is_left():
+    layer = PositivePropagation(4, threshold=0.2, dropout=0.0, supervised=True)
+    similar = torch.tensor([[[1.0, 2.0, 5.0], [0.0, 0.0, 0.0], [2.0, 1.0, 2.0]]])
+    expected = torch.tensor([[[0.0, 2 / 7, 5 / 7], [0.0, 0.0, 0.0], [0.5, 0.0, 0.5]]])
+    torch.testing.assert_close(layer.pruned(similar), expected)
+
+
+def test_dmrns_fusion_by_hand():
+    torch.manual_seed(3)
+    fusion, audio, visual = DualResidualFusion(4, blocks=2), torch.rand(1, 3, 4), torch.rand(1, 3, 4)
+    found = fusion(audio, visual)
+    for _ in range(2):
+        shared = (fusion.audio(audio) + fusion.visual(visual)) / 2
+        audio, visual = torch.tanh(visual + shared), torch.tanh(audio + shared)  # they change places
+    torch.testing.assert_close(found, (audio + visual) / 2)
+
+
 def test_nothing_is_propagated_between_segments_that_do_not_agree():
     layer = PositivePropagation(4, threshold=0.1, dropout=0.0)
     streams = Encoded(torch.rand(1, 3, 4), torch.rand(1, 3, 4))
@@ -148,6 +171,27 @@ def test_top_pooling_by_hand():
     assert out.event is gate
 
 
+def test_event_pooling_by_hand():
+    fused = Fused(
+        torch.zeros(1, 3, 4), torch.tensor([[0.1, 0.2, 0.3]]), event_scores=torch.tensor([[0.0, -1.0, 2.0]]),
+        stream_categories=torch.tensor([[1.0, 2.0]]),
+    )  # fmt: skip
+    with_background = torch.cat([SCORES, torch.full((1, 3, 1), 9.0)], dim=2)
+    for scores in (SCORES, SCORES.amax(dim=1, keepdim=True), with_background):
+        out = EventPooling(gamma=0.5)(scores, fused)
+        torch.testing.assert_close(out.categories, torch.tensor([[3.5, 5.0]]))
+        torch.testing.assert_close(out.segment, torch.tensor([[[3.5, 5.0, 3.5]]]).expand(1, 3, 3))
+        torch.testing.assert_close(out.pooled, torch.tensor([[3.5, 5.0, -torch.inf]]).softmax(dim=1))
+        torch.testing.assert_close(out.event, torch.tensor([[0.0, -1.0, 2.0]]).sigmoid())
+        assert out.gate is fused.gate
+
+
+def test_a_video_is_scored_by_its_largest_values():
+    scorer = MLPScorer(2, classes=3, hidden=0, over="video")
+    largest = torch.tensor([[[3.0, 4.0]]])
+    torch.testing.assert_close(scorer(SCORES).segments, scorer.layers[0](largest))
+
+
 def test_the_scorer_is_leaps_decoder_of_one_stream():
     torch.manual_seed(2)
     decoder = LEAPDecoder(16, classes=5, label_dim=7, heads=4, feed_forward=12).eval()
@@ -169,6 +213,15 @@ def test_what_does_not_fit_is_said():
         small("avel-ave", positions=5)
     with pytest.raises(InvalidInput, match="pooling top needs the gates of cmbs; ave has none"):
         small("avel-ave", pooling="top")
-    with pytest.raises(InvalidInput, match="pooling: expected one of max, gated_mean, top, got 'mean'"):
+    with pytest.raises(InvalidInput, match="pooling: expected one of max, gated_mean, top, event, got 'mean'"):
         small("avel-ave", pooling="mean")
+    with pytest.raises(InvalidInput, match="pooling event needs the gates of cmbs-supervised; cmbs has none"):
+        small("avel-cmbs", pooling="event")
+    with pytest.raises(InvalidInput, match="encoder cmbs-supervised needs pooling event, got max"):
+        small("leap-avel-cmbs-supervised", pooling="max")
+    with pytest.raises(InvalidInput, match=r"decoder.over = video needs pooling event, got max"):
+        small("avel-ave", decoder={"over": "video"})
+    for pooling, words in ((TopPooling(), "no gates"), (EventPooling(0.3), "no event scores")):
+        with pytest.raises(ValueError, match=words):
+            pooling(SCORES, Fused(SCORES))
     assert asdict(LOCALIZERS["leap-avel-psp"].decoder)["feed_forward"] == 256

@@ -1,0 +1,1 @@
+"""Tables and figures of the papers, each trained, scored and printed beside the published numbers by one command."""

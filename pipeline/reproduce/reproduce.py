@@ -1,0 +1,188 @@
+"""``avvp reproduce``: trains and scores the rows of tables, and prints them beside the published numbers."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.reproduce.item import Item, Row, item_names, load_item
+from pipeline.reproduce.measures import (
+    headings,
+    measure_classes,
+    measure_cost,
+    measure_localization,
+    measure_overlap,
+    measure_parsing,
+)
+from pipeline.reproduce.needs import check_store, needs_of
+from pipeline.reproduce.results import ItemResult, RowResult
+from pipeline.reproduce.runs import PlannedRun, plan_row, train_runs
+from pipeline.terminal.console import count
+from pipeline.terminal.score_tables import show_tables
+from storage.errors import InvalidInput
+from storage.store import FeatureStore
+
+_MEASURES = {
+    "parsing": measure_parsing, "overlap": measure_overlap, "classes": measure_classes,
+    "localization": measure_localization,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for.
+
+    Attributes:
+        store_url: a store with the features; empty where nothing is trained.
+        annotations: folder of label files; likewise.
+        out: folder for tables and runs.
+        seeds: runs a row.
+        changes: ``key=value`` for every run.
+        device: see ``avvp train``.
+    """
+
+    store_url: str
+    annotations: str
+    out: Path
+    seeds: int = 1
+    changes: tuple[str, ...] = ()
+    device: str = "auto"
+
+
+def reproduce(names: Sequence[str], request: Request, *, console: Console) -> list[ItemResult]:
+    """Make items, and write ``NAME.md`` and ``NAME.json`` for each.
+
+    Everything is checked before anything is trained. A run that several rows or items share is trained once; a killed
+    command goes on where it was.
+
+    Args:
+        names: of items, or TOML files.
+        request: where from, where to, how often.
+        console: for progress and tables.
+
+    Raises:
+        InvalidInput: If there is no such item, or the store lacks what its rows read.
+    """
+    items = dict(map(load_item, names))
+    plans = {name: _plan(item, request) for name, item in items.items()}
+    runs = {run.folder: run for plan in plans.values() for row in plan.values() for run in row}
+    if runs:
+        needs = needs_of(run.recipe for run in runs.values())
+        check_store(FeatureStore.open(request.store_url), needs, asker=", ".join(items))
+    began = time.monotonic()
+    train_runs(
+        runs, store_url=request.store_url, annotations=request.annotations, device=request.device, console=console
+    )
+    seconds = time.monotonic() - began
+    results = [_result(name, item, plans[name], request, seconds) for name, item in items.items()]
+    request.out.mkdir(parents=True, exist_ok=True)
+    for result in results:
+        (request.out / f"{result.name}.md").write_text(result.markdown(), encoding="utf-8")
+        (request.out / f"{result.name}.json").write_text(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        _show(result, console)
+    console.print(f"{count(len(results), 'table')} in {request.out}")
+    return results
+
+
+def _show(result: ItemResult, console: Console) -> None:
+    console.print(f"\n{result.item.paper}: {result.item.title}\n")
+    show_tables(console, result.table())
+    for fact in result.facts:
+        console.print(fact)
+
+
+def _is_trained(item: Item) -> bool:
+    return item.kind != "cost" and bool(item.trained)
+
+
+def _plan(item: Item, request: Request) -> dict[str, tuple[PlannedRun, ...]]:
+    if not _is_trained(item):
+        return {}
+    return {
+        row.name: plan_row(row, out=request.out, seeds=request.seeds, changes=request.changes) for row in item.trained
+    }
+
+
+def _result(
+    name: str, item: Item, plan: Mapping[str, Sequence[PlannedRun]], request: Request, seconds: float
+) -> ItemResult:
+    labels = _labels(item, request) if plan else None
+    facts = [*_sources(item), *(_facts(request, plan, seconds) if plan else ())]
+    rows = [RowResult(row.name, _measured(row, item, plan, labels), row.published) for row in item.rows]
+    names = item.columns or tuple(dict.fromkeys(column for row in rows for one in row.ours for column in one))
+    known = headings()
+    return ItemResult(name, item, rows, {column: known.get(column, column) for column in names}, facts)
+
+
+def _measured(row: Row, item: Item, plan: Mapping[str, Sequence[PlannedRun]], labels: Any) -> list[dict[str, float]]:
+    if not row.recipe:
+        return []
+    if item.kind == "cost":
+        return [measure_cost(row.load())]
+    return [_MEASURES[item.kind](run.folder, labels) for run in plan[row.name]]
+
+
+def _labels(item: Item, request: Request) -> Any:
+    from pipeline.training.tasks import task_of
+
+    task = task_of(item.trained[0].load())
+    return task.load_labels(request.annotations, dataset=task.dataset)
+
+
+def _sources(item: Item) -> list[str]:
+    """Where published numbers were read, if not in the paper."""
+    rows: dict[str, list[str]] = {}
+    for row in item.rows:
+        if row.source:
+            rows.setdefault(row.source, []).append(row.name)
+    return [f"paper's numbers of {', '.join(names)}: {source}" for source, names in rows.items()]
+
+
+def _facts(request: Request, plan: Mapping[str, Sequence[PlannedRun]], seconds: float) -> list[str]:
+    """What the numbers depend on."""
+    store = FeatureStore.open(request.store_url)
+    seeds = sorted({run.recipe.train.seed for row in plan.values() for run in row})
+    arrays = needs_of(run.recipe for row in plan.values() for run in row).arrays
+    prints = ", ".join(f"{name} {store.fingerprint(name)}" for name in arrays)
+    facts = [
+        f"seeds {', '.join(map(str, seeds))}",
+        f"store {store.url}: {count(len(store.clips), 'clip')}, table {store.info.clip_table_hash}, {prints}",
+        f"label files {request.annotations}: {_folder_digest(Path(request.annotations).expanduser())}",
+        f"trained in {seconds / 60:.1f} minutes, finished runs left out",
+    ]
+    return [*facts, f"changed in every run: {', '.join(request.changes)}"] if request.changes else facts
+
+
+def _folder_digest(folder: Path) -> str:
+    """``sha256:…`` of the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def chosen_items(patterns: Sequence[str]) -> list[str]:
+    """Names of items and TOML files; a pattern such as ``leap-*`` stands for several names.
+
+    Raises:
+        InvalidInput: If nothing is given, or something that is neither.
+    """
+    if not patterns:
+        raise InvalidInput("reproduce: name a table or a figure, or see avvp reproduce --list")
+    found = [name for pattern in patterns for name in fnmatch.filter(item_names(), pattern) or [pattern]]
+    for name in found:
+        load_item(name)
+    return list(dict.fromkeys(found))
+
+
+def needs_data(names: Sequence[str]) -> bool:
+    """Whether anything is trained for these items."""
+    return any(_is_trained(load_item(name)[1]) for name in names)
