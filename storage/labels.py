@@ -21,7 +21,7 @@ from storage.files.opening import open_root
 from storage.files.root import Root
 from storage.layout.arrays import group_bytes
 from storage.layout.catalog import read_attributes
-from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
+from storage.layout.label_schema import LABEL_GROUPS, LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
 from storage.layout.metadata import StoreInfo, no_store, read_info
 from storage.shards.codec import codecs
 from storage.shards.seal import Seal
@@ -31,6 +31,7 @@ LOCK_PATIENCE_SECONDS = 60.0
 _CHUNK_CLIPS = 1024
 _LOGITS = ("audio_logits", "visual_logits")
 _AXES = {"vectors": ("classes", "dim"), "classes": ("classes",), "prompts": ("classes", "texts"), "known": ("clips",)}
+_AXES |= {"audio_ratio": ("classes",), "visual_ratio": ("classes",)}
 _CLIP_AXES = ("clips", "segments", "classes")
 
 
@@ -63,12 +64,12 @@ class LabelStore:
     @property
     def embedders(self) -> tuple[str, ...]:
         """Names of the label embeddings, sorted."""
-        return self._groups(EMBEDDINGS)
+        return self.groups(EMBEDDINGS)
 
     @property
     def teachers(self) -> tuple[str, ...]:
         """Names of the pseudo labels, sorted."""
-        return self._groups(PSEUDO_LABELS)
+        return self.groups(PSEUDO_LABELS)
 
     def read_embeddings(self, name: str, *, classes: Sequence[str] | None = None) -> LabelEmbeddings:
         """Embeddings of class names.
@@ -81,15 +82,15 @@ class LabelStore:
             StoreError: If the store has none of that name.
             SchemaMismatch: If its classes are others.
         """
-        attributes = self._attributes_of(EMBEDDINGS, name, f"avvp labels --store {self.url} --embedder {name}")
+        attributes = self.attributes_of(EMBEDDINGS, name, f"avvp labels --store {self.url} --embedder {name}")
         path = f"{EMBEDDINGS}/{name}"
-        stored = self._classes(path, classes)
-        prompts = tuple(tuple(map(str, row)) for row in self._read(f"{path}/prompts").tolist())
+        stored = self.classes_of(path, classes)
+        prompts = tuple(tuple(map(str, row)) for row in self.read_array(f"{path}/prompts").tolist())
         spec, provenance = (
             LabelSpec.from_json(attributes["spec"]),
             LabelProvenance.from_json(attributes["provenance"]),
         )
-        return LabelEmbeddings(spec, provenance, stored, prompts, self._read(f"{path}/vectors"))
+        return LabelEmbeddings(spec, provenance, stored, prompts, self.read_array(f"{path}/vectors"))
 
     def read_pseudo_labels(self, teacher: str, *, classes: Sequence[str] | None = None) -> PseudoLabels:
         """Pseudo labels of all clips; row ``i`` is clip ``i``.
@@ -102,16 +103,16 @@ class LabelStore:
             StoreError: If the store has none of that name.
             SchemaMismatch: If its classes are others.
         """
-        attributes = self._attributes_of(
+        attributes = self.attributes_of(
             PSEUDO_LABELS, teacher, f"avvp pseudo-labels --store {self.url} --teacher {teacher}"
         )
         path = f"{PSEUDO_LABELS}/{teacher}"
         return PseudoLabels(
             teacher,
             LabelProvenance.from_json(attributes["provenance"]),
-            self._classes(path, classes),
-            *(self._read(f"{path}/{part}") for part in ("audio", "visual", "known")),
-            **{part: self._read(f"{path}/{part}") for part in _LOGITS if attributes["has_logits"]},
+            self.classes_of(path, classes),
+            *(self.read_array(f"{path}/{part}") for part in ("audio", "visual", "known")),
+            **{part: self.read_array(f"{path}/{part}") for part in _LOGITS if attributes["has_logits"]},
         )
 
     def write_embeddings(self, labels: LabelEmbeddings, *, rebuild: bool = False) -> bool:
@@ -140,7 +141,7 @@ class LabelStore:
             raise InvalidInput(f"labels/{labels.spec.name}: vectors hold values that are not finite")
         arrays = {"vectors": vectors, "classes": np.array(labels.classes, dtype=object), "prompts": prompts}
         attributes = {"spec": labels.spec.to_json(), "provenance": labels.provenance.to_json()}
-        return self._write(f"{EMBEDDINGS}/{labels.spec.name}", arrays, attributes, rebuild=rebuild)
+        return self.write_group(f"{EMBEDDINGS}/{labels.spec.name}", arrays, attributes, rebuild=rebuild)
 
     def write_pseudo_labels(self, labels: PseudoLabels, *, rebuild: bool = False) -> bool:
         """Write a teacher's pseudo labels; see :meth:`write_embeddings`."""
@@ -158,38 +159,45 @@ class LabelStore:
             raise InvalidInput(
                 f"pseudo_labels/{labels.teacher}: known must be [{shape[0]}]; logits are both or neither"
             )
-        arrays = {part: array.astype(np.uint8) for part, array in arrays.items()}
+        arrays = {part: array.astype(np.float32 if labels.soft else np.uint8) for part, array in arrays.items()}
+        if labels.soft and not all(((array >= 0) & (array <= 1)).all() for array in arrays.values()):
+            raise InvalidInput(f"pseudo_labels/{labels.teacher}: soft labels must lie between 0 and 1")
         arrays |= {part: array.astype(np.float32) for part, array in kept.items()}
         arrays |= {"known": labels.known.astype(bool), "classes": np.array(labels.classes, dtype=object)}
         attributes = {"provenance": labels.provenance.to_json(), "has_logits": bool(kept)}
-        return self._write(f"{PSEUDO_LABELS}/{labels.teacher}", arrays, attributes, rebuild=rebuild)
+        return self.write_group(f"{PSEUDO_LABELS}/{labels.teacher}", arrays, attributes, rebuild=rebuild)
 
-    def _groups(self, kind: str) -> tuple[str, ...]:
+    def groups(self, kind: str) -> tuple[str, ...]:
+        """Names of the groups of a kind, sorted."""
         return tuple(name for name in self.root.names(kind) if read_attributes(self.root, f"{kind}/{name}"))
 
-    def _attributes_of(self, kind: str, name: str, remedy: str) -> Mapping[str, Any]:
+    def attributes_of(self, kind: str, name: str, remedy: str) -> Mapping[str, Any]:
+        """The attributes of a group; StoreError with the remedy if there is none."""
         attributes = read_attributes(self.root, f"{kind}/{name}")
         if not attributes:
-            there = ", ".join(self._groups(kind)) or "none yet"
+            there = ", ".join(self.groups(kind)) or "none yet"
             raise StoreError(f"{self.url}: no {kind} {name!r}; there are {there}. Make them: {remedy}")
         return attributes
 
-    def _read(self, path: str) -> NDArray[Any]:
+    def read_array(self, path: str) -> NDArray[Any]:
+        """All of an array, by its path; StoreError if it is damaged."""
         try:
             array = zarr.open_array(self.root.zarr_store(read_only=True), path=path, mode="r")
         except (FileNotFoundError, ValueError, KeyError, TypeError) as problem:  # zarr's, over damaged metadata
             raise StoreError(f"{self.url}: {path} is missing or damaged; write the group again") from problem
         return np.asarray(array[...])
 
-    def _classes(self, path: str, expected: Sequence[str] | None) -> tuple[str, ...]:
-        stored = tuple(map(str, self._read(f"{path}/classes").tolist()))
+    def classes_of(self, path: str, expected: Sequence[str] | None) -> tuple[str, ...]:
+        """The classes of a group; SchemaMismatch if others are expected."""
+        stored = tuple(map(str, self.read_array(f"{path}/classes").tolist()))
         if expected is not None and stored != tuple(expected):
             raise SchemaMismatch(f"{self.url}: {path} {class_difference(stored, expected)}")
         return stored
 
-    def _write(
+    def write_group(
         self, path: str, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any], *, rebuild: bool
     ) -> bool:
+        """Write a group as :meth:`write_embeddings` does: arrays by name, ``classes`` among them."""
         if not re.fullmatch(r"[A-Za-z0-9._-]+", path.partition("/")[2]):
             raise InvalidInput(f"{path}: a group's name has letters, digits, '.', '_' and '-' only")
         ledger = f"ledger/{path.replace('/', '.', 1)}"
@@ -218,10 +226,10 @@ class LabelStore:
 
     def _check_other_classes(self, path: str, classes: Sequence[str]) -> None:
         """All labels of a store are for the same classes."""
-        for kind in (EMBEDDINGS, PSEUDO_LABELS):
-            for name in self._groups(kind):
+        for kind in LABEL_GROUPS:
+            for name in self.groups(kind):
                 if f"{kind}/{name}" != path:
-                    stored = self._classes(f"{kind}/{name}", None)
+                    stored = self.classes_of(f"{kind}/{name}", None)
                     if stored != tuple(classes):
                         raise SchemaMismatch(f"{self.url}: {kind}/{name} {class_difference(stored, classes)}")
 
@@ -244,7 +252,7 @@ class LabelStore:
         return [f"other {name}" for name, array in arrays.items() if not self._same(f"{path}/{name}", array)]
 
     def _same(self, path: str, array: NDArray[Any]) -> bool:
-        stored = self._read(path)
+        stored = self.read_array(path)
         if stored.shape != array.shape or array.dtype.kind != "f":
             return stored.shape == array.shape and bool((stored == array).all())
         return bool(np.allclose(stored, array, rtol=1e-5, atol=1e-5, equal_nan=True))

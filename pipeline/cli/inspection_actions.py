@@ -12,6 +12,8 @@ from rich.table import Table
 from pipeline.inspection.status import ArrayOverview, StoreOverview, overview
 from pipeline.terminal.console import count, say_json, show_json, wide_console
 from storage.labels import LabelStore
+from storage.layout.label_schema import LABEL_GROUPS
+from storage.noise_ratios import NOISE_RATIOS, read_noise_ratios
 from storage.store import FeatureStore
 from storage.text import visible
 
@@ -152,7 +154,7 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
         kept = store.decoded_spec(name.removeprefix("decoded/"))
         show_json(console, kept.to_json())
         return
-    if name.startswith(("labels/", "pseudo_labels/")):
+    if name.partition("/")[0] in LABEL_GROUPS and "/" in name:
         _print_labels(console, store, name)
         return
     name = name.removeprefix("features/").removesuffix("/values")
@@ -190,12 +192,20 @@ def _print_labels(console: Console, store: FeatureStore, name: str) -> None:
         table.add_column("prompts", overflow="fold")
         for label, prompts, vector in zip(found.classes, found.prompts, found.vectors, strict=True):
             table.add_row(visible(label), f"{np.linalg.norm(vector):.3f}", visible("; ".join(prompts)))
+    elif group == NOISE_RATIOS:
+        ratios = read_noise_ratios(labels, rest)
+        facts = {"provenance": asdict(ratios.provenance)}
+        for heading in ("not heard", "not seen"):
+            table.add_column(heading, justify="right")
+        for label, audio, visual in zip(ratios.classes, ratios.audio, ratios.visual, strict=True):
+            table.add_row(visible(label), f"{100 * audio:.1f} %", f"{100 * visual:.1f} %")
     else:
         made = labels.read_pseudo_labels(rest)
         facts = {"clips": int(made.known.sum()), "segments": made.audio.shape[1], "provenance": asdict(made.provenance)}
         for heading in ("segments heard", "segments seen"):
             table.add_column(heading, justify="right")
-        for label, heard, seen in zip(made.classes, made.audio.sum((0, 1)), made.visual.sum((0, 1)), strict=True):
+        sums = (part.sum((0, 1)) for part in made.decided())
+        for label, heard, seen in zip(made.classes, *sums, strict=True):
             table.add_row(visible(label), f"{heard:,}", f"{seen:,}")
     console.print(f"{group}/{visible(rest)}", style="bold")
     show_json(console, facts)

@@ -47,7 +47,9 @@ def labels(**options: Any) -> None:
 @DATASET_OPTION
 @click.option("--annotations", help="Folder with the weak labels. Default: those in the store's clip table.")
 @click.option("--thresholds", default="valor", show_default=True, help="valor, or a TOML file.")
-@click.option("--import", "import_folder", help="Take VALOR's published .npy from this folder instead.")
+@click.option(
+    "--import", "import_folder", help="Take published ones instead: VALOR's folder, or a .npz or pickle (LSLD)."
+)
 @click.option("--audio", default="clap", show_default=True, help="Features of sound.")
 @click.option("--visual", default="clip_vit_l14", show_default=True, help="Features of frames, one a segment.")
 @click.option("--audio-labels", default="clap", show_default=True, help="Label embeddings to compare sound with.")
@@ -107,6 +109,29 @@ def search_pseudo_label_thresholds(
     from pipeline.cli.labels_actions import run_search
 
     run_search(store_url=store_url, teacher=teacher, dataset=dataset, annotations=annotations, split=split, out=out)
+
+
+@pseudo_labels.command(name="noise")
+@STORE_OPTION
+@click.option("--name", default="jomold", show_default=True, help="Group in noise_ratios/.")
+@DATASET_OPTION
+@click.option("--import", "import_file", help="Take a published .npz with audio and visual, a number a class.")
+@click.option("--run", help="Estimate them with this trained run, as JoMoLD does.")
+@click.option("--annotations", help="With --run: folder with the label files.")
+@click.option("--rebuild", is_flag=True, help="Replace noise ratios that differ.")
+def noise_ratios(
+    *, store_url: str, name: str, dataset: str, import_file: str | None, run: str | None, annotations: str | None,
+    rebuild: bool,
+) -> None:  # fmt: skip
+    """How many weak labels of each class are wrong in each modality: import or estimate, and store them."""
+    if (import_file is None) == (run is None) or (run is None) != (annotations is None):
+        raise click.UsageError("expected --import FILE, or --run RUN with --annotations DIR")
+    from pipeline.cli.labels_actions import run_noise_ratios
+
+    run_noise_ratios(
+        store_url, name=name, dataset=dataset, import_file=import_file, run=run, annotations=annotations,
+        rebuild=rebuild,
+    )  # fmt: skip
 
 
 COMMANDS: tuple[click.Command, ...] = (labels, pseudo_labels)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.datasets.dataset_description import load_description
+from pipeline.datasets.dataset_description import DatasetDescription, load_description
 from pipeline.terminal.console import say, say_json
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
     from pipeline.datasets.llp import Annotations
-    from storage.layout.label_schema import PseudoLabels
+    from storage.layout.label_schema import NoiseRatios, PseudoLabels
 
 EMBEDDER_OPTIONS = ("oov", "dim", "pooling", "tokenizer")
 
@@ -70,9 +70,11 @@ def run_pseudo_labels(
         say(f"{group}: nothing to do, the same is there")
         return
     clips, segments, classes = made.audio.shape
+    heard, seen = (int(part.sum()) for part in made.decided())
+    soft = " (soft: 0.5 and more)" if made.soft else ""
     say(
         f"{group}: {int(made.known.sum())} of {clips} clips, {segments} segments, {classes} classes; "
-        f"{int(made.audio.sum())} labels heard, {int(made.visual.sum())} seen"
+        f"{heard} labels heard, {seen} seen{soft}"
     )
 
 
@@ -100,9 +102,10 @@ def print_scores(*, store_url: str, teacher: str, dataset: str, annotations: str
     from pipeline.labels.pseudo_label_scores import score
 
     labels, rows, truth = _with_truth(store_url, teacher, dataset, annotations, split)
+    audio, visual = labels.decided()
     found = {
-        "audio": score(labels.audio[rows], truth.audio, labels.classes).rows(),
-        "visual": score(labels.visual[rows], truth.visual, labels.classes).rows(),
+        "audio": score(audio[rows], truth.audio, labels.classes).rows(),
+        "visual": score(visual[rows], truth.visual, labels.classes).rows(),
     }
     if as_json:
         say_json({"split": split, "clips": len(rows), **found})
@@ -139,3 +142,41 @@ def run_search(*, store_url: str, teacher: str, dataset: str, annotations: str, 
     except OSError as problem:
         raise InvalidInput(f"--out {out}: cannot be written: {problem.strerror}") from None
     say(f"{out}: thresholds from {len(rows)} clips of {split}. Use them: avvp pseudo-labels --thresholds {out}")
+
+
+def run_noise_ratios(
+    store_url: str, *, name: str, dataset: str, import_file: str | None, run: str | None, annotations: str | None,
+    rebuild: bool,
+) -> None:  # fmt: skip
+    """``avvp pseudo-labels noise``."""
+    from pipeline.labels.noise_ratios import import_noise_ratios
+    from storage.labels import LabelStore
+    from storage.noise_ratios import write_noise_ratios
+
+    known, labels = load_description(dataset), LabelStore.open(store_url)
+    if import_file is not None:
+        made = import_noise_ratios(Path(import_file).expanduser(), name=name, dataset=known)
+    else:
+        made = _estimated(store_url, str(run), str(annotations), name, known)
+    written = write_noise_ratios(labels, made, rebuild=rebuild)
+    group = f"{store_url}: noise_ratios/{made.name}"
+    if not written:
+        say(f"{group}: nothing to do, the same is there")
+        return
+    say(
+        f"{group}: {len(made.classes)} classes; of their labels {100 * made.audio.mean():.1f} % are not heard and "
+        f"{100 * made.visual.mean():.1f} % not seen, on average"
+    )
+
+
+def _estimated(store_url: str, run: str, annotations: str, name: str, dataset: DatasetDescription) -> NoiseRatios:
+    """Noise ratios from a run's predictions of the training split."""
+    from pipeline.datasets.llp import load_annotations
+    from pipeline.labels.noise_ratios import estimate_noise_ratios
+    from pipeline.reports.evaluation import run_predictions
+    from storage.store import FeatureStore
+
+    truth = load_annotations(annotations, dataset=dataset)
+    found = run_predictions(Path(run), FeatureStore.open(store_url), truth, "train")
+    weak = truth.align([str(one) for one in found["id"]], asker=run).weak
+    return estimate_noise_ratios(found, weak, name=name, dataset=dataset, source=run)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -60,14 +60,14 @@ class ClipSet(Generic[Labels]):
         annotations: of these clips, in order.
         rows: their rows in the store.
         features: by stream.
-        pseudo: audio and visual pseudo labels ``[clips, segments, classes]``, or ``None``.
+        pseudo: audio and visual pseudo labels ``[clips, segments, classes]``, hard or soft, or ``None``.
         skipped: clips left out, by reason.
     """
 
     annotations: Labels
     rows: NDArray[np.intp]
     features: Mapping[str, InMemory]
-    pseudo: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None
+    pseudo: tuple[NDArray[Any], NDArray[Any]] | None
     skipped: Mapping[str, int]
 
     def __len__(self) -> int:
@@ -182,7 +182,7 @@ def _load(store: FeatureStore, name: str, rows: NDArray[np.intp], *, segments: i
 
 def _pseudo(
     store: FeatureStore, teacher: str, rows: NDArray[np.intp], annotations: ClipLabels
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+) -> tuple[NDArray[Any], NDArray[Any]]:
     labels = LabelStore.open(store.url).read_pseudo_labels(teacher, classes=annotations.dataset.classes)
     unknown = rows[~labels.known[rows]]
     if len(unknown):

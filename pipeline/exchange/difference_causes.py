@@ -21,6 +21,9 @@ EXPLAINED = 0.02
 _EXPLAINED_SHARE = 0.25
 _ROUNDS = 3
 _LEVELS_PER_UNIT = 255 / 4
+_SAME_NUMBERS = 1e-3
+"""The gap of equal numbers in another order; sorted numbers of one distribution differ by a few times more."""
+
 _VGGISH_DIM = 128
 _LEAST_STRUCTURE = 0.3
 
@@ -179,7 +182,7 @@ def _list(numbers: Sequence[int]) -> str:
 def _dim_order(sample: Sample) -> Cause | None:
     for flat, where in ((sample.ours.shape, "a step"), ((len(sample.clips), 1, -1), "a clip")):
         ours, theirs = (np.sort(values.reshape(flat), axis=-1) for values in (sample.ours, sample.theirs))
-        if measures.gap(ours, theirs) <= EXPLAINED / 2:
+        if measures.gap(ours, theirs) <= _SAME_NUMBERS:
             words = f"the same numbers in another order within {where}: axes flattened otherwise"
             return Cause("dim-order", f"{words}, such as channels first")
     return None

@@ -12,6 +12,7 @@ from pipeline.exchange.verify_report import Problem
 from storage.files.opening import open_root
 from storage.files.root import Root
 from storage.layout.arrays import fixed_metadata
+from storage.layout.label_schema import LABEL_GROUPS
 from storage.ledger import Row, ShardRecord
 from storage.schema import Status
 from storage.shards.seal import SEAL, Seal, content_of
@@ -85,7 +86,7 @@ def _sealed_keys(root: Root, folder: str) -> list[str]:
         kept = name.removeprefix("decoded.")
         names = [entry for entry in root.names("decoded") if entry == kept or entry.startswith(f"{kept}_")]
         return [f"decoded/{entry}/zarr.json" for entry in names]
-    if name.startswith(("labels.", "pseudo_labels.")):
+    if name.startswith(tuple(f"{group}." for group in LABEL_GROUPS)):
         return [key for key, _ in root.walk(name.replace(".", "/", 1))]
     return [key for key, _ in root.walk(f"features/{name}") if key.endswith("zarr.json")]
 

@@ -16,6 +16,7 @@ from storage.errors import AvvpError, StoreError
 from storage.files.opening import open_root
 from storage.files.root import Root
 from storage.layout.arrays import fixed_metadata
+from storage.layout.label_schema import LABEL_GROUPS
 from storage.layout.metadata import read_info
 from storage.shards.seal import SEAL, Seal
 from storage.store import FeatureStore
@@ -52,7 +53,7 @@ def verify(url: str, *, deep: bool = False) -> VerifyReport:
         return report
     unreadable = {problem.where for problem in report.problems if problem.remedy == "restore"}
     for array in sorted(_ledgers(looked)):
-        if array.startswith(("labels.", "pseudo_labels.")):
+        if array.startswith(tuple(f"{group}." for group in LABEL_GROUPS)):
             continue  # put whole and once: their seals say it all
         check = ArrayCheck(looked, store, array)
         if array in unreadable:  # its metadata must be put back before the rest can be read

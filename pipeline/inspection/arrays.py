@@ -10,6 +10,7 @@ import zarr
 from numpy.typing import NDArray
 
 from storage.labels import LabelStore
+from storage.layout.label_schema import LABEL_GROUPS
 from storage.store import FeatureStore
 
 _READ_ROWS = 64
@@ -46,7 +47,7 @@ def layouts(store: FeatureStore) -> list[ArrayLayout]:
     paths += [f"features/{name}/{part}" for name in store.features for part in ("values", "valid", "status")]
     paths += [f"decoded/{name}" for name in store.root.names("decoded") if name != "zarr.json"]
     labels = LabelStore(store.root, store.info)
-    groups = [f"labels/{name}" for name in labels.embedders] + [f"pseudo_labels/{name}" for name in labels.teachers]
+    groups = [f"{kind}/{name}" for kind in LABEL_GROUPS for name in labels.groups(kind)]
     paths += [f"{group}/{part}" for group in groups for part in store.root.names(group) if part != "zarr.json"]
     return [_layout(store, path) for path in paths]
 

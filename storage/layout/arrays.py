@@ -16,6 +16,7 @@ from storage.clips import Clip, ClipTable
 from storage.errors import ShardLocked
 from storage.files.root import Root
 from storage.layout.decoded import DecodedSpec
+from storage.layout.label_schema import LABEL_GROUPS
 from storage.schema import FeatureSpec, Provenance, Status
 from storage.shards.codec import codecs
 from storage.shards.seal import SEAL, Seal
@@ -24,7 +25,6 @@ CLIP_COLUMNS = ("id", "source", "start_seconds", "end_seconds", "split", "labels
 GROUPS = ("features", "decoded")
 """Groups in which several processes create arrays later."""
 LEDGER_NODE = "ledger/zarr.json"
-_LABEL_GROUPS = ("labels", "pseudo_labels")
 _CREATION_LOCK = "create.lock"
 _WRITE_ALL: ArrayConfigParams = {"write_empty_chunks": True}
 
@@ -203,7 +203,7 @@ def group_bytes(attributes: Mapping[str, Any] | None = None) -> bytes:
 
 def fixed_metadata() -> dict[str, bytes]:
     """Metadata files that are the same in every store, by key. No seal names them."""
-    return {f"{name}/zarr.json": group_bytes() for name in (*GROUPS, *_LABEL_GROUPS)} | {LEDGER_NODE: _ledger_bytes()}
+    return {f"{name}/zarr.json": group_bytes() for name in (*GROUPS, *LABEL_GROUPS)} | {LEDGER_NODE: _ledger_bytes()}
 
 
 def _ledger_bytes() -> bytes:

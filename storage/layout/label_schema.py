@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 Labels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+LABEL_GROUPS = ("labels", "pseudo_labels", "noise_ratios")
+"""Groups of a store that are written whole: label embeddings, pseudo labels, noise ratios."""
+
+DECIDED_FROM = 0.5
+"""The smallest soft label that counts as one."""
+
 
 @dataclass(frozen=True)
 class LabelSpec:
@@ -110,8 +116,9 @@ class PseudoLabels:
         teacher: its group in the store, ``pseudo_labels/<teacher>``.
         provenance: where they come from.
         classes: names, in the dataset's order.
-        audio: ``[clips, segments, classes]`` uint8, 1 where the class is heard.
-        visual: ``[clips, segments, classes]`` uint8, 1 where it is seen.
+        audio: ``[clips, segments, classes]``, uint8: 1 where the class is heard; or float32: how surely it is, from 0
+            to 1 (soft labels).
+        visual: likewise, where it is seen.
         known: ``[clips]`` bool, whether the teacher has looked at the clip; all zeros elsewhere mean nothing.
         audio_logits: ``[clips, segments, classes]`` float32, NaN where unknown; ``None`` where none were kept.
         visual_logits: likewise.
@@ -120,18 +127,49 @@ class PseudoLabels:
     teacher: str
     provenance: LabelProvenance
     classes: tuple[str, ...]
-    audio: Labels
-    visual: Labels
+    audio: Labels | Floats
+    visual: Labels | Floats
     known: NDArray[np.bool_]
     audio_logits: Floats | None = None
     visual_logits: Floats | None = None
 
     @property
-    def audio_video(self) -> Labels:
-        """``[clips, classes]`` uint8: heard in any segment."""
-        return np.asarray(self.audio.max(axis=1, initial=0), dtype=np.uint8)
+    def soft(self) -> bool:
+        """Whether labels may lie between 0 and 1."""
+        return self.audio.dtype.kind == "f" or self.visual.dtype.kind == "f"
 
     @property
-    def visual_video(self) -> Labels:
-        """``[clips, classes]`` uint8: seen in any segment."""
-        return np.asarray(self.visual.max(axis=1, initial=0), dtype=np.uint8)
+    def audio_video(self) -> Labels | Floats:
+        """``[clips, classes]``: heard in any segment, or how surely."""
+        found: Labels | Floats = self.audio.max(axis=1, initial=0)
+        return found
+
+    @property
+    def visual_video(self) -> Labels | Floats:
+        """``[clips, classes]``: seen in any segment, or how surely."""
+        found: Labels | Floats = self.visual.max(axis=1, initial=0)
+        return found
+
+    def decided(self) -> tuple[Labels, Labels]:
+        """Both, with soft labels of one half and more as 1."""
+        audio, visual = (np.asarray(part >= DECIDED_FROM, dtype=np.uint8) for part in (self.audio, self.visual))
+        return audio, visual
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseRatios:
+    """How many of the weak labels of each class are wrong in each modality.
+
+    Attributes:
+        name: its group in the store, ``noise_ratios/<name>``.
+        provenance: where they come from.
+        classes: names, in the dataset's order.
+        audio: ``[classes]`` float32 from 0 to 1: the share of videos with the class in which it is not heard.
+        visual: likewise, in which it is not seen.
+    """
+
+    name: str
+    provenance: LabelProvenance
+    classes: tuple[str, ...]
+    audio: Floats
+    visual: Floats

@@ -181,3 +181,18 @@ def test_damaged_metadata_is_one_line(store, embeddings):
     with pytest.raises(StoreError, match=r"labels/glove/zarr\.json: is damaged .*avvp verify") as caught:
         store.read_embeddings("glove")
     assert "\n" not in str(caught.value)
+
+
+def test_soft_pseudo_labels_stay_as_they_are(store, pseudo):
+    soft = replace(pseudo, audio=pseudo.audio * np.float32(0.3), visual=pseudo.visual * np.float32(0.7))
+    store.write_pseudo_labels(soft)
+    found = store.read_pseudo_labels("valor")
+    assert found.soft
+    assert found.audio.dtype == found.visual.dtype == np.float32
+    np.testing.assert_array_equal(found.visual, soft.visual)
+    assert found.audio_video[0].tolist() == [np.float32(0.3), 0]
+    assert [part.sum() for part in found.decided()] == [0, pseudo.visual.sum()]
+    with pytest.raises(SchemaMismatch, match="has other"):
+        store.write_pseudo_labels(pseudo)
+    with pytest.raises(InvalidInput, match="must lie between 0 and 1"):
+        store.write_pseudo_labels(replace(soft, audio=soft.audio + 1), rebuild=True)

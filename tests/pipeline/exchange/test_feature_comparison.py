@@ -127,6 +127,8 @@ FAULTS = {
     "next file": (OURS, np.roll(OURS, 1, 0), "files belong to other clips: that of 'v00' holds the store's 'v23'"),
     "sampling": (OURS, between(0.0, -1.5),
                  "other sampling: the 20 published steps lie between the store's steps 0.0 and 17.5"),
+    "sampling at both ends": (OURS, between(0.9, -0.9),
+                              "other sampling: the 20 published steps lie between the store's steps 0.9 and 18.1"),
     "colours": (colours([0, 1, 2]), colours([2, 1, 0]),
                 "other pixels of the same moments: another colour order (RGB or BGR)"),
     "backbone": (other_network(OURS, 1), other_network(OURS, 2), "another backbone altogether, or other weights"),
@@ -182,6 +184,13 @@ def test_a_few_clips_that_differ(compared):
 def test_still_clips_have_no_offset(compared):
     still = np.repeat(OURS[:, :1], STEPS, axis=1)
     assert compared(still, 3 * still)["offset"] is None
+
+
+def test_many_numbers_of_one_distribution_are_not_the_same_numbers():
+    from pipeline.exchange.difference_causes import Sample, likely_causes
+
+    one, other = np.random.default_rng(1).standard_normal((2, 3, 80, 1280)).astype(np.float32)
+    assert likely_causes(Sample(("a", "b", "c"), one, other, "visual", 0.125)) == ()
 
 
 @pytest.mark.parametrize("seed", range(5))

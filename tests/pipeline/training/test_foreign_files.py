@@ -125,7 +125,7 @@ def test_label_embeddings(made, ends, tmp_path, fault):
 
 @pytest.mark.parametrize("fault", [*CONTENTS, *ARRAYS[1:]])
 def test_published_pseudo_labels(made, ends, tmp_path, fault):
-    from pipeline.labels.published_pseudo_labels import FOLDERS
+    from pipeline.labels.label_files import FOLDERS
     from storage.store import FeatureStore
 
     stem = FeatureStore.open(made / "features.zarr").ids[0][:11]

@@ -200,3 +200,12 @@ def test_five_steps_of_han_are_the_published_ones(shared):
         optimizer.step()
         losses.append(loss.item())
     np.testing.assert_allclose(losses, published["losses"], rtol=1e-4)
+
+
+def test_soft_pseudo_labels_are_targets_as_they_are():
+    probability = torch.tensor([[[0.2, 0.9]]], requires_grad=True)
+    loss = bce(probability, torch.tensor([[[0.3, 0.8]]]))
+    by_hand = -(0.3 * np.log(0.2) + 0.7 * np.log(0.8) + 0.8 * np.log(0.9) + 0.2 * np.log(0.1)) / 2
+    assert loss.item() == pytest.approx(by_hand, rel=1e-5)
+    loss.backward()
+    assert probability.grad[0, 0, 0] < 0 < probability.grad[0, 0, 1]
