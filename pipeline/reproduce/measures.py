@@ -10,72 +10,65 @@ import numpy as np
 
 from pipeline.datasets.llp import Annotations
 from pipeline.foreign_arrays import read_json
+from pipeline.metrics.modality_only import ONLY_HEADINGS
 from pipeline.metrics.parsing import HEADINGS
-from pipeline.metrics.subsets import overlapping
+from pipeline.metrics.video_level import MEAN_HEADINGS, VIDEO_HEADINGS
 from pipeline.recipes.recipe import Recipe
-from pipeline.reports.evaluation import Decided
+from pipeline.reports.class_comparison import STREAMS, class_scores
+from pipeline.reports.overlap_table import HEADINGS as OVERLAP
+from pipeline.reports.overlap_table import overlap_subsets
 from pipeline.reports.shared_videos import decided_run
 from pipeline.reproduce.runs import SCORES
 
 SPLIT = "test"
-SUBSETS = {"overlapping": "with overlap", "separate": "without"}
-"""Subsets of LEAP's Table 3, and what their columns are called."""
-
-FIVE = {"a": "A", "v": "V", "av": "AV", "type": "Type@AV", "event": "Event@AV"}
 COST = {
     "parameters": "parameters, M", "flops": "FLOPs, G", "decoder_parameters": "decoder's parameters, M",
     "decoder_flops": "decoder's FLOPs, G", "milliseconds": "ms a video, one at a time",
 }  # fmt: skip
 LOCALIZATION = {"accuracy": "accuracy"}
+_SUBSETS = {"overlapping": "overlapping", "separate": "non-overlapping"}
 
 
 def headings() -> Mapping[str, str]:
     """What each column is called, by its name in an item."""
-    both = {f"both_{name}": f"mean {title}" for name, title in FIVE.items()}
     subsets = {
-        f"{subset}_{name}": f"{words}: {title}"
-        for subset, words in SUBSETS.items()
-        for name, title in {**FIVE, "average": "Avg"}.items()
+        f"{subset}_{_short(name)}": f"{words}: {title}"
+        for subset, words in _SUBSETS.items()
+        for name, title in OVERLAP.items()
     }
-    return {**HEADINGS, **both, **subsets, **COST, **LOCALIZATION}
+    return {**ONLY_HEADINGS, **VIDEO_HEADINGS, **MEAN_HEADINGS, **HEADINGS, **subsets, **COST, **LOCALIZATION}
 
 
 def measure_parsing(run: Path, labels: Annotations) -> dict[str, float]:
-    """The eleven scores, and ``both_…``, the mean of the segment and the event score."""
-    scores = _decided(run, labels).scores().mean().as_dict()
-    return scores | {f"both_{name}": (scores[f"seg_{name}"] + scores[f"ev_{name}"]) / 2 for name in FIVE}
+    """The eleven scores, those of whole videos, means of both levels, and those of what is only heard or only seen."""
+    decided = decided_run(run, labels, SPLIT, None)
+    found: dict[str, float] = {}
+    for part in decided.more_scores(levels=True, modality_only=True).values():
+        found |= part.mean()
+    return found | decided.scores().mean().as_dict()
 
 
 def measure_overlap(run: Path, labels: Annotations) -> dict[str, float]:
     """Event scores of videos with and without overlapping events, and the mean of these five.
 
-    Source: LEAP (Zhou et al., ECCV 2024), table 3. Overlapping is read as several events in a segment of one modality.
+    Overlapping is read as several events in a segment of one modality. A subset without videos has no numbers.
     """
-    decided = _decided(run, labels)
-    videos = decided.scores()
-    rows = overlapping(decided.truth.audio, decided.truth.visual, reading="either_modality")
-    found = dict[str, float]()
-    for subset, chosen in (("overlapping", rows), ("separate", ~rows)):
-        scores = videos.select(chosen).mean().as_dict()
-        five = {name: scores[f"ev_{name}"] for name in FIVE}
-        five["average"] = float(np.mean(list(five.values())))
-        found |= {f"{subset}_{name}": value for name, value in five.items()}
-    return found
+    subsets = overlap_subsets({SPLIT: decided_run(run, labels, SPLIT, None)})
+    scores = {one.name: one.scores.get(SPLIT, {}) for one in subsets}
+    return {
+        f"{subset}_{_short(name)}": value for subset, words in _SUBSETS.items() for name, value in scores[words].items()
+    }
 
 
 def measure_classes(run: Path, labels: Annotations) -> dict[str, float]:
-    """Event F1 of each class, ``a/CLASS`` and ``v/CLASS``, and their averages ``a/average`` and ``v/average``.
-
-    Source: LEAP (Zhou et al., ECCV 2024), figure 3. A class that no video has or predicts is left out.
-    """
-    decided = _decided(run, labels)
-    table = decided.classes("event")
-    found = dict[str, float]()
-    for modality, values in (("a", table.audio), ("v", table.visual)):
-        named = zip(labels.dataset.classes, values, strict=True)
-        found |= {f"{modality}/{name}": float(value) for name, value in named if not np.isnan(value)}
-        found[f"{modality}/average"] = float(np.nanmean(values))
-    return found
+    """Event F1 of each class and their average, heard and seen; a class that no video has or predicts is left out."""
+    found = class_scores({SPLIT: decided_run(run, labels, SPLIT, None)})
+    return {
+        f"{short} {name}": float(value)
+        for stream, short in STREAMS.items()
+        for name, value in zip(found.classes, found.scores["event"][stream][SPLIT], strict=True)
+        if not np.isnan(value)
+    }
 
 
 def measure_localization(run: Path, labels: Any) -> dict[str, float]:
@@ -102,5 +95,5 @@ def measure_cost(recipe: Recipe) -> dict[str, float]:
     return found | {"milliseconds": time_model(config).median}
 
 
-def _decided(run: Path, labels: Annotations) -> Decided:
-    return decided_run(run, labels, SPLIT, None)
+def _short(name: str) -> str:
+    return name.removeprefix("ev_")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from pipeline.reproduce.facts import data_facts, sources
 from pipeline.reproduce.item import Item, Row, item_names, load_item
 from pipeline.reproduce.measures import (
     headings,
@@ -23,9 +21,10 @@ from pipeline.reproduce.measures import (
     measure_parsing,
 )
 from pipeline.reproduce.needs import check_store, needs_of
+from pipeline.reproduce.pictures import draw
+from pipeline.reproduce.request import Request
 from pipeline.reproduce.results import ItemResult, RowResult
 from pipeline.reproduce.runs import PlannedRun, plan_row, train_runs
-from pipeline.terminal.console import count
 from pipeline.terminal.score_tables import show_tables
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
@@ -34,27 +33,6 @@ _MEASURES = {
     "parsing": measure_parsing, "overlap": measure_overlap, "classes": measure_classes,
     "localization": measure_localization,
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for.
-
-    Attributes:
-        store_url: a store with the features; empty where nothing is trained.
-        annotations: folder of label files; likewise.
-        out: folder for tables and runs.
-        seeds: runs a row.
-        changes: ``key=value`` for every run.
-        device: see ``avvp train``.
-    """
-
-    store_url: str
-    annotations: str
-    out: Path
-    seeds: int = 1
-    changes: tuple[str, ...] = ()
-    device: str = "auto"
 
 
 def reproduce(names: Sequence[str], request: Request, *, console: Console) -> list[ItemResult]:
@@ -82,19 +60,20 @@ def reproduce(names: Sequence[str], request: Request, *, console: Console) -> li
         runs, store_url=request.store_url, annotations=request.annotations, device=request.device, console=console
     )
     seconds = time.monotonic() - began
-    results = [_result(name, item, plans[name], request, seconds) for name, item in items.items()]
+    results = [_result(name, item, plans[name], request, seconds, console) for name, item in items.items()]
     request.out.mkdir(parents=True, exist_ok=True)
     for result in results:
         (request.out / f"{result.name}.md").write_text(result.markdown(), encoding="utf-8")
         (request.out / f"{result.name}.json").write_text(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
         _show(result, console)
-    console.print(f"{count(len(results), 'table')} in {request.out}")
+    console.print(f"{', '.join(items)}: in {request.out}")
     return results
 
 
 def _show(result: ItemResult, console: Console) -> None:
     console.print(f"\n{result.item.paper}: {result.item.title}\n")
-    show_tables(console, result.table())
+    if result.columns:
+        show_tables(console, result.table())
     for fact in result.facts:
         console.print(fact)
 
@@ -112,10 +91,11 @@ def _plan(item: Item, request: Request) -> dict[str, tuple[PlannedRun, ...]]:
 
 
 def _result(
-    name: str, item: Item, plan: Mapping[str, Sequence[PlannedRun]], request: Request, seconds: float
+    name: str, item: Item, plan: Mapping[str, Sequence[PlannedRun]], request: Request, seconds: float, console: Console
 ) -> ItemResult:
-    labels = _labels(item, request) if plan else None
-    facts = [*_sources(item), *(_facts(request, plan, seconds) if plan else ())]
+    labels: Any = _labels(item, request) if plan else None
+    pictures = draw(name, item, plan, request, labels, console) if item.picture else ()
+    facts = [*sources(item), *(data_facts(request, plan, seconds) if plan else ()), *pictures]
     rows = [RowResult(row.name, _measured(row, item, plan, labels), row.published) for row in item.rows]
     names = item.columns or tuple(dict.fromkeys(column for row in rows for one in row.ours for column in one))
     known = headings()
@@ -123,7 +103,7 @@ def _result(
 
 
 def _measured(row: Row, item: Item, plan: Mapping[str, Sequence[PlannedRun]], labels: Any) -> list[dict[str, float]]:
-    if not row.recipe:
+    if not row.recipe or item.kind == "picture":
         return []
     if item.kind == "cost":
         return [measure_cost(row.load())]
@@ -135,38 +115,6 @@ def _labels(item: Item, request: Request) -> Any:
 
     task = task_of(item.trained[0].load())
     return task.load_labels(request.annotations, dataset=task.dataset)
-
-
-def _sources(item: Item) -> list[str]:
-    """Where published numbers were read, if not in the paper."""
-    rows: dict[str, list[str]] = {}
-    for row in item.rows:
-        if row.source:
-            rows.setdefault(row.source, []).append(row.name)
-    return [f"paper's numbers of {', '.join(names)}: {source}" for source, names in rows.items()]
-
-
-def _facts(request: Request, plan: Mapping[str, Sequence[PlannedRun]], seconds: float) -> list[str]:
-    """What the numbers depend on."""
-    store = FeatureStore.open(request.store_url)
-    seeds = sorted({run.recipe.train.seed for row in plan.values() for run in row})
-    arrays = needs_of(run.recipe for row in plan.values() for run in row).arrays
-    prints = ", ".join(f"{name} {store.fingerprint(name)}" for name in arrays)
-    facts = [
-        f"seeds {', '.join(map(str, seeds))}",
-        f"store {store.url}: {count(len(store.clips), 'clip')}, table {store.info.clip_table_hash}, {prints}",
-        f"label files {request.annotations}: {_folder_digest(Path(request.annotations).expanduser())}",
-        f"trained in {seconds / 60:.1f} minutes, finished runs left out",
-    ]
-    return [*facts, f"changed in every run: {', '.join(request.changes)}"] if request.changes else facts
-
-
-def _folder_digest(folder: Path) -> str:
-    """``sha256:…`` of the names and contents of a folder's files."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def chosen_items(patterns: Sequence[str]) -> list[str]:
