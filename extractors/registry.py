@@ -82,7 +82,6 @@ def search(pattern: str) -> list[FoundBackbone]:
 
 def _found(name: str) -> FoundBackbone:
     made = create(name)
-    check_facts(made)
     return FoundBackbone.with_files(name, made.modality, made.weights_files, dim=made.specs[0].dim)
 
 
@@ -172,6 +171,7 @@ def _made(kind: type[Extractor], name: str, origin: str, **options: Any) -> Extr
     if not hasattr(made, "frames_per_second"):
         raise UnknownBackbone(f"backbone {name!r}: its __init__ does not call that of Extractor. Mend {origin}")
     made.origin = origin
+    check_facts(made)
     return made
 
 
@@ -263,7 +263,6 @@ def load(
         InvalidInput: If the device, the precision or the engine cannot be used.
     """
     extractor = create(name, clip_seconds=clip_seconds)
-    check_facts(extractor)
 
     from extractors.engines.runtime import check_precision, pick_device
     from extractors.weights.loading import resolve

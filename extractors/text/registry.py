@@ -52,6 +52,9 @@ def create(name: str, options: Mapping[str, str | None] | None = None) -> TextEm
         hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
         choices = ", ".join([*EMBEDDERS, *WITH_VARIANTS.values()])
         raise InvalidInput(f"unknown embedder {name!r}.{hint} Choose from: {choices}")
+    if name.endswith(":"):
+        plain = name.rstrip(":")
+        raise InvalidInput(f"embedder {name!r}: nothing follows the last colon; ask for {plain!r} without it")
     module, _, attribute = known[base].partition(":")
     kind: type[TextEmbedder] = getattr(importlib.import_module(module), attribute)
     given = {option: value for option, value in (options or {}).items() if value is not None}

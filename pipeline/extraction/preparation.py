@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from extractors import registry
 from extractors.base import Extractor
-from extractors.foreign_code import check_facts
 from extractors.weights.loading import ResolvedWeights
 from extractors.weights.several import resolve_all
 from pipeline.decode.fingerprint import clip_fingerprint
@@ -142,7 +141,6 @@ def _create(options: ExtractOptions) -> list[Extractor]:
     made = [registry.create(name, clip_seconds=options.clip_seconds) for name in names]
     maker: dict[str, str] = {}
     for item in made:
-        check_facts(item)
         for spec in item.specs:
             if spec.name in maker:
                 both = f"{maker[spec.name]} and {item.name}"

@@ -19,6 +19,9 @@ def test_names():
     [
         ("glvoe", {}, "unknown embedder 'glvoe'. Did you mean 'glove'"),
         ("bert:x", {}, "unknown embedder 'bert:x'"),
+        ("clip:", {}, "nothing follows the last colon; ask for 'clip' without it"),
+        ("clip:ViT-B-32/openai:", {}, "ask for 'clip:ViT-B-32/openai' without it"),
+        ("hf:", {}, "unknown embedder 'hf:'"),
         ("glove", {"pooling": "cls"}, "embedder 'glove' has no option --pooling; it has --oov, --dim"),
         ("glove", {"oov": "zero"}, "--oov 'zero': expected one of error, skip-word"),
         ("bert", {"pooling": "max"}, "--pooling 'max': expected one of mean, cls"),

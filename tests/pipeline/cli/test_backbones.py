@@ -165,3 +165,11 @@ def test_extraction_with_a_backbone_of_ones_own(avvp, own, six_clips):
     code, _, _ = avvp("extract", *asked, "--backbone", "my_backbone.py:Loudness", "--rebuild")
     assert code == 0
     assert FeatureStore.open("s.zarr").read("Loudness") == pytest.approx(2 * first)
+
+
+@pytest.mark.parametrize("command", [("weights", "list"), ("weights", "download"), ("backbones", "check")])
+def test_a_class_that_says_wrong_things_costs_one_line(avvp, own, command):
+    own.write_text(OWN.replace('WeightsSource("https://example.org/none.pth", "none.pth")', "None"))
+    code, _, err = avvp(*command, "my_backbone.py:Loudness")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "weights_source is NoneType, expected WeightsSource. Mend" in err
