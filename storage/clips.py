@@ -124,9 +124,7 @@ class ClipTable(Sequence[Clip]):
         found = [clip for clip in self.clips if split is None or clip.split == split]
         if not found:
             splits = ", ".join(dict.fromkeys(clip.split for clip in self.clips if clip.split))
-            known = (
-                f"its splits are: {splits}" if splits else "it names no splits, as LLP's CSVs do. Take all its clips"
-            )
+            known = f"its splits are: {splits}" if splits else "it names none, LLP's CSVs do. Leave the split out"
             raise ClipTableError(f"{visible(self.source)}: no clip is of split {split!r}; {known}")
         chosen = found if limit is None else found[:limit]
         if len(chosen) == len(self.clips):

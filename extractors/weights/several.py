@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from extractors.weights.cache import download
+from extractors.weights.cache import cache_folder, download
 from extractors.weights.inventory import WeightsFile
 from extractors.weights.loading import ResolvedWeights, WeightsSource, resolve
 from storage.errors import WeightsError
@@ -38,7 +38,7 @@ def resolve_all(wanted: Sequence[tuple[Wanting, str]]) -> list[ResolvedWeights]:
         In the same order.
 
     Raises:
-        WeightsError: If any cannot be had: each file with its size, where it is published and where it belongs.
+        WeightsError: If any cannot be had: each file with its size and where it is published, and our cache's folder.
     """
     found: list[ResolvedWeights] = []
     problems: list[WeightsError] = []
@@ -54,10 +54,10 @@ def resolve_all(wanted: Sequence[tuple[Wanting, str]]) -> list[ResolvedWeights]:
         raise problems[0]
     if problems:
         names = " ".join(name for name, _ in told)
-        listed = "; ".join(f"{name}: {reason}" for name, reason in told)
+        listed = "; ".join(f"{name}: {reason.removesuffix('.')}" for name, reason in told)
         raise WeightsError(
             f"weights of {len(told)} backbones cannot be had: {listed}. Where there is a network: avvp weights "
-            f"download {names}. Or put the files there yourself, or use --weights random:0"
+            f"download {names}. Or put the files into {cache_folder()} yourself, or use --weights random:0"
         )
     return found
 
@@ -84,8 +84,11 @@ def fetch_files(files: Iterable[WeightsFile]) -> None:
 
 
 def describe_missing(file: WeightsFile) -> str:
-    """One missing file: its name, its size, where it is published and where it belongs."""
-    size = f", {file.megabytes:.1f} MB" if file.megabytes else ""
+    """One missing file: where it is published, its size, and its name in our cache if that is another."""
+    size = f" ({file.megabytes:.1f} MB)" if file.megabytes else ""
     if file.place == "package":
         return f"{file.name}{size}, pip install {file.origin}"
-    return f"{file.name}{size}, {file.origin} at {file.path}"
+    if file.place != "cache":
+        return f"{file.origin}{size}, at {file.path}"
+    renamed = "" if file.origin.endswith(f"/{file.name}") else f" as {file.name}"
+    return f"{file.origin}{size}{renamed}"

@@ -175,7 +175,7 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
     console.print("L2 norm of a step:")
     peak = max(int(found.norm_counts.max()), 1)
     for low, high, steps in zip(found.norm_edges[:-1], found.norm_edges[1:], found.norm_counts, strict=True):
-        console.print(f"  {low:10.3f} to {high:10.3f} {int(steps):8d} {'█' * round(40 * int(steps) / peak)}")
+        console.print(f"  {low:10.4g} to {high:10.4g} {int(steps):8d} {'█' * round(40 * int(steps) / peak)}")
 
 
 def _print_labels(console: Console, store: FeatureStore, name: str) -> None:

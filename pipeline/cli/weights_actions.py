@@ -64,21 +64,27 @@ def download_weights(names: Sequence[str]) -> None:
         InvalidInput: If there is neither a backbone nor an embedder of a name.
         WeightsError: If any file cannot be had.
     """
-    failed: list[str] = []
-    users = _users_of(names)
-    for one in users:
-        before = sum(not file.present for file in one.files())
+    failed: dict[tuple[str, ...], str] = {}
+    without: set[str] = set()
+    for one in _users_of(names):
+        missing = tuple(file.origin for file in one.files() if not file.present)
+        before = len(missing)
+        if missing in failed:  # a model's pictures and texts share a file
+            without.add(one.name)
+            continue
         try:
             if before:
                 one.fetch()
         except WeightsError as problem:
             absent = [describe_missing(file) for file in one.files() if not file.present]
-            failed.append(f"{one.name}: {problem}" + (f" (missing: {'; '.join(absent)})" if len(absent) > 1 else ""))
+            failed[missing] = f"{one.name}: {problem}" + (f" (missing: {'; '.join(absent)})" if len(absent) > 1 else "")
+            without.add(one.name)
             continue
         done = f"{count(before, 'file')} fetched" if before else "all there"
         say(f"{one.name} ({one.kind}): {done}")
     if failed:
-        raise WeightsError(f"{len(failed)} of {len(users)} cannot be had: " + "; ".join(failed))
+        asked = len(dict.fromkeys(names))
+        raise WeightsError(f"weights of {len(without)} of {asked} cannot be had: " + "; ".join(failed.values()))
 
 
 def _users_of(names: Sequence[str]) -> list[_User]:

@@ -236,9 +236,7 @@ def test_a_part_of_a_table():
     assert table.part(limit=9) is table
     with pytest.raises(ClipTableError, match=r"t.csv: no clip is of split 'test'; its splits are: train, val"):
         table.part(split="test")
-    with pytest.raises(
-        ClipTableError, match=r"videos: no clip is of split 'val'; it names no splits, as LLP's CSVs do"
-    ):
+    with pytest.raises(ClipTableError, match=r"videos: no clip is of split 'val'; it names none, LLP's CSVs do. Leave"):
         ClipTable([Clip("a", "/x/a.mp4")], source="videos").part(split="val")
 
 

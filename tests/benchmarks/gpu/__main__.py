@@ -41,14 +41,19 @@ STAGES = (
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--minutes", type=float, default=9.0, help="to stay within; default: 9")
     parser.add_argument("--device", default="cuda:0", help="cuda:N, or cpu to see that the stages run")
     parser.add_argument("--backbones", nargs="*", help="default: all five, on a CPU vggish")
     parser.add_argument("--precisions", nargs="*", help="default: those the GPU has, on a CPU float32")
     parser.add_argument("--clips", type=Path, help="a folder of real clips for stage 7; made-up ones decode too easily")
-    parser.add_argument("--stages", nargs="*", type=int, default=[number for number, _, _ in STAGES])
+    parser.add_argument(
+        "--stages", nargs="*", type=int, default=[number for number, _, _ in STAGES], help="numbers; default: all seven"
+    )
     parser.add_argument("--no-compile", action="store_true", help="leave compiled networks out; on a CPU they are")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.clips is not None and not asked.clips.is_dir():
+        parser.error(f"--clips {asked.clips}: no such folder")
+    return asked
 
 
 def default_backbones(device: str) -> list[str]:

@@ -46,11 +46,17 @@ def test_five_missing_weights_are_one_message(tmp_path, cache):
     message = str(caught.value)
     for number in range(1, 6):
         url = wanted[0][0].weights_source.url.replace("1.pth", f"{number}.pth")
-        assert f"net{number}: {number}.pth, {number}.0 MB, {url} at {cache / f'{number}.pth'}" in message
-    assert "avvp weights download net1 net2 net3 net4 net5" in message
+        assert f"net{number}: {url} ({number}.0 MB){'.' if number == 5 else ';'} " in message
+    assert f"avvp weights download net1 net2 net3 net4 net5. Or put the files into {cache} yourself" in message
     assert "seeded" not in message
     assert "\n" not in message
     assert not list(cache.iterdir())
+
+
+def test_a_file_that_has_another_name_here_says_so(tmp_path):
+    sources = (WeightsSource((tmp_path / "model.bin").as_uri(), f"{name}--model.bin") for name in "ab")
+    with pytest.raises(WeightsError, match=r"one: file:.*/model\.bin as a--model\.bin; two: "):
+        several.resolve_all([(Backbone(name, next(sources)), "pretrained") for name in ("one", "two")])
 
 
 def test_one_missing_weight_is_told_as_ever(tmp_path):
@@ -72,9 +78,10 @@ def test_other_faults_are_told_beside_missing_files(tmp_path):
         (Backbone("damaged", source(tmp_path, "b.pth", sha256="0000")), "pretrained"),
         (Backbone("nowhere", source(tmp_path, "c.pth")), str(tmp_path / "nothing.pt")),
     ]
-    with pytest.raises(WeightsError, match=r"gone: a\.pth.*damaged: .*expected 0000.*nowhere: .*") as caught:
+    with pytest.raises(WeightsError, match=r"gone: file:.*/a\.pth; damaged: .*expected 0000.*; nowhere: ") as caught:
         several.resolve_all(wanted)
     assert "no such file" in str(caught.value)
+    assert ".." not in str(caught.value)
 
 
 def test_all_files_of_a_backbone_are_fetched(tmp_path, cache):

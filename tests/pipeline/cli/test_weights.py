@@ -74,6 +74,14 @@ def test_download_goes_on_and_tells_of_all_that_failed(cache, published, monkeyp
     assert [file.name for file in cache.iterdir() if ".pt" in file.name and "resnet" not in file.name] == []
 
 
+def test_a_file_that_two_names_share_is_told_once(cache, monkeypatch, avvp):
+    monkeypatch.setattr(ResNet152, "weights_source", WeightsSource("file:///nowhere/net.pth", "net.pth"))
+    code, _, err = avvp("weights", "download", "resnet152", "resnet152@4fps")
+    assert code == 2
+    assert err.count("cannot be reached") == 1
+    assert "weights of 2 of 2 cannot be had: resnet152: " in err
+
+
 def test_a_name_of_neither_kind_is_refused(cache, avvp):
     code, _, err = avvp("weights", "download", "resnet15")
     assert code == 2
