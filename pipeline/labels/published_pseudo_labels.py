@@ -64,20 +64,22 @@ def import_pseudo_labels(
     if (differ := np.flatnonzero(known["audio"] != known["visual"])).size:
         clip, lacking = store.ids[differ[0]], "visual" if known["audio"][differ[0]] else "audio"
         raise InvalidInput(f"{files.where[lacking]}: has no {lacking} labels of {clip!r}, but the others")
-    labels = _pseudo_labels(name, made, known["audio"], dataset.classes, source=str(source))
+    maker = "valor" if files.separate else "published"
+    labels = _pseudo_labels(name, made, known["audio"], dataset.classes, maker=maker, source=str(source))
     return labels, LabelStore.open(store_url).write_pseudo_labels(labels, rebuild=rebuild)
 
 
 def _pseudo_labels(
-    name: str, made: dict[str, NDArray[np.float32]], known: NDArray[np.bool_], classes: tuple[str, ...], *, source: str
-) -> PseudoLabels:
+    name: str, made: dict[str, NDArray[np.float32]], known: NDArray[np.bool_], classes: tuple[str, ...], *, maker: str,
+    source: str,
+) -> PseudoLabels:  # fmt: skip
     soft = any(not np.isin(values, (0, 1)).all() for values in made.values())
     kind: Any = np.float32 if soft else np.uint8
     audio, visual = (made[modality].astype(kind) for modality in MODALITIES)
     digest = hashlib.sha256(audio.tobytes() + visual.tobytes()).hexdigest()
     facts: dict[str, Any] = {"imported": True, "sha256": digest, **({"soft": True} if soft else {})}
     libraries = versions(PROVENANCE_LIBRARIES)
-    origin = LabelProvenance("valor", "1", "", facts, weights_source=source, libraries=libraries, created=now())
+    origin = LabelProvenance(maker, "1", "", facts, weights_source=source, libraries=libraries, created=now())
     return PseudoLabels(name, origin, classes, audio, visual, known)
 
 

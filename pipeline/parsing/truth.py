@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pipeline.datasets.llp import Annotations
 from pipeline.metrics.parsing import video_scores
 from pipeline.parsing.parsed_video import MODALITIES, Modality, ParsedVideo
+from storage.tables.file_stems import FileStems
+from storage.tables.llp_names import parse_llp_name
 
 Bools = NDArray[np.bool_]
 
-_ID_LENGTH = 11
-"""Of a YouTube id. Clips are named ``<id>_<start>_<end>``."""
 _SLACK_SECONDS = 1.5
 """A file at most this much longer than the clip is the clip itself, cut at key frames."""
 
@@ -97,23 +97,21 @@ def _row_of(stem: str, annotations: Annotations) -> tuple[int | None, str]:
     """The annotated clip of a file's name, or why there is none."""
     if stem in annotations.ids:
         return annotations.ids.index(stem), ""
-    same = [row for row, name in enumerate(annotations.ids) if name[:_ID_LENGTH] == stem]
-    if len(same) == 1:
-        return same[0], ""
-    if same:
-        names = ", ".join(annotations.ids[row] for row in same)
+    stems = FileStems(annotations.ids)
+    if clip := stems.clips().get(stem):
+        return annotations.ids.index(clip), ""
+    if same := stems.shared.get(stem):
+        names = ", ".join(same)
         return None, f"{len(same)} annotated clips are of {stem}: {names}. Name the file like one of them"
     return None, f"{annotations.source}: no clip is named {stem}"
 
 
 def _first_segment(clip: str, video: ParsedVideo) -> int:
     """Where the clip begins in the file: at 0 if the file is the clip, else where its name says."""
-    parts = clip[_ID_LENGTH + 1 :].split("_")
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+    name = parse_llp_name(clip)
+    if name is None or video.duration_seconds <= name.end_seconds - name.start_seconds + _SLACK_SECONDS:
         return 0
-    start, end = (int(part) for part in parts)
-    whole = video.duration_seconds <= end - start + _SLACK_SECONDS
-    return 0 if whole else round(start / video.segment_seconds)
+    return round(name.start_seconds / video.segment_seconds)
 
 
 def _on_grid(truth: Bools, first: int, video: ParsedVideo, classes: tuple[str, ...]) -> Bools:

@@ -76,6 +76,7 @@ class LossRecipe:
         audio_segment: weight of the cross-entropy of audio segments against pseudo labels.
         visual_segment: weight of the cross-entropy of visual segments against pseudo labels.
         segments_from: ``probabilities`` (clamped, as in LEAP) or ``logits`` (as in VALOR and MM-CSE).
+        segment_weights: ``none``, or ``confidence``: soft labels weigh ``|2 y - 1|`` in the two losses before.
         avss: weight of LEAP's audio-visual semantic similarity.
         avss_form: ``published`` code, or the ``paper``'s EIoU.
         reconstruction: weight of MM-CSE's reconstruction loss.
@@ -94,6 +95,7 @@ class LossRecipe:
     audio_segment: Amount = 0.0
     visual_segment: Amount = 0.0
     segments_from: Literal["probabilities", "logits"] = "probabilities"
+    segment_weights: Literal["none", "confidence"] = "none"
     avss: Amount = 0.0
     avss_form: Literal["published", "paper"] = "published"
     reconstruction: Amount = 0.0

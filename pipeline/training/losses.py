@@ -39,10 +39,26 @@ class Targets:
     visual: Tensor | None = None
 
 
-def bce(probability: Tensor, target: Tensor) -> Tensor:
-    """Mean binary cross-entropy of probabilities, clamped to [1e-7, 1 - 1e-7] as all published code does. NaN stays."""
+def bce(probability: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Tensor:
+    """Mean binary cross-entropy of probabilities, clamped to [1e-7, 1 - 1e-7] as all published code does. NaN stays.
+
+    Args:
+        probability: of any shape.
+        target: likewise, from 0 to 1.
+        weight: likewise, a factor of each element before the mean.
+    """
     sure = probability.float().clamp(CLAMP, 1 - CLAMP)
-    return -(target * sure.log() + (1 - target) * (1 - sure).log()).mean()
+    each = target * sure.log() + (1 - target) * (1 - sure).log()
+    return -(each if weight is None else weight * each).mean()
+
+
+def confidence(target: Tensor) -> Tensor:
+    """How sure a soft label is, ``|2 y - 1|``: 1 for a label of 0 or 1, 0 for one half.
+
+    Weights losses of soft labels in the spirit of UWAV (Lai et al., CVPR 2025), whose code is not public; the form is
+    ours.
+    """
+    return (2 * target - 1).abs()
 
 
 def smoothed(target: Tensor, amount: float) -> Tensor:
@@ -207,9 +223,10 @@ def _union(predictions: Predictions, recipe: LossRecipe) -> Tensor:
 
 
 def _segments(probability: Tensor, logits: Tensor, target: Tensor, recipe: LossRecipe) -> Tensor:
+    weight = confidence(target) if recipe.segment_weights == "confidence" else None
     if recipe.segments_from == "logits":
-        return binary_cross_entropy_with_logits(logits.float(), target)
-    return bce(probability, target)
+        return binary_cross_entropy_with_logits(logits.float(), target, weight=weight)
+    return bce(probability, target, weight=weight)
 
 
 def _avss(predictions: Predictions, targets: Targets, recipe: LossRecipe) -> Tensor:

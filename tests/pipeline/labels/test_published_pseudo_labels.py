@@ -45,6 +45,7 @@ def test_published_files_become_rows(url, folder):
     assert not found.audio[2].any()
     assert found.audio_logits is None
     assert found.provenance.facts["imported"]
+    assert found.provenance.maker == "valor"
     assert not import_pseudo_labels(url, folder, dataset=LLP)[1]
 
 
@@ -156,6 +157,7 @@ def test_one_file_of_all_clips(url, tmp_path, write, soft):
     assert found.known.tolist() == [True, True, False]
     assert (made.soft, found.soft, found.audio.dtype) == (soft, soft, np.float32 if soft else np.uint8)
     assert found.provenance.facts.get("soft", False) is soft
+    assert found.provenance.maker == "published"
     np.testing.assert_array_equal(found.decided()[0][:2], audio >= 0.5)
     assert found.audio_video[0].max() == audio[0].max()
     assert not import_pseudo_labels(url, tmp_path / "labels.npz", dataset=LLP, name="lsld")[1]

@@ -90,6 +90,19 @@ def test_files_that_are_not_annotated(annotations, name, note):
     assert note in truth.note
 
 
+def test_names_that_are_not_llps_are_not_cut(annotations):
+    own = replace(annotations, ids=("birthday_party_morning", *annotations.ids[1:]))
+    assert "no clip is named birthday_pa" in truth_of(video("birthday_pa"), own).note
+    assert truth_of(video("birthday_party_morning"), own).clip == "birthday_party_morning"
+
+
+def test_a_clip_cut_at_a_fraction_of_a_second(annotations):
+    row = annotations.ids.index(CLIP)
+    ids = [*annotations.ids[:row], "abcdefghijk_20.8_30.8", *annotations.ids[row + 1 :]]
+    truth = truth_of(video("abcdefghijk", seconds=35), replace(annotations, ids=tuple(ids)))
+    assert np.flatnonzero(truth.known).tolist() == list(range(21, 31))
+
+
 def test_why_there_are_no_scores(annotations):
     other = truth_of(video(CLIP, classes=("Cat", "Dog", "Rain")), annotations)
     assert (other.scores, other.note) == ({}, "no scores: the model's classes are not the dataset's")

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.models.config_tables import model_config
 from pipeline.models.factory import build_model
-from pipeline.models.predictions import Encoded
+from pipeline.models.predictions import Encoded, Predictions
 from pipeline.recipes.recipe import LossRecipe, load_recipe
 from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.training.losses import Targets, avss_paper, avss_published, bce, co_occurrence, compute_loss, smoothed
@@ -200,6 +200,23 @@ def test_five_steps_of_han_are_the_published_ones(shared):
         optimizer.step()
         losses.append(loss.item())
     np.testing.assert_allclose(losses, published["losses"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("source", ["probabilities", "logits"])
+def test_soft_labels_weigh_what_they_are_sure_of(source):
+    logits = torch.tensor([[[-1.0, 2.0]]])
+    soft = torch.tensor([[[0.5, 0.9]]])
+    nothing = torch.zeros(1, 2)
+    found = Predictions(logits.sigmoid(), logits.sigmoid(), nothing, nothing, nothing, logits, logits)
+    options = {"audio_video": 0.0, "visual_video": 0.0, "union_video": 0.0, "audio_segment": 1.0}
+    recipe = LossRecipe(**options, segments_from=source, segment_weights="confidence")
+    loss, _ = compute_loss(found, Targets(nothing, soft, soft), recipe)
+    sure = torch.sigmoid(torch.tensor(2.0)).item()
+    assert loss.item() == pytest.approx(-0.8 * (0.9 * np.log(sure) + 0.1 * np.log(1 - sure)) / 2, rel=1e-5)
+    hard = torch.tensor([[[0.0, 1.0]]])
+    plain = LossRecipe(**options, segments_from=source)
+    weighted, unweighted = (compute_loss(found, Targets(nothing, hard, hard), one)[0] for one in (recipe, plain))
+    assert weighted.item() == unweighted.item()
 
 
 def test_soft_pseudo_labels_are_targets_as_they_are():
