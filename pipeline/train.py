@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.recipes.recipe import Recipe
+    from pipeline.training.loop import Trainer
 
 
 @click.command()
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--missing", type=click.Choice(["skip", "error"]), default="skip", show_default=True,
               help="What to do with clips that lack a feature.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps. Several GPUs: "
-              "accelerate launch -m pipeline.train …")  # fmt: skip
+              "accelerate launch --multi_gpu -m pipeline.train …")  # fmt: skip
 def train(**options: Any) -> None:
     """Train a parser on the features of a store.
 
@@ -67,7 +68,6 @@ def run_training(
     from pipeline.training.devices import check_device, check_precision, make_accelerator
     from pipeline.training.loop import Trainer
     from pipeline.training.loss_check import check_losses
-    from pipeline.training.run_log import RunLog
     from pipeline.training.run_setup import fresh_model, load_labels, run_record, sized_config
     from pipeline.training.run_start import load_initial, start_folder
     from pipeline.training.tasks import task_of
@@ -97,16 +97,13 @@ def run_training(
         _say_clips(console, train=train_set, val=val_set)
     accelerator.wait_for_everyone()
     trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
-    if not accelerator.is_main_process:
+    if accelerator.is_main_process:
+        _run_and_tell(trainer, console, init)
+    else:
         trainer.run()
-        accelerator.end_training()
-        return {}
-    first, epochs = trainer.progress.epoch, chosen.train.epochs
-    if first < epochs:
-        _say_start(console, out, first, init, labels)
-    with RunLog(out, console, first=first, epochs=epochs, headline=task.headline) as log:
-        log.ended(trainer.run(log.epoch, log.step))
     accelerator.end_training()
+    if not accelerator.is_main_process:
+        return {}
     del trainer, model, train_set, val_set  # the evaluation reads its own clips: not both in memory at once
     from pipeline.reports.evaluation import final_scores
 
@@ -125,6 +122,17 @@ def _recipe(recipe: str | None, init: Path | None, changes: tuple[str, ...]) -> 
     if recipe is None:
         raise InvalidInput("train: give --recipe RECIPE, or --init RUN to begin with its recipe and weights")
     return load_recipe(recipe, changes)
+
+
+def _run_and_tell(trainer: Trainer, console: Console, init: Path | None) -> None:
+    """Train, with the log of the main process."""
+    from pipeline.training.run_log import RunLog
+
+    first, epochs = trainer.progress.epoch, trainer.recipe.train.epochs
+    if first < epochs:
+        _say_start(console, trainer.out, first, init, trainer.labels)
+    with RunLog(trainer.out, console, first=first, epochs=epochs, headline=trainer.task.headline) as log:
+        log.ended(trainer.run(log.epoch, log.step))
 
 
 def _say_clips(console: Console, **sets: Any) -> None:

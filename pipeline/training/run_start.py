@@ -55,7 +55,7 @@ def labels_note(init: Path, labels: Tensor | None) -> str:
     """Says that a run reads other label embeddings than the run whose weights it begins with; empty if not so."""
     record = record_of(init)
     before = None if record is None else labels_of(init, record)
-    if before is None or labels is None or np.array_equal(before, labels.numpy()):
+    if before is None or labels is None or np.array_equal(before, labels.cpu().numpy()):
         return ""
     return ", but reads other label embeddings than that run did"
 

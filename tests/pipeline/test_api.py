@@ -89,7 +89,7 @@ def test_several_arrays_and_steps_that_are_not_in_time():
         (lambda p: pipeline.evaluate(annotations=p), InvalidInput, "one of them"),
         (lambda p: pipeline.evaluate(annotations=p, run=p), InvalidInput, "is no run"),
         (lambda p: pipeline.train(recipe="hen", store=p, annotations=p, out=p), InvalidInput, "hen"),
-        (lambda p: pipeline.train(recipe="han", store=p, annotations=p, out=p, device="x"), InvalidInput, "auto or c"),
+        (lambda p: pipeline.train(recipe="han", store=p, annotations=p, out=p, device="x"), InvalidInput, "auto, cpu"),
     ],
 )  # fmt: skip
 def test_mistakes_are_the_errors_of_the_command_line(tmp_path, call, error, message):

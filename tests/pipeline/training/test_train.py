@@ -121,28 +121,58 @@ def test_killed_and_resumed_the_metrics_are_the_same_bytes(start, tmp_path):
     assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
 
 
+RANKED = """import os, pathlib
+pathlib.Path(os.environ["RANKS"], os.environ["RANK"]).touch()
+from pipeline.train import main
+main()
+"""
+
+
+@pytest.fixture
+def launched(tmp_path):
+    """A function: two processes that train together, started as accelerate starts those of several GPUs."""
+    script, ranks = tmp_path / "ranked.py", tmp_path / "ranks"
+    script.write_text(RANKED)
+    ranks.mkdir()
+
+    def launch(given):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", script]
+        done = subprocess.run(
+            [*command, *given], capture_output=True, text=True, timeout=240,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "RANKS": str(ranks)},
+        )  # fmt: skip
+        assert {path.name for path in ranks.iterdir()} == {"0", "1"}
+        return done
+
+    return launch
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(200)
-def test_two_processes_give_the_losses_of_one(made, tmp_path):
+@pytest.mark.timeout(280)
+def test_two_processes_give_the_losses_of_one(made, tmp_path, launched):
     changes = (*LEAP, *PLAIN, "train.batch_size=15", "train.epochs=2")
     run(made, tmp_path / "one", changes=changes)
-    command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-        "-m", "pipeline.train", *arguments(made, tmp_path / "two", changes=changes),
-    ]  # fmt: skip
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=180, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    done = launched(arguments(made, tmp_path / "two", changes=changes))
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = ([json.loads(line)["loss"] for line in metrics(tmp_path / name).splitlines()] for name in ("one", "two"))
     np.testing.assert_allclose(one, two, rtol=1e-4)
+    assert one != two  # sums in another order
     assert len([*(tmp_path / "two/tensorboard").iterdir()]) == 1
     assert done.stdout.count("epoch 1/2: ") == done.stdout.count("train: ") == 1
     written = [json.loads(line)["epoch"] for line in (tmp_path / "two/times.jsonl").read_text().splitlines()]
     assert written == [1, 2]
     assert (tmp_path / "two/scores.json").is_file()
     assert "destroy_process_group" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_two_processes_end_when_the_first_refuses(made, tmp_path, launched):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/notes.txt").write_text("mine")
+    done = launched(arguments(made, tmp_path / "run"))
+    assert done.returncode != 0
+    assert done.stderr.count("contains other files. Choose another --out") == 1
 
 
 def test_failed_clips_are_left_out_and_counted(made, tmp_path, capsys):
