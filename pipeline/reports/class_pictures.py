@@ -22,7 +22,7 @@ Numbers = NDArray[np.floating[Any]]
 def co_occurrence_svg(classes: Sequence[str], attention: Mapping[str, Numbers], together: Mapping[str, Numbers]) -> str:
     """A row for each pair of streams: attention of a model on the left, true co-occurrence on the right.
 
-    The colours of a map reach from 0 to its largest value beside the diagonal, which its title tells.
+    The colours of a map reach from its lowest to its largest value beside the diagonal, which its title tells.
 
     Args:
         classes: names.
@@ -37,9 +37,10 @@ def co_occurrence_svg(classes: Sequence[str], attention: Mapping[str, Numbers], 
         for column, (what, maps) in enumerate((("attention", attention), ("true co-occurrence", together))):
             left = _LEFT + column * (side + _GAP + _LEFT - 20)
             values = maps[pair]
-            largest = float(values[~np.eye(len(classes), dtype=bool)].max()) or 1.0
-            body += text(left, top - 8, f"{asks} to {answers}: {what}, 0 to {largest:.2g}", bold=True)
-            shades = np.clip(values / largest, 0, 1)[..., None]
+            others = values[~np.eye(len(classes), dtype=bool)]
+            lowest, largest = float(others.min()), float(others.max())
+            body += text(left, top - 8, f"{asks} to {answers}: {what}, {lowest:.2g} to {largest:.2g}", bold=True)
+            shades = np.clip((values - lowest) / ((largest - lowest) or 1.0), 0, 1)[..., None]
             body += image(left, top, side, side, (255 + shades * (_BRIGHT - 255)).astype(np.uint8))
             for at, name in enumerate(classes):
                 words, middle = name.replace("_", " "), at * _CELL + _CELL - 3

@@ -78,7 +78,8 @@ class ItemResult:
         """The table with its title above and the facts below."""
         note = [self.item.note, ""] if self.item.note else []
         facts = [f"- {fact}" for fact in self.facts]
-        return "\n".join([f"# {self.item.title}", "", f"{self.item.paper}.", "", *note, self.table(), *facts]) + "\n"
+        table = [self.table()] if self.columns else []
+        return "\n".join([f"# {self.item.title}", "", f"{self.item.paper}.", "", *note, *table, *facts]) + "\n"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; ``ours`` has an entry a seed."""
