@@ -130,4 +130,5 @@ def test_there_is_one_way_to_print():
         "pipeline/extraction/progress.py: print",
         "pipeline/terminal/console.py: print",
         "pipeline/terminal/exit_codes.py: click.echo",
+        "pipeline/training/run_log.py: TextColumn",  # markup=False
     ]

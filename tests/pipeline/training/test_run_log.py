@@ -22,7 +22,7 @@ def told(tmp_path):
     """A function: what a log prints of epochs."""
 
     def tell(reports, *, progress, terminal=False, first=0):
-        console = Console(file=io.StringIO(), force_terminal=terminal, width=100, color_system=None, highlight=False)
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=500, color_system=None, highlight=False)
         headline = "score {score}".format_map
         with RunLog(tmp_path, console, first=first, epochs=3, headline=headline) as log:
             for one in reports:
