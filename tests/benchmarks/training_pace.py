@@ -13,10 +13,10 @@ import time
 import torch
 
 from pipeline.datasets.dataset import Batch
-from pipeline.models.config import LEAPConfig, MMCSEConfig, ModelConfig
+from pipeline.models.config import ModelConfig
 from pipeline.models.config_tables import model_config
 from pipeline.models.factory import build_model
-from pipeline.models.input_projection import CLAP_GRID
+from pipeline.models.info import one_clip
 from pipeline.recipes.recipe import Recipe, load_recipe
 from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.training.optim import make_optimizer
@@ -33,11 +33,13 @@ def seconds_per_thousand_clips(recipe: Recipe) -> float:
     config, task = model_config(recipe.model), task_of(recipe)
     model = build_model(config).train()
     optimizer = make_optimizer(model.parameters(), recipe.train)
-    features, labels, batch = inputs(config, recipe.train.batch_size)
+    features = {name: torch.rand_like(part) for name, part in one_clip(config, clips=recipe.train.batch_size).items()
+                if part is not None}  # fmt: skip
+    batch = targets(config, recipe.train.batch_size)
     times = []
     for _ in range(STEPS):
         began = time.perf_counter()
-        loss, _ = task.loss(model(**features, labels=labels), batch, recipe, torch.device("cpu"))
+        loss, _ = task.loss(model(**{"labels": None, **features}), batch, recipe, torch.device("cpu"))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -45,21 +47,12 @@ def seconds_per_thousand_clips(recipe: Recipe) -> float:
     return sorted(times[1:])[len(times[1:]) // 2] * 1000 / recipe.train.batch_size
 
 
-def inputs(config: ModelConfig, clips: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None, Batch]:
-    """Random features, label embeddings and targets as a loader gives them."""
-    features, segments = config.features, config.segments
-    steps = CLAP_GRID[0] * CLAP_GRID[1] if features.audio_map else segments
-    found = {
-        "audio": torch.rand(clips, steps, features.audio_dim),
-        "visual_2d": torch.rand(clips, segments, features.visual_2d_dim),
-    }
-    if features.visual_3d_dim:
-        found["visual_3d"] = torch.rand(clips, segments, features.visual_3d_dim)
-    decoder = None if isinstance(config, MMCSEConfig) else config.decoder
-    labels = torch.rand(config.classes, decoder.label_dim) if isinstance(decoder, LEAPConfig) else None
+def targets(config: ModelConfig, clips: int) -> Batch:
+    """Random weak labels, pseudo labels and classes of segments."""
     weak = (torch.rand(clips, config.classes) < FREQUENCY).float()
-    pseudo = (torch.rand(2, clips, segments, config.classes) < FREQUENCY).float()
-    return found, labels, Batch({}, weak, pseudo[0], pseudo[1])
+    pseudo = (torch.rand(2, clips, config.segments, config.classes) < FREQUENCY).float()
+    segments = torch.randint(0, config.classes, (clips, config.segments))
+    return Batch({}, weak, pseudo[0], pseudo[1], segments)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.reproduce.item import item_names, load_item
 from pipeline.reproduce.measures import headings
 from pipeline.reproduce.needs import needs_of
+from pipeline.reproduce.training_pace import SECONDS_PER_THOUSAND_CLIPS
 
 TABLE = """
 title = "Two losses"
@@ -150,6 +151,11 @@ def test_every_item_can_be_made_by_what_there_is(name):
     assert len({row.name for row in item.rows}) == len(item.rows)
     assert all(row.published for row in item.rows if row.source or not row.recipe)
     assert str(needs_of(recipes))
+
+
+def test_the_pace_of_every_recipe_is_known():
+    """Measured by ``tests/benchmarks/training_pace.py``."""
+    assert set(SECONDS_PER_THOUSAND_CLIPS) == set(shipped_recipes())
 
 
 def test_the_list_names_every_item(capsys):
