@@ -20,7 +20,7 @@ def sources(item: Item) -> list[str]:
     for row in item.rows:
         if row.source:
             rows.setdefault(row.source, []).append(row.name)
-    return [f"paper's numbers of {', '.join(names)}: {source}" for source, names in rows.items()]
+    return [f"paper's numbers of {'; '.join(names)}: {source}" for source, names in rows.items()]
 
 
 def data_facts(request: Request, plan: Mapping[str, Sequence[PlannedRun]], seconds: float) -> list[str]:
@@ -41,6 +41,8 @@ def data_facts(request: Request, plan: Mapping[str, Sequence[PlannedRun]], secon
         f"label files {request.annotations}: {_folder_digest(Path(request.annotations).expanduser())}",
         f"trained in {seconds / 60:.1f} minutes, finished runs left out",
     ]
+    if any(store.provenance(name).source == "synthetic" for name in arrays):
+        facts.append("the features are made up: no number here can be compared with the paper's")
     return [*facts, f"changed in every run: {', '.join(request.changes)}"] if request.changes else facts
 
 

@@ -106,4 +106,5 @@ def _ours(row: RowResult, column: str) -> str:
 def _number(value: float | None, *, sign: bool = False) -> str:
     if value is None:
         return "-"
-    return f"{value:+.2f}" if sign else f"{value:.2f}"
+    rounded = round(value, 2) + 0.0  # not -0.00
+    return f"{rounded:+.2f}" if sign else f"{rounded:.2f}"

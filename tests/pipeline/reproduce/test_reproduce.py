@@ -80,6 +80,7 @@ def test_the_table_has_ours_the_papers_and_the_difference(done):
     assert one["ours"][0]["mean_event"] == pytest.approx((one["ours"][0]["seg_event"] + one["ours"][0]["ev_event"]) / 2)
     assert "- paper's numbers of Theirs: a letter" in text
     assert "seeds 1, 2" in text
+    assert "the features are made up" in text
     assert "sha256:" in text
 
 
