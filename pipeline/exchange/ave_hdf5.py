@@ -17,14 +17,13 @@ from pipeline.datasets.ave import EVERYTHING
 from pipeline.datasets.dataset_description import load_description
 from pipeline.exchange.ave_rows import KEY, NOISY_LABELS, AVERow, AVERows, read_rows
 from pipeline.exchange.hdf5_arrays import HDF5Rows, check_shape, opened, rows_in
+from pipeline.exchange.imported_shards import ImportedShard, import_shard, imported_provenance
 from pipeline.exchange.importing import ImportReport
-from pipeline.extraction.provenance import now
-from storage.errors import InvalidInput, ShardLocked
+from storage.errors import InvalidInput
 from storage.foreign_files import reason_of
-from storage.ledger import Row, ShardRecord
-from storage.schema import FeatureSpec, Modality, Provenance, Status
+from storage.ledger import Row
+from storage.schema import FeatureSpec, Modality, Status
 from storage.store import FeatureStore
-from storage.writer import claim, commit_rows
 
 AVE_LAYOUT = "ave-eccv18"
 AVE_SHARD_SIZE = 128
@@ -148,10 +147,7 @@ def import_ave(
     """
     report = ImportReport()
     for part in PARTS:
-        origin = Provenance(
-            backbone=part.array, code_version="imported", weights="unknown", preprocessing={"files": part.file},
-            sampling="published", source="imported", weights_source=f"imported from {folder.absolute()}", created=now(),
-        )  # fmt: skip
+        origin = imported_provenance(part.array, part.file, folder)
         store.ensure_feature(part.spec(dtype), origin, rebuild=rebuild, codec=codec)
         files = [folder / part.file]
         if any(row.noisy for row in rows) and (noisy := part.noisy_file(folder)) is not None:
@@ -170,8 +166,10 @@ class _Source:
         self.name, self.rows = file.name, rows
         self.size_bytes, self.mtime_ns = stat.st_size, stat.st_mtime_ns
 
-    def unchanged(self, before: Row) -> bool:
+    def unchanged(self, before: Row | None) -> bool:
         """Whether a row of the ledger is of this file."""
+        if before is None:
+            return False
         same = (before.size_bytes, before.mtime_ns) == (self.size_bytes, self.mtime_ns)
         return same and before.code is not Status.PENDING
 
@@ -181,48 +179,22 @@ def _import_part(
 ) -> None:  # fmt: skip
     report.imported[name] = report.kept[name] = 0
     report.failed[name] = []
-    ledger = store.ledger(name)
     for shard in range(store.shards):
-        state = ledger.states().get(shard)
-        known = ledger.read(shard, state.commit) if state else None
-        span = store.shard_rows(shard)
-        chosen = [(rows[at], sources[int(rows[at].noisy)]) for at in span]
-        before: list[Row | None] = list(known.rows) if known else [None] * len(span)
-        todo = {
-            at for at, (entry, (_, source)) in enumerate(zip(before, chosen, strict=True))
-            if entry is None or not source.unchanged(entry)
-        }  # fmt: skip
-        report.kept[name] += len(span) - len(todo)
-        if todo:
-            record = _commit(store, name, shard, known, before, chosen, todo)
-            report.imported[name] += sum(record.rows[at].stored for at in todo)
-            known = record
-        report.failed[name] += [(row.id, row.status, row.reason) for row in (known.rows if known else ()) if row.failed]
+        chosen = [(rows[at], sources[int(rows[at].noisy)]) for at in store.shard_rows(shard)]
+        done = _import_shard(store, name, shard, chosen)
+        report.kept[name] += done.kept
+        report.imported[name] += done.stored
+        report.failed[name] += [(row.id, row.status, row.reason) for row in done.rows if row.failed]
 
 
-def _commit(
-    store: FeatureStore, name: str, shard: int, known: ShardRecord | None, before: Sequence[Row | None],
-    chosen: Sequence[tuple[AVERow, _Source]], todo: set[int],
-) -> ShardRecord:  # fmt: skip
-    """Write the rows of a shard, those that are not to do as they were."""
-    span, spec, entries = store.shard_rows(shard), store.spec(name), list(before)
-
-    def make(at: int) -> NDArray[Any]:
-        if at not in todo:
-            kept: NDArray[Any] = store.read(name, [span[at]])[0]
-            return kept
-        values, entries[at] = _load(*chosen[at], spec, before[at])
-        return values
-
-    def outcome() -> tuple[NDArray[np.bool_], list[Row]]:
-        rows = [entry for entry in entries if entry is not None]
-        return np.repeat([[row.stored] for row in rows], spec.steps, axis=1), rows
-
-    with claim(store, [name], shard):
-        state = store.ledger(name).states().get(shard)
-        if (state.commit if state else 0) != (known.commit if known else 0):
-            raise ShardLocked(f"{store.url}: shard {shard} of {name} was just written by another process")
-        return commit_rows(store, name, shard, make=make, outcome=outcome)
+def _import_shard(
+    store: FeatureStore, name: str, shard: int, chosen: Sequence[tuple[AVERow, _Source]]
+) -> ImportedShard:  # fmt: skip
+    spec = store.spec(name)
+    return import_shard(
+        store, name, shard, unchanged=lambda at, before: chosen[at][1].unchanged(before),
+        load=lambda at, before: _load(*chosen[at], spec, before),
+    )  # fmt: skip
 
 
 def _load(row: AVERow, source: _Source, spec: FeatureSpec, before: Row | None) -> tuple[NDArray[Any], Row]:

@@ -17,17 +17,16 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from pipeline.exchange.imported_shards import import_shard, imported_provenance
 from pipeline.exchange.npy_layouts import LayoutPart
-from pipeline.extraction.provenance import now
 from pipeline.foreign_arrays import read_npy
 from storage.clips import Clip
-from storage.errors import InvalidInput, ShardLocked
+from storage.errors import InvalidInput
 from storage.foreign_files import reading
-from storage.ledger import Row, ShardRecord
-from storage.schema import FeatureSpec, Provenance, Status
+from storage.ledger import Row
+from storage.schema import FeatureSpec, Status
 from storage.store import FeatureStore
 from storage.tables.file_stems import FileStems
-from storage.writer import claim, commit_rows
 
 IMPORT_SHARD_SIZE = 1024
 """Clips a shard of a store that is made by an import: few files, and a killed import costs seconds."""
@@ -84,7 +83,8 @@ def import_features(
             find_file(part, folder, stems, clip)
         whole = _with_steps(part, folder, stems)
         _check_grid(whole, store)
-        store.ensure_feature(whole.spec(dtype), _provenance(whole, folder), rebuild=rebuild, codec=codec)
+        origin = imported_provenance(whole.array, whole.pattern, folder)
+        store.ensure_feature(whole.spec(dtype), origin, rebuild=rebuild, codec=codec)
         importers.append(_Importer(store, folder, whole, stems, report))
     with ThreadPoolExecutor(_SHARDS_AT_ONCE) as pool:
         list(pool.map(lambda task: task[0].import_shard(task[1]), product(importers, range(store.shards))))
@@ -128,19 +128,6 @@ def find_file(part: LayoutPart, folder: Path, stems: FileStems, clip: str) -> Pa
     return None if stem is None else part.file(folder, stem)
 
 
-def _provenance(part: LayoutPart, folder: Path) -> Provenance:
-    return Provenance(
-        backbone=part.array,
-        code_version="imported",
-        weights="unknown",
-        preprocessing={"files": part.pattern},
-        sampling="published",
-        source="imported",
-        weights_source=f"imported from {folder.absolute()}",
-        created=now(),
-    )
-
-
 class _Importer:
     """Imports one array shard by shard; reading, checking, encoding and writing overlap."""
 
@@ -161,43 +148,17 @@ class _Importer:
 
     def import_shard(self, shard: int) -> None:
         """Import the files of a shard that are new or changed."""
-        ledger = self._store.ledger(self._part.array)
-        state = ledger.states().get(shard)
-        rows = self._import(shard, ledger.read(shard, state.commit) if state else None)
-        self._failed[shard] = [(row.id, row.status, row.reason) for row in rows if row.failed]
-        self._report.failed[self._part.array] = [entry for at in sorted(self._failed) for entry in self._failed[at]]
-
-    def _import(self, shard: int, known: ShardRecord | None) -> Sequence[Row]:
-        """Import a shard; returns the ledger rows of its clips."""
-        span, name = self._store.shard_rows(shard), self._part.array
-        files = [find_file(self._part, self._folder, self._stems, self._clips[row].id) for row in span]
-        before: list[Row | None] = list(known.rows) if known else [None] * len(span)
-        todo = {at for at, (entry, file) in enumerate(zip(before, files, strict=True)) if not _unchanged(entry, file)}
+        name, clips = self._part.array, [self._clips[row] for row in self._store.shard_rows(shard)]
+        files = [find_file(self._part, self._folder, self._stems, clip.id) for clip in clips]
+        done = import_shard(
+            self._store, name, shard, unchanged=lambda at, before: _unchanged(before, files[at]),
+            load=lambda at, before: self._load(clips[at], files[at], before),
+        )  # fmt: skip
         with self._counting:
-            self._report.kept[name] += len(span) - len(todo)
-        if not todo:
-            return known.rows if known else ()
-        entries = list(before)
-
-        def make(at: int) -> NDArray[Any]:
-            if at not in todo:
-                kept: NDArray[Any] = self._store.read(name, [span[at]])[0]
-                return kept
-            values, entries[at] = self._load(self._clips[span[at]], files[at], before[at])
-            return values
-
-        def outcome() -> tuple[NDArray[np.bool_], list[Row]]:
-            rows = [entry for entry in entries if entry is not None]
-            return np.repeat([[row.stored] for row in rows], self._spec.steps, axis=1), rows
-
-        with claim(self._store, [name], shard):
-            state = self._store.ledger(name).states().get(shard)
-            if (state.commit if state else 0) != (known.commit if known else 0):
-                raise ShardLocked(f"{self._store.url}: shard {shard} of {name} was just written by another process")
-            record = commit_rows(self._store, name, shard, make=make, outcome=outcome)
-        with self._counting:
-            self._report.imported[name] += sum(record.rows[at].stored for at in todo)
-        return record.rows
+            self._report.kept[name] += done.kept
+            self._report.imported[name] += done.stored
+        self._failed[shard] = [(row.id, row.status, row.reason) for row in done.rows if row.failed]
+        self._report.failed[name] = [entry for at in sorted(self._failed) for entry in self._failed[at]]
 
     def _load(self, clip: Clip, file: Path | None, before: Row | None) -> tuple[NDArray[Any], Row]:
         """A clip's values and its ledger row; NaN if the file cannot be used."""
