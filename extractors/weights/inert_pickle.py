@@ -1,17 +1,15 @@
 """A pickle interpreter for TorchScript archives that builds plain values and calls nothing.
 
-It knows the operations that torch's C++ pickler writes, and refuses any other. Python's ``pickle.Unpickler``, however
-restricted, still calls ``__setstate__`` and sets attributes on what it finds, and allocates what a pickle claims.
+It knows the operations that torch's C++ pickler writes, and refuses any other.
 """
 
 from __future__ import annotations
 
 import math
-import pickletools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from storage.pickle_machine import PickleMachine
 from storage.text import visible
 
 if TYPE_CHECKING:
@@ -26,11 +24,6 @@ _STORAGES = {f"torch.{name}Storage": dtype for name, dtype in _DTYPES.items()}
 _REBUILD, _ORDERED_DICT, _DEVICE = "torch._utils._rebuild_tensor_v2", "collections.OrderedDict", "torch.device"
 _TYPED = "torch.jit._pickle."
 """Functions of this module take a list or dict and its type, and give it back."""
-
-_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict}
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 @dataclass(frozen=True)
@@ -103,95 +96,38 @@ def unpickle(data: bytes) -> Any:
     return _Machine().run(data)
 
 
-class _Machine:
-    """The stack and the memo of one pickle."""
+class _Machine(PickleMachine):
+    source = "data.pkl "
+    refusal = "which TorchScript never writes"
+    combining: ClassVar[dict[str, int]] = {"BUILD": 1, "NEWOBJ": 2, "REDUCE": 2, "BINPERSID": 1}
 
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.marked: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
+    def named(self, name: str) -> _Global:
+        return _Global(_known(name))
 
-    def run(self, data: bytes) -> Any:
-        for opcode, argument, _ in pickletools.genops(data):
-            self._step(opcode.name, argument)
-        return self.stack.pop()
-
-    def _step(self, name: str, argument: Any) -> None:
-        push = self.stack.append
-        if name in _LITERALS:
-            push(argument)
-        elif name in _CONSTANTS:
-            push(_CONSTANTS[name])
-        elif name in _EMPTY:
-            push(_EMPTY[name]())
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            self.memo[argument] = self.stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            push(self.memo[argument])
-        elif name == "MARK":
-            self.marked.append(self.stack)
-            self.stack = []
-        elif name == "TUPLE":
-            items = tuple(self._to_mark())
-            self.stack.append(items)
-        elif name in _TUPLES:
-            self.stack[-_TUPLES[name] :] = [tuple(self._top(_TUPLES[name]))]
-        elif name == "GLOBAL":
-            push(_Global(_known(".".join(argument.split(" ", 1)))))
-        elif name not in ("PROTO", "STOP"):
-            self._combine(name)
-
-    def _combine(self, name: str) -> None:
-        """Operations that put values into other values."""
-        if name in ("SETITEMS", "APPENDS"):
-            items = self._to_mark()
-        else:
-            count = {"SETITEM": 2, "APPEND": 1, "BUILD": 1, "NEWOBJ": 2, "REDUCE": 2, "BINPERSID": 1}.get(name)
-            if count is None:
-                raise ValueError(f"data.pkl has the operation {name}, which TorchScript never writes")
-            items = self._top(count)
-            del self.stack[-count:]
+    def combine(self, name: str, items: list[Any]) -> None:
         if name == "BINPERSID":
             self.stack.append(_storage(items[0]))
         elif name == "NEWOBJ":
             self.stack.append(_instance(items[0]))
         elif name == "REDUCE":
             self.stack.append(_result(items[0], items[1]))
-        elif name == "BUILD":
-            _expect(self.stack[-1], Instance).state = items[0]
-        elif name in ("APPEND", "APPENDS"):
-            _expect(self.stack[-1], list).extend(items)
         else:
-            for key, value in zip(items[::2], items[1::2], strict=True):
-                _expect(self.stack[-1], dict)[_key(key)] = value
+            _expect(self.stack[-1], Instance).state = items[0]
 
-    def _to_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self.marked.pop()
-        return items
+    def key(self, key: Any) -> Any:
+        """Hashing deeply nested tuples would overflow the stack."""
+        if not isinstance(key, (str, int, float, TensorPlan)):
+            raise ValueError(f"data.pkl has a {type(key).__name__} as a key")
+        return key
 
-    def _top(self, count: int) -> list[Any]:
-        if len(self.stack) < count:
-            raise ValueError("data.pkl is damaged")
-        return self.stack[-count:]
+
+_expect = _Machine.expect
 
 
 def _known(name: str) -> str:
     if name in (_REBUILD, _ORDERED_DICT, _DEVICE, *_STORAGES) or name.startswith(("__torch__.", _TYPED)):
         return name
     raise ValueError(f"data.pkl asks for {visible(name, limit=80)}; only tensors and plain values are read")
-
-
-def _expect(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        raise ValueError(f"data.pkl has a {type(value).__name__} where a {kind.__name__} should be")
-    return value
-
-
-def _key(key: Any) -> Any:
-    """A key of a dict. Hashing deeply nested tuples would overflow the stack."""
-    if not isinstance(key, (str, int, float, TensorPlan)):
-        raise ValueError(f"data.pkl has a {type(key).__name__} as a key")
-    return key
 
 
 def _storage(reference: Any) -> _Storage:

@@ -8,29 +8,20 @@ arrays and torch's tensors are known, and everything else is refused.
 from __future__ import annotations
 
 import math
-import pickletools
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.pickle_machine import PickleMachine
 from storage.text import visible
 
 _STORAGES = {
     "Float": "f4", "Half": "f2", "Double": "f8", "Byte": "u1", "Char": "i1", "Short": "i2", "Int": "i4", "Long": "i8",
     "Bool": "b1",
 }  # fmt: skip
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_LITERALS = {
-    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES",
-    "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
-}  # fmt: skip
-_SILENT = {"PROTO", "FRAME", "STOP"}
 
 
 class _Global(NamedTuple):
@@ -68,85 +59,31 @@ def read_pickle(data: bytes) -> Any:
     return _Machine().run(BytesIO(data))
 
 
-class _Machine:
-    """The stack and the memo of one pickle."""
+class _Machine(PickleMachine):
+    refusal = "which a dictionary of arrays does not need"
+    literals = frozenset({"BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"})
+    memoizing = PickleMachine.memoizing | {"MEMOIZE"}
+    silent = PickleMachine.silent | {"FRAME"}
+    combining: ClassVar[dict[str, int]] = {"BUILD": 1, "REDUCE": 2, "BINPERSID": 1, "STACK_GLOBAL": 2}
 
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.marked: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
+    def named(self, name: str) -> _Global:
+        return _Global(name)
 
-    def run(self, stream: BytesIO) -> Any:
-        for opcode, argument, _ in pickletools.genops(stream):
-            self._step(opcode.name, argument)
-        return self.stack.pop()
-
-    def _step(self, name: str, argument: Any) -> None:
-        push = self.stack.append
-        if name in _LITERALS:
-            push(argument)
-        elif name in _CONSTANTS:
-            push(_CONSTANTS[name])
-        elif name in _EMPTY:
-            push(_EMPTY[name]())
-        elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            self.memo[len(self.memo) if name == "MEMOIZE" else argument] = self.stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            push(self.memo[argument])
-        elif name == "MARK":
-            self.marked.append(self.stack)
-            self.stack = []
-        elif name == "TUPLE":
-            items = tuple(self._to_mark())
-            self.stack.append(items)
-        elif name in _TUPLES:
-            items = tuple(self._top(_TUPLES[name]))
-            push(items)
-        elif name == "GLOBAL":
-            push(_Global(".".join(argument.split(" ", 1))))
-        elif name not in _SILENT:
-            self._combine(name)
-
-    def _combine(self, name: str) -> None:
-        """Operations that put values into other values."""
-        if name in ("SETITEMS", "APPENDS"):
-            items = self._to_mark()
-        else:
-            taken = {"SETITEM": 2, "APPEND": 1, "BUILD": 1, "REDUCE": 2, "BINPERSID": 1, "STACK_GLOBAL": 2}.get(name)
-            if taken is None:
-                raise ValueError(f"has the operation {name}, which a dictionary of arrays does not need")
-            items = self._top(taken)
+    def combine(self, name: str, items: list[Any]) -> None:
         if name == "STACK_GLOBAL":
             self.stack.append(_Global(".".join(_expect(item, str) for item in items)))
         elif name == "BINPERSID":
             self.stack.append(_expect(items[0], tuple))
         elif name == "REDUCE":
             self.stack.append(_result(_expect(items[0], _Global).name, _expect(items[1], tuple)))
-        elif name == "BUILD":
-            _fill(self.stack[-1], _expect(items[0], tuple))
-        elif name in ("APPEND", "APPENDS"):
-            _expect(self.stack[-1], list).extend(items)
         else:
-            _expect(self.stack[-1], dict).update(
-                (_expect(key, str), value) for key, value in zip(items[::2], items[1::2], strict=True)
-            )
+            _fill(self.stack[-1], _expect(items[0], tuple))
 
-    def _to_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self.marked.pop()
-        return items
-
-    def _top(self, count: int) -> list[Any]:
-        if len(self.stack) < count:
-            raise ValueError("is damaged")
-        items = self.stack[-count:]
-        del self.stack[-count:]
-        return items
+    def key(self, key: Any) -> Any:
+        return _expect(key, str)
 
 
-def _expect(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        raise ValueError(f"has a {type(value).__name__} where a {kind.__name__} should be")
-    return value
+_expect = _Machine.expect
 
 
 def _result(name: str, arguments: tuple[Any, ...]) -> Any:
