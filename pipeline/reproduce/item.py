@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import field
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.recipes.recipe import Recipe, load_recipe
@@ -77,6 +77,13 @@ class Item:
     rows: tuple[Row, ...] = ()
     picture: Picture = ""
     note: str = ""
+
+    @model_validator(mode="after")
+    def _rows_have_names_of_their_own(self) -> Self:
+        names = [row.name for row in self.rows]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two rows are called {twice!r}. Rename one")
+        return self
 
     @property
     def trained(self) -> tuple[Row, ...]:

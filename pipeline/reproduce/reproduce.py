@@ -35,21 +35,20 @@ _MEASURES = {
 }  # fmt: skip
 
 
-def reproduce(names: Sequence[str], request: Request, *, console: Console) -> list[ItemResult]:
+def reproduce(items: Mapping[str, Item], request: Request, *, console: Console) -> list[ItemResult]:
     """Make items, and write ``NAME.md`` and ``NAME.json`` for each.
 
     Everything is checked before anything is trained. A run that several rows or items share is trained once; a killed
     command goes on where it was.
 
     Args:
-        names: of items, or TOML files.
+        items: by name, see :func:`chosen_items`.
         request: where from, where to, how often.
         console: for progress and tables.
 
     Raises:
-        InvalidInput: If there is no such item, or the store lacks what its rows read.
+        InvalidInput: If the store lacks what the rows read.
     """
-    items = dict(map(load_item, names))
     plans = {name: _plan(item, request) for name, item in items.items()}
     runs = {run.folder: run for plan in plans.values() for row in plan.values() for run in row}
     if runs:
@@ -117,20 +116,27 @@ def _labels(item: Item, request: Request) -> Any:
     return task.load_labels(request.annotations, dataset=task.dataset)
 
 
-def chosen_items(patterns: Sequence[str]) -> list[str]:
-    """Names of items and TOML files; a pattern such as ``leap-*`` stands for several names.
+def chosen_items(patterns: Sequence[str]) -> dict[str, Item]:
+    """Items by name.
+
+    Args:
+        patterns: names of items, TOML files, and patterns such as ``leap-*``.
 
     Raises:
-        InvalidInput: If nothing is given, or something that is neither.
+        InvalidInput: If nothing is given, something that is neither, or two files of one name.
     """
     if not patterns:
         raise InvalidInput("reproduce: name a table or a figure, or see avvp reproduce --list")
     found = [name for pattern in patterns for name in fnmatch.filter(item_names(), pattern) or [pattern]]
-    for name in found:
-        load_item(name)
-    return list(dict.fromkeys(found))
+    items: dict[str, Item] = {}
+    for given in dict.fromkeys(found):
+        name, item = load_item(given)
+        if name in items:
+            raise InvalidInput(f"reproduce: two tables are called {name}, of which one would be lost. Rename a file")
+        items[name] = item
+    return items
 
 
-def needs_data(names: Sequence[str]) -> bool:
+def needs_data(items: Mapping[str, Item]) -> bool:
     """Whether anything is trained for these items."""
-    return any(_is_trained(load_item(name)[1]) for name in names)
+    return any(map(_is_trained, items.values()))

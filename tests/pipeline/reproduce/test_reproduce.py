@@ -136,6 +136,17 @@ def test_mistakes_are_one_line(capsys, arguments, words):
     assert error.count("\n") == 1
 
 
+def test_tables_and_rows_of_one_name_are_refused(tmp_path, capsys):
+    """The second would take the place of the first."""
+    (tmp_path / "other").mkdir()
+    assert run(write(tmp_path / "t.toml"), write(tmp_path / "other/t.toml")) == 2
+    assert "two tables are called t, of which one would be lost" in capsys.readouterr().err
+    path = tmp_path / "rows.toml"
+    path.write_text(TABLE.format(kind="parsing", columns="[]", first="a").replace("The same again", "One"))
+    assert run(path) == 2
+    assert "two rows are called 'One'. Rename one" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", item_names())
 def test_every_item_can_be_made_by_what_there_is(name):
     """Its recipes and settings exist, its columns are measured, and its published numbers have a column."""
