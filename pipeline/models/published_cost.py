@@ -24,7 +24,9 @@ PAPERS = {
 }
 """What the papers say, by system."""
 
-_FRAMES_A_SEGMENT = 8
+FRAMES_A_SEGMENT = 8
+"""Frames of ResNet-152 that published loaders give for a segment."""
+
 _STRETCHED = 2048
 """Positions of CLAP's map after the published interpolation, 2 bins of 1,024 times."""
 _DECODER = "AVL."
@@ -79,7 +81,7 @@ def _projection(config: ParserConfig | MMCSEConfig) -> int:
     """Frames, and positions of CLAP's stretched map, are projected and then averaged; ours averages first."""
     features, width, segments = config.features, config.width, config.segments
     if not features.audio_map:
-        return (_FRAMES_A_SEGMENT - 1) * segments * features.visual_2d_dim * width
+        return (FRAMES_A_SEGMENT - 1) * segments * features.visual_2d_dim * width
     pooling = segments * CLAP_GRID[0] * CLAP_GRID[1] * features.audio_dim
     return (_STRETCHED - segments) * features.audio_dim * width - pooling
 

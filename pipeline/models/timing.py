@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from pipeline.models.config import ModelConfig
 from pipeline.models.factory import build_model
 from pipeline.models.info import one_clip
+from pipeline.models.published_cost import FRAMES_A_SEGMENT
 
-_FRAMES_A_SEGMENT = 8
 _WARM_UP = 3
 _LEAST_RUNS = 5
 
@@ -53,7 +53,7 @@ def time_model(config: ModelConfig, *, device: str = "cpu", clips: int = 1, seco
     """
     place = torch.device(device)
     model = build_model(config).eval().to(place)
-    batch = one_clip(config, clips=clips, frames_per_segment=_FRAMES_A_SEGMENT)
+    batch = one_clip(config, clips=clips, frames_per_segment=FRAMES_A_SEGMENT)
     batch = {name: None if part is None else part.to(place) for name, part in batch.items()}
     with torch.inference_mode():
         for _ in range(_WARM_UP):

@@ -78,7 +78,6 @@ def write_class_vectors(
         svg = scatter_svg(found.classes, panels)
         for title, (points, labels) in panels.items():
             arrays |= {f"{title}: points": points, f"{title}: classes": labels}
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{picture}.svg"
     write_svg(target, svg)
     with target.with_suffix(".npz").open("wb") as file:
@@ -90,17 +89,13 @@ def class_vectors(run: Path, annotations: Annotations, split: str, *, store_url:
     """Collect what the pictures show; arguments and errors as for :func:`write_class_vectors`."""
     import torch
 
-    from pipeline.datasets.dataset import load_split
     from pipeline.models.decoders.mmcse import MMCSE
-    from pipeline.training.loaded_run import model_for_store
     from pipeline.training.predict import forward
-    from pipeline.training.run_folder import recipe_of
+    from pipeline.training.run_inputs import model_and_clips
 
-    store = open_run_store(run, store_url)
-    model, labels = model_for_store(run, store, annotations.dataset)
+    model, labels, clips = model_and_clips(run, open_run_store(run, store_url), annotations, split)
     if not isinstance(model, MMCSE):
         raise InvalidInput(f"{run}: has no vectors of classes. Give a run of MM-CSE")
-    clips = load_split(store, annotations, recipe_of(run).features, split)
     collected = _Collected(annotations.dataset.classes)
     for first in range(0, len(clips), _BATCH):
         places = np.arange(first, min(first + _BATCH, len(clips)))

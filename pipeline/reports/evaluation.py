@@ -172,16 +172,14 @@ def run_predictions(
     Raises:
         InvalidInput: If the folder holds no run, or the store or the annotations do not fit its model.
     """
-    from pipeline.datasets.dataset import Missing, check_features, load_split
-    from pipeline.training.loaded_run import model_for_store
+    from pipeline.datasets.dataset import Missing
     from pipeline.training.predict import predict
+    from pipeline.training.run_inputs import model_and_clips
     from pipeline.training.tasks import task_of
 
-    recipe = recipe_of(run)
-    check_features(store, recipe.features)
-    model, labels = model_for_store(run, store, annotations.dataset)
-    clips = load_split(store, annotations, recipe.features, split, missing=cast("Missing", missing))
-    return {"id": np.asarray(clips.annotations.ids), **predict(model, clips, labels, parts=task_of(recipe).parts)}
+    model, labels, clips = model_and_clips(run, store, annotations, split, missing=cast("Missing", missing))
+    parts = task_of(recipe_of(run)).parts
+    return {"id": np.asarray(clips.annotations.ids), **predict(model, clips, labels, parts=parts)}
 
 
 def final_scores(run: Path, store: Any, labels: ClipLabels, *, missing: str, console: Any) -> dict[str, Any]:

@@ -93,18 +93,15 @@ def label_attention(
     """
     import torch
 
-    from pipeline.datasets.dataset import load_split
     from pipeline.models.decoders.leap import LEAPDecoder
     from pipeline.models.parser import Parser
-    from pipeline.training.loaded_run import model_for_store
     from pipeline.training.predict import forward
-    from pipeline.training.run_folder import recipe_of
+    from pipeline.training.run_inputs import model_and_clips
 
-    store = open_run_store(run, store_url)
-    model, labels = model_for_store(run, store, annotations.dataset)
+    store, chosen = open_run_store(run, store_url), annotations.align(clips)
+    model, labels, loaded = model_and_clips(run, store, chosen, split, missing="error")
     if not isinstance(model, Parser) or not isinstance(model.decoder, LEAPDecoder):
         raise InvalidInput(f"--attention: {run} has no label embeddings that attend to segments. Give a run of LEAP")
-    loaded = load_split(store, annotations.align(clips), recipe_of(run).features, split, missing="error")
     for row, clip in enumerate(loaded.annotations.ids):
         with torch.inference_mode(), _asked(model.decoder.blocks) as scores:
             out: Any = forward(model, loaded.batch(np.array([row])), labels, torch.device("cpu"))

@@ -11,6 +11,7 @@ from pipeline.reproduce.needs import needs_of
 from pipeline.reproduce.request import Request
 from pipeline.reproduce.runs import PlannedRun
 from pipeline.terminal.console import count
+from pipeline.training.loaded_run import file_digest
 from storage.store import FeatureStore
 
 
@@ -50,5 +51,5 @@ def _folder_digest(folder: Path) -> str:
     """``sha256:…`` of the names and contents of a folder's files."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        digest.update(path.name.encode() + b"\0" + bytes.fromhex(file_digest(path)))
     return f"sha256:{digest.hexdigest()}"
