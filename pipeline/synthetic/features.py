@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipeline.datasets.llp import Annotations
 from pipeline.datasets.spans import true_runs
 from pipeline.extraction.provenance import now
+from pipeline.synthetic.array_specs import ARRAYS, MORE_ARRAYS, as_map, spec_of
 from pipeline.synthetic.dataset import (
     CLIP_SECONDS,
     DEMO_CLASSES,
@@ -38,7 +39,7 @@ from storage.errors import InvalidInput
 from storage.labels import LabelStore
 from storage.layout.label_schema import LabelEmbeddings, LabelProvenance, PseudoLabels
 from storage.ledger import Row
-from storage.schema import FeatureSpec, Modality, Provenance
+from storage.schema import FeatureSpec, Provenance
 from storage.store import FeatureStore
 from storage.tables.llp_names import LLP_CLASSES
 from storage.writer import claim, commit_features
@@ -46,14 +47,7 @@ from storage.writer import claim, commit_features
 SHARD_SIZE = 256
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
-_DESCRIPTION = "made-up features of made-up events"
-_ARRAYS: tuple[tuple[str, int, Modality], ...] = (
-    ("vggish", 128, "audio"), ("resnet152", 2048, "visual"), ("r2plus1d_18", 512, "visual"),
-)  # fmt: skip
-_MORE_ARRAYS: tuple[tuple[str, int, Modality], ...] = (("clap_map", 768, "audio"), ("clip_vit_l14", 768, "visual"))
 _MORE_LABELS = {"bert": 768, "clip": 768}
-_MAP_BINS, _MAP_TIMES = 2, 32
-"""Frequencies and times of CLAP's map, which is stored row by row."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +136,10 @@ def write_features(
         "events": "made up" if annotations is None else "drawn on real ones",
         "label_geometry": "" if label_geometry is None else label_geometry.provenance.weights,
     }  # fmt: skip
-    for name, dim, modality in (*_ARRAYS, *(_MORE_ARRAYS if every_array else ())):
+    for name, dim, modality in (*ARRAYS, *(MORE_ARRAYS if every_array else ())):
         truth = audio if modality == "audio" else visual
         prototypes = class_directions(dim, seed, None if label_geometry is None else embeddings.vectors)
-        _write_array(store, _spec(name, dim, modality), truth, prototypes, level, seed, facts)
+        _write_array(store, spec_of(name, dim, modality), truth, prototypes, level, seed, facts)
     labels = LabelStore.open(store.url)
     labels.write_embeddings(embeddings)
     for name, dim in _MORE_LABELS.items() if every_array else ():
@@ -161,7 +155,7 @@ def difficulty_of(store: FeatureStore) -> Difficulty:
         StoreError: If the store has no such features or pseudo labels.
         InvalidInput: If its features are real ones.
     """
-    origin = store.provenance(_ARRAYS[0][0])
+    origin = store.provenance(ARRAYS[0][0])
     if origin.source != "synthetic":
         raise InvalidInput(f"{store.url}: its features were not made up, they come from {origin.source}")
     labels = LabelStore.open(store.url).read_pseudo_labels("valor").provenance.facts
@@ -226,12 +220,6 @@ def _events(audio: Bools, visual: Bools, classes: tuple[str, ...]) -> tuple[Even
     return tuple(events)
 
 
-def _spec(name: str, dim: int, modality: Modality) -> FeatureSpec:
-    if name == "clap_map":
-        return FeatureSpec(name, _MAP_BINS * _MAP_TIMES, dim, modality, None, description=_DESCRIPTION)
-    return FeatureSpec(name, CLIP_SECONDS, dim, modality, 1.0, description=_DESCRIPTION)
-
-
 def _write_array(
     store: FeatureStore, spec: FeatureSpec, truth: Bools, prototypes: Floats, level: Difficulty, seed: int,
     facts: Mapping[str, Any],
@@ -241,15 +229,9 @@ def _write_array(
     def values_of(span: range) -> Floats:
         random = np.random.default_rng([seed, spec.dim, span.start // SHARD_SIZE])
         values = features(truth[span.start : span.stop], prototypes, level, random)
-        return values if spec.steps == CLIP_SECONDS else _as_map(values)
+        return values if spec.steps == CLIP_SECONDS else as_map(values)
 
     write_shards(store, spec.name, values_of)
-
-
-def _as_map(values: Floats) -> Floats:
-    """``[clips, segments, dim]`` as a map of 2 frequencies, each with 32 times of the clip: ``[clips, 64, dim]``."""
-    segments = np.arange(_MAP_TIMES) * values.shape[1] // _MAP_TIMES
-    return values[:, np.tile(segments, _MAP_BINS)]
 
 
 def _pseudo_labels(
