@@ -177,7 +177,7 @@ def _misfit(features: Features | None, spec: FeatureSpec) -> str:
     if values.shape != (spec.steps, spec.dim) or valid.shape != (spec.steps,):
         got, expected = f"{list(values.shape)}, valid {list(valid.shape)}", f"{[spec.steps, spec.dim]}, valid"
         return f"assemble() gave {spec.name} {got}, expected {expected} {[spec.steps]}"
-    if not np.isfinite(values[valid]).all():
+    if not np.isfinite(values).all(axis=1)[valid].all():  # no copy of the values of every clip
         return f"{spec.name} gave values that are not finite"
     if not np.isnan(values[~valid]).all():
         return f"assemble() gave {spec.name} values at steps that are not valid, expected NaN"

@@ -76,3 +76,14 @@ def test_what_cannot_be_made_is_refused(tmp_path):
     real = load_annotations(tmp_path / "b" / "annotations")
     with pytest.raises(InvalidInput, match="have their own frequencies and overlap"):
         write_features(tmp_path / "c", count=12, annotations=real, difficulty=Difficulty(overlap=0.1))
+
+
+def test_every_array_that_a_parsing_recipe_reads(tmp_path):
+    store = write_features(tmp_path, count=24, seed=0, every_array=True)
+    assert (store.spec("clap_map").steps, store.spec("clap_map").dim) == (64, 768)
+    labels = LabelStore.open(store.url)
+    assert labels.embedders == ("bert", "clip", "glove")
+    assert not np.array_equal(labels.read_embeddings("bert").vectors, labels.read_embeddings("clip").vectors)
+    values = store.read("clap_map", [0])[0]
+    np.testing.assert_array_equal(values[:32], values[32:])  # both frequencies hear the same
+    assert len(np.unique(values, axis=0)) == 10, "a value a second"
