@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
@@ -70,7 +71,7 @@ class ClipTable(Sequence[Clip]):
         """Ids in row order."""
         return [clip.id for clip in self.clips]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 over ids and spans, in row order. Paths, splits and labels may change."""
         digest = hashlib.sha256()

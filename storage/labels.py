@@ -111,8 +111,8 @@ class LabelStore:
             teacher,
             LabelProvenance.from_json(attributes["provenance"]),
             self.classes_of(path, classes),
-            *(self.read_array(f"{path}/{part}") for part in ("audio", "visual", "known")),
-            **{part: self.read_array(f"{path}/{part}") for part in _LOGITS if attributes["has_logits"]},
+            *(self._rows_of(f"{path}/{part}") for part in ("audio", "visual", "known")),
+            **{part: self._rows_of(f"{path}/{part}") for part in _LOGITS if attributes["has_logits"]},
         )
 
     def write_embeddings(self, labels: LabelEmbeddings, *, rebuild: bool = False) -> bool:
@@ -186,6 +186,10 @@ class LabelStore:
         except (FileNotFoundError, ValueError, KeyError, TypeError) as problem:  # zarr's, over damaged metadata
             raise StoreError(f"{self.url}: {path} is missing or damaged; write the group again") from problem
         return np.asarray(array[...])
+
+    def _rows_of(self, path: str) -> NDArray[Any]:
+        """The rows of this store's clips: an append that was killed may have left more."""
+        return self.read_array(path)[: self.info.clips]
 
     def classes_of(self, path: str, expected: Sequence[str] | None) -> tuple[str, ...]:
         """The classes of a group; SchemaMismatch if others are expected."""

@@ -1,6 +1,7 @@
 """The ledger: one immutable record for each commit of a shard, and what it says about each clip.
 
-A record is a file ``ledger/<array>/<shard>.<commit>.json``. The highest commit of a shard counts. A file
+A record is a file ``ledger/<array>/<shard>.<commit>.json``. The highest commit of a shard counts; numbers have five and
+four digits, or more where they need them. A file
 ``<shard>.<commit>.intent`` without a record beside it means that a commit over existing rows was cut off. The rows
 that the last record calls stored are still there, whichever version of the shard file survived.
 
@@ -19,7 +20,8 @@ from storage.files.checked_json import pack, unpack
 from storage.files.root import Root
 from storage.schema import Status
 
-_RECORD = re.compile(r"(\d{5})\.(\d{4})\.(json|intent)")
+_RECORD = re.compile(r"(\d{5,})\.(\d{4,})\.(json|intent)")
+_LOCK = re.compile(r"(\d{5,})\.lock(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,29 @@ class ShardRecord:
 
 @dataclass(frozen=True)
 class ShardState:
-    """The commits of one shard: the newest record's number and whether a newer commit was cut off."""
+    """The commits of one shard.
+
+    Attributes:
+        commit: number of the newest record.
+        interrupted: whether a newer commit was cut off.
+        version: a number that is another one when the record's file is; 0 where the file was not listed.
+    """
 
     commit: int
     interrupted: bool
+    version: int = 0
+
+
+def record_of(name: str) -> tuple[int, int, str] | None:
+    """Shard, commit and kind (``json`` or ``intent``) of a file in a ledger folder; ``None`` for other files."""
+    match = _RECORD.fullmatch(name)
+    return (int(match[1]), int(match[2]), match[3]) if match else None
+
+
+def shard_of_lock(name: str) -> int | None:
+    """The shard of a lock file, or of a lease, in a ledger folder; ``None`` for other files."""
+    match = _LOCK.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 class Ledger:
@@ -127,6 +148,7 @@ class Ledger:
         self._root = root
         self.array = array
         self.folder = f"ledger/{array}"
+        self._known: dict[int, ShardState] | None = None
 
     def key(self, shard: int, commit: int, kind: str = "json") -> str:
         """The key of a record or an intent."""
@@ -134,16 +156,49 @@ class Ledger:
 
     def states(self) -> dict[int, ShardState]:
         """The state of every shard that has a record. Costs one listing of the folder."""
-        records: dict[int, int] = {}
+        records: dict[int, tuple[int, int]] = {}
         intents: dict[int, int] = {}
-        for name in self._root.names(self.folder):
-            if match := _RECORD.fullmatch(name):
-                shard, commit = int(match[1]), int(match[2])
-                target = records if match[3] == "json" else intents
-                target[shard] = max(commit, target.get(shard, 0))
-        return {
-            shard: ShardState(commit, interrupted=intents.get(shard, 0) > commit) for shard, commit in records.items()
+        for name, version in self._root.versions(self.folder).items():
+            if found := record_of(name):
+                shard, commit, kind = found
+                if kind == "json":
+                    records[shard] = max((commit, version), records.get(shard, (0, 0)))
+                else:
+                    intents[shard] = max(commit, intents.get(shard, 0))
+        self._known = {
+            shard: ShardState(commit, intents.get(shard, 0) > commit, version)
+            for shard, (commit, version) in records.items()
         }
+        return dict(self._known)
+
+    def state(self, shard: int) -> ShardState | None:
+        """The state of one shard, or ``None`` if it has no record.
+
+        Asks for the commits that follow the one known from the last listing, so that it costs the same in a ledger of
+        ten shards and of ten thousand. The first call lists the folder.
+        """
+        known = (self.states() if self._known is None else self._known).get(shard)
+        commit = known.commit if known else 0
+        if known and self._root.size(self.key(shard, commit)) is None:  # dropped, as avvp verify --repair does
+            return self.states().get(shard)
+        while self._root.size(self.key(shard, commit + 1)) is not None:
+            commit += 1
+        if not commit or self._known is None:
+            return None
+        interrupted = self._root.size(self.key(shard, commit + 1, "intent")) is not None
+        version = known.version if known and known.commit == commit else 0
+        self._known[shard] = ShardState(commit, interrupted, version)
+        return self._known[shard]
+
+    def last_known(self, shard: int) -> int:
+        """The newest commit of a shard as far as it was seen: nothing is read. 0 for none."""
+        known = (self._known or {}).get(shard)
+        return known.commit if known else 0
+
+    def locked_shards(self) -> list[int]:
+        """Shards that have a lock file, held or left by a killed process."""
+        found = {shard_of_lock(name) for name in self._root.names(self.folder)}
+        return sorted(shard for shard in found if shard is not None)
 
     def read(self, shard: int, commit: int) -> ShardRecord:
         """One record.
@@ -157,6 +212,11 @@ class Ledger:
             raise StoreError(f"{self._root.url}/{key}: the ledger record is missing. Run the extraction again")
         return ShardRecord.from_bytes(data, where=f"{self._root.url}/{key}")
 
+    def newest_of(self, shard: int) -> ShardRecord | None:
+        """The newest record of one shard, or ``None`` if it has none."""
+        state = self.state(shard)
+        return None if state is None else self.read(shard, state.commit)
+
     def newest(self) -> dict[int, ShardRecord]:
         """The newest record of every committed shard, in order."""
         return {shard: self.read(shard, state.commit) for shard, state in sorted(self.states().items())}
@@ -169,6 +229,8 @@ class Ledger:
         """Put a record. From then on readers see the shard."""
         self._root.put_new(self.key(record.shard, record.commit), record.to_bytes())
         self._root.remove(self.key(record.shard, record.commit, "intent"))
+        if self._known is not None:
+            self._known[record.shard] = ShardState(record.commit, interrupted=False)
 
     def lock_key(self, shard: int) -> str:
         """The key of a shard's lock."""

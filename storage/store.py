@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Hashable
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ import zarr
 from numpy.typing import ArrayLike, NDArray
 
 from storage.clips import ClipTable
-from storage.errors import InvalidInput, SchemaMismatch, StoreError
+from storage.errors import InvalidInput, StoreError
 from storage.files.opening import open_root
 from storage.files.root import Root
 from storage.layout import maintenance
@@ -33,13 +32,16 @@ from storage.layout.arrays import (
 )
 from storage.layout.catalog import Catalog
 from storage.layout.decoded import DecodedSpec
-from storage.layout.metadata import StoreInfo, no_store, read_info, table_difference
+from storage.layout.metadata import StoreInfo, check_lengths, in_row_order, no_store, read_info
 from storage.layout.row_lookup import RowLookup
+from storage.ledger import ShardRecord
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance, Status
 from storage.shards.direct import DirectArray
 from storage.shards.threads import Threads
 
 DEFAULT_SHARD_SIZE = 64
+_SHARD_SIZES = ((1_000_000, 1_024), (50_000, 256))
+"""From so many clips on, so many of them in a shard: a ledger of tens of thousands of records is slow to list."""
 _LEFT_BY_CREATION = re.compile(r"clips|ledger|zarr\.json|create\.lock.*|.*\.partial")
 """Files and folders that a killed creation may have left, its lock included."""
 
@@ -105,22 +107,22 @@ class FeatureStore(Catalog):
                 )
             info = StoreInfo(SCHEMA_VERSION, table.dataset, len(table), table.hash, clip_seconds, shard_size)
             create_clip_arrays(root, table)
-            create_root(root, asdict(info))
+            create_root(root, info.to_json())
         return cls(root, info, read_only=False)
 
     @classmethod
     def open_or_create(
         cls, url: str | os.PathLike[str], table: ClipTable, *, clip_seconds: int = 10, shard_size: int | None = None
     ) -> FeatureStore:
-        """Open the store for writing, or create it. It must hold exactly this clip table.
+        """Open the store for writing, or create it. It must hold exactly the clips of this table.
 
         Raises:
-            SchemaMismatch: If its clip table, clip length or shard size differ.
+            SchemaMismatch: If its clips, clip length or shard size differ.
         """
         root = open_root(url)
         info = read_info(root)
         if info is None:
-            size = min(shard_size or DEFAULT_SHARD_SIZE, len(table))
+            size = min(shard_size or default_shard_size(len(table)), len(table))
             return cls.create(url, table, clip_seconds=clip_seconds, shard_size=size)
         store = cls(root, info, read_only=False)
         store._check_same(table, clip_seconds=clip_seconds, shard_size=shard_size)
@@ -128,35 +130,34 @@ class FeatureStore(Catalog):
         return store
 
     def _check_same(self, table: ClipTable, *, clip_seconds: int, shard_size: int | None) -> None:
-        if table.hash != self.info.clip_table_hash:
-            raise SchemaMismatch(
-                f"{self.url}: {table_difference(self.clips, table)}. Ask for the same clips, or use a new store"
-            )
-        if clip_seconds != self.info.clip_seconds:
-            raise SchemaMismatch(
-                f"{self.url}: holds clips of {self.info.clip_seconds} s, asked for {clip_seconds} s. Use a new store"
-            )
-        if shard_size is not None and self.info.shard_size not in (shard_size, min(shard_size, len(table))):
-            raise SchemaMismatch(
-                f"{self.url}: has shards of {self.info.shard_size} clips, asked for {shard_size}. "
-                "Leave --shard-size out"
-            )
+        self.in_row_order(table)
+        check_lengths(self.info, url=self.url, clip_seconds=clip_seconds, shard_size=shard_size, clips=len(table))
+
+    def in_row_order(self, table: ClipTable) -> ClipTable:
+        """A table of this store's clips in the order of its rows.
+
+        Raises:
+            SchemaMismatch: If they are not the very same clips.
+        """
+        if table.hash == self.info.clip_table_hash:
+            return table
+        return in_row_order(self.clips, table, url=self.url, has_grown=bool(self.info.grown_at))
 
     @cached_property
     def clips(self) -> ClipTable:
         """The clip table as stored."""
-        columns = {name: np.asarray(self.array(f"clips/{name}")[:]).tolist() for name in CLIP_COLUMNS}
+        columns = {name: self._column(name) for name in CLIP_COLUMNS}
         return ClipTable(clips_of(columns), dataset=self.info.dataset, source=self.url)
 
     @cached_property
     def ids(self) -> list[str]:
         """Clip ids in row order."""
-        return [str(name) for name in np.asarray(self.array("clips/id")[:]).tolist()]
+        return [str(name) for name in self._column("id")]
 
-    def shard_rows(self, shard: int) -> range:
-        """The rows of a shard."""
-        first = shard * self.info.shard_size
-        return range(first, min(first + self.info.shard_size, self.info.clips))
+    def _column(self, name: str) -> list[Any]:
+        """A column of the clip table. An append that was killed has left more in it than there are clips."""
+        found: list[Any] = np.asarray(self.array(f"clips/{name}")[: self.info.clips]).tolist()
+        return found
 
     def array(self, path: str) -> zarr.Array[Any]:
         """The zarr-python array at a path in the store."""
@@ -173,13 +174,19 @@ class FeatureStore(Catalog):
         """The array at a path in the store, to read and write without zarr-python. It is kept open."""
         known = self._arrays.get(path)  # another thread may refresh meanwhile
         if known is None:
-            known = self._arrays[path] = DirectArray(self.root, path)
+            known = self._arrays[path] = DirectArray(self.root, path, rows=self.info.clips)
         return known
 
     def refresh(self) -> None:
         """Drop what is cached of arrays and commits. The next call reads it again."""
         self._arrays = {}
         self._committed = {}
+
+    def committed_now(self, record: ShardRecord) -> None:
+        """Take note of a commit of this process."""
+        self._committed.pop(record.array, None)
+        if record.array in self._summaries:
+            self._summaries[record.array].take(record)
 
     def committed(self, array: str) -> NDArray[np.bool_]:
         """Which rows lie in a committed shard: ``[clips]`` bool. Commits of other processes are seen."""
@@ -189,7 +196,8 @@ class FeatureStore(Catalog):
             return known[1]
         rows = np.zeros(self.info.clips, dtype=bool)
         for shard in self.ledger(array).states():
-            rows[self.shard_rows(shard).start : self.shard_rows(shard).stop] = True
+            span = self.shard_rows(shard)
+            rows[span.start : span.start + self.recorded_rows(array, shard)] = True
         rows.setflags(write=False)
         self._committed[array] = (version, rows)
         return rows
@@ -282,6 +290,11 @@ class FeatureStore(Catalog):
             SchemaMismatch: If they differ.
         """
         maintenance.ensure_decoded(self, spec)
+
+
+def default_shard_size(clips: int) -> int:
+    """Clips in a shard of a store of so many clips."""
+    return next((size for least, size in _SHARD_SIZES if clips >= least), DEFAULT_SHARD_SIZE)
 
 
 def _left_by_creation(root: Root, name: str) -> bool:

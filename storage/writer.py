@@ -7,7 +7,6 @@ trust records only, so a process that is killed between two steps leaves the sha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -18,10 +17,8 @@ from numpy.typing import NDArray
 from storage.errors import ShardLocked, StoreError
 from storage.layout.decoded import DecodedSpec
 from storage.ledger import Row, ShardRecord
-from storage.shards.direct import DirectArray, WrittenFile
+from storage.shards.direct import WrittenFile
 from storage.store import FeatureStore
-
-_LOCK = re.compile(r"\d{5}\.lock")
 
 
 @contextmanager
@@ -46,7 +43,7 @@ def claim(store: FeatureStore, arrays: Sequence[str], shard: int) -> Iterator[No
 def sweep_locks(store: FeatureStore, array: str) -> None:
     """Remove lock files that killed processes left. Locks that are held stay."""
     ledger = store.ledger(array)
-    for shard in sorted({int(name[:5]) for name in store.root.names(ledger.folder) if _LOCK.match(name)}):
+    for shard in ledger.locked_shards():
         with suppress(ShardLocked), store.root.lock(ledger.lock_key(shard)):
             pass
 
@@ -56,7 +53,7 @@ def commit_features(
     name: str,
     shard: int,
     *,
-    values: NDArray[np.float32],
+    values: NDArray[np.floating[Any]],
     valid: NDArray[np.bool_],
     rows: Sequence[Row],
     circumstances: Mapping[str, Any] | None = None,
@@ -110,28 +107,21 @@ def commit_rows(
     rows: list[Row] = []
 
     def write_all() -> Iterator[WrittenFile]:
-        yield _swept(store, f"features/{name}/values", shard).write_rows(shard, make, threads=store.threads)
+        yield store.direct(f"features/{name}/values").write_rows(shard, make, threads=store.threads)
         valid, entries = outcome()
         rows.extend(entries)
         status = np.asarray([row.code for row in entries], dtype=np.uint8)
         for part, block in (("valid", valid), ("status", status)):
-            yield _swept(store, f"features/{name}/{part}", shard).write(shard, block, threads=store.threads)
+            yield store.direct(f"features/{name}/{part}").write(shard, block, threads=store.threads)
 
     return _commit(
         store, name, shard, write_all(), rows, fingerprint=store.fingerprint(name), circumstances=circumstances
     )
 
 
-def _swept(store: FeatureStore, path: str, part: int) -> DirectArray:
-    """Open an array, and remove what killed writes of one of its files left beside it."""
-    array = store.direct(path)
-    store.root.sweep(array.key(part))
-    return array
-
-
 def write_decoded(store: FeatureStore, spec: DecodedSpec, row: int, data: NDArray[Any]) -> None:
     """Write the file of one clip of a kept intermediate. Readers see it after :func:`commit_decoded`."""
-    _swept(store, f"decoded/{spec.name}", row).write(row, data[None], threads=store.threads)
+    store.direct(f"decoded/{spec.name}").write(row, data[None], threads=store.threads)
 
 
 def commit_decoded(
@@ -144,7 +134,7 @@ def commit_decoded(
 ) -> ShardRecord:
     """Write a shard's companions and the record of a kept intermediate. The caller holds the claim."""
     writes = (
-        _swept(store, f"decoded/{spec.name}_{key}", shard).write(shard, block, threads=store.threads)
+        store.direct(f"decoded/{spec.name}_{key}").write(shard, block, threads=store.threads)
         for key, block in companions.items()
     )
     array = store.direct(f"decoded/{spec.name}")
@@ -153,7 +143,7 @@ def commit_decoded(
         if entry.stored:
             written.append(array.key(row))
         else:
-            store.root.sweep(array.key(row))
+            store.root.sweep(array.key(row), under_lock=True)
     return _commit(store, spec.ledger_name, shard, writes, rows, fingerprint="", already_written=written)
 
 
@@ -170,7 +160,7 @@ def _commit(
 ) -> ShardRecord:
     ledger = store.ledger(array_name)
     store.root.check_lock(ledger.lock_key(shard))
-    before = ledger.states().get(shard)
+    before = ledger.state(shard)
     commit = before.commit + 1 if before else 1
     if before:
         ledger.announce(shard, commit)
@@ -180,7 +170,7 @@ def _commit(
     record = ShardRecord(array_name, shard, first, fingerprint, commit, files, tuple(rows), dict(circumstances or {}))
     store.root.check_lock(ledger.lock_key(shard))
     ledger.append(record)
-    store.refresh()
+    store.committed_now(record)
     return record
 
 

@@ -34,7 +34,9 @@ def run_extract(*, table: ClipTable, store_url: str, options: ExtractOptions) ->
         raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
     with terminal_reporter(compiled=options.compile_networks) as reporter:
         report = extract(table, store_url, options, reporter=reporter)
-    return _say_what_was_done(report, store_url, asked_for=", ".join(options.backbones or options.keep))
+    asked_for = ", ".join(options.backbones or options.keep)
+    where = f" in shards {options.part}" if options.part else ""
+    return _say_what_was_done(report, store_url, asked_for=f"{asked_for}{where}")
 
 
 def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str) -> int:

@@ -16,6 +16,7 @@ FLAGS: Mapping[str, str] = {
     "backbones": "--backbone",
     "deadline_seconds": "--deadline",
     "compile_networks": "--compile",
+    "part": "--shards",
 }
 """Where a flag is not the field's name."""
 HELP: Mapping[str, str] = {

@@ -162,7 +162,7 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
     console.print(f"{visible(name)}: {visible(spec.description)}; {spec.time_grid}", style="bold")
     facts = {"spec": spec.to_json(), "provenance": origin.to_json(), "fingerprint": store.fingerprint(name)}
     show_json(console, facts)
-    for group in made_on(store.ledger(name).newest().values()):
+    for group in made_on(store.summary(name)):
         console.print(f"{count(group.shards, 'shard')} made on: {visible(str(group))}", soft_wrap=True)
     found = statistics(store, name)
     if found is None:

@@ -50,9 +50,9 @@ def import_shard(
         ShardLocked: If another process has just written the shard.
     """
     span, spec = store.shard_rows(shard), store.spec(name)
-    state = store.ledger(name).states().get(shard)
-    known = store.ledger(name).read(shard, state.commit) if state else None
-    before: list[Row | None] = list(known.rows) if known else [None] * len(span)
+    known = store.ledger(name).newest_of(shard)
+    rows = known.rows if known else ()
+    before: list[Row | None] = [*rows, *[None] * (len(span) - len(rows))]
     todo = {at for at, entry in enumerate(before) if not unchanged(at, entry)}
     kept = len(span) - len(todo)
     if not todo:
@@ -71,7 +71,7 @@ def import_shard(
         return np.repeat([[row.stored] for row in rows], spec.steps, axis=1), rows
 
     with claim(store, [name], shard):
-        state = store.ledger(name).states().get(shard)
+        state = store.ledger(name).state(shard)
         if (state.commit if state else 0) != (known.commit if known else 0):
             raise ShardLocked(f"{store.url}: shard {shard} of {name} was just written by another process")
         record = commit_rows(store, name, shard, make=make, outcome=outcome)

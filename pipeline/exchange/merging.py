@@ -158,15 +158,14 @@ class _Entries:
 
     def of(self, source: Source, array: str) -> Row | None:
         record = self.record(source, array)
-        return record.rows[source.row % source.store.info.shard_size] if record else None
+        at = source.row % source.store.info.shard_size
+        return record.rows[at] if record and at < len(record.rows) else None
 
     def record(self, source: Source, array: str) -> ShardRecord | None:
         shard = source.row // source.store.info.shard_size
         key = (source.store.url, array, shard)
         if key not in self._records:
-            ledger = source.store.ledger(array)
-            state = ledger.states().get(shard)
-            self._records[key] = ledger.read(shard, state.commit) if state else None
+            self._records[key] = source.store.ledger(array).newest_of(shard)
         return self._records[key]
 
     def circumstances(self, sources: Iterable[Source | None], array: str) -> Mapping[str, Any]:
@@ -207,7 +206,7 @@ def _copy_features(made: FeatureStore, spec: FeatureSpec, shard: int, sources: l
     entries = _Entries()
     chosen = _chosen(made, spec.name, shard, sources, entries)
     stored = sum(entry.stored for _, entry in chosen)
-    if all(entry.code is Status.PENDING for _, entry in chosen) or shard in made.ledger(spec.name).states():
+    if all(entry.code is Status.PENDING for _, entry in chosen) or made.ledger(spec.name).state(shard):
         return stored
     values = np.full((len(chosen), spec.steps, spec.dim), np.nan, dtype=spec.dtype)
     valid = np.zeros((len(chosen), spec.steps), dtype=bool)
@@ -232,7 +231,7 @@ def _copy_features(made: FeatureStore, spec: FeatureSpec, shard: int, sources: l
 def _copy_decoded(made: FeatureStore, spec: DecodedSpec, shard: int, sources: list[list[Source]]) -> int:
     chosen = _chosen(made, spec.ledger_name, shard, sources, _Entries())
     stored = sum(entry.stored for _, entry in chosen)
-    if all(entry.code is Status.PENDING for _, entry in chosen) or shard in made.ledger(spec.ledger_name).states():
+    if all(entry.code is Status.PENDING for _, entry in chosen) or made.ledger(spec.ledger_name).state(shard):
         return stored
     companions: dict[str, NDArray[Any]] = {
         key: np.zeros((len(chosen), *shape), dtype=dtype) for key, (shape, dtype) in spec.companions.items()

@@ -13,7 +13,7 @@ from storage.files.opening import open_root
 from storage.files.root import Root
 from storage.layout.arrays import fixed_metadata
 from storage.layout.label_schema import LABEL_GROUPS
-from storage.ledger import Row, ShardRecord
+from storage.ledger import Row, ShardRecord, record_of
 from storage.schema import Status
 from storage.shards.seal import SEAL, Seal, content_of
 from storage.store import FeatureStore
@@ -123,7 +123,7 @@ def _mark(store: FeatureStore, array: str, shard: int, problems: Sequence[Proble
     span = store.shard_rows(shard)
     rows = {row for problem in problems for row in problem.rows}
     whole = [problem for problem in problems if not problem.rows]
-    state = store.ledger(array).states().get(shard)
+    state = store.ledger(array).state(shard)
     if state is not None and all("/valid/" in problem.file or "/status/" in problem.file for problem in whole):
         record = store.ledger(array).read(shard, state.commit)
         _recommit(store, record, rows, masks_from_values=bool(whole))
@@ -136,7 +136,7 @@ def _mark(store: FeatureStore, array: str, shard: int, problems: Sequence[Proble
 def _only_history(store: FeatureStore, array: str, shard: int, damaged: set[str]) -> bool:
     """Whether only records that a later one has superseded are damaged."""
     ledger = store.ledger(array)
-    state = ledger.states().get(shard)
+    state = ledger.state(shard)
     old = {ledger.key(shard, commit) for commit in range(1, state.commit)} if state else set()
     return damaged <= old
 
@@ -144,12 +144,10 @@ def _only_history(store: FeatureStore, array: str, shard: int, damaged: set[str]
 def _drop_records(store: FeatureStore, array: str, shard: int, *, only: set[str] | None) -> None:
     """Without its records a shard does not exist. The newest goes last, or a killed call would revive an older one."""
     ledger = store.ledger(array)
-    names = [
-        name for name in store.root.names(ledger.folder) if name.startswith(f"{shard:05d}.") and ".lock" not in name
-    ]
-    for key in sorted(f"{ledger.folder}/{name}" for name in names):
-        if only is None or key in only:
-            store.root.remove(key)
+    found = [(name, record_of(name)) for name in store.root.names(ledger.folder, prefix=f"{shard:05d}.")]
+    for name in [name for name, record in sorted(found, key=lambda one: one[1] or (0,)) if record]:
+        if only is None or f"{ledger.folder}/{name}" in only:
+            store.root.remove(f"{ledger.folder}/{name}")
     store.refresh()
 
 
@@ -161,10 +159,11 @@ def _recommit(store: FeatureStore, record: ShardRecord, bad: set[int], *, masks_
         else entry
         for at, entry in enumerate(record.rows)
     ]
+    span = store.shard_rows(record.shard)
+    entries += [Row(store.ids[row], Status.PENDING.label, "appended", attempt=0) for row in span[len(entries) :]]
     if record.array.startswith("decoded."):
         _recommit_decoded(store, record, entries)
         return
-    span = store.shard_rows(record.shard)
     spec = store.spec(record.array)
     values = np.full((len(span), spec.steps, spec.dim), np.nan, dtype=spec.dtype)
     valid = np.zeros((len(span), spec.steps), dtype=bool)

@@ -11,6 +11,7 @@ from extractors.foreign_code import authors_mistakes
 from extractors.views import FrameView
 from pipeline.decode.clip_buffer import DecodeRequest
 from pipeline.extraction.circumstances import circumstances_of
+from pipeline.extraction.claims import Claims
 from pipeline.extraction.decode_pools import DecodePools
 from pipeline.extraction.engine import ClipSource, Engine, LoadedBackbone
 from pipeline.extraction.error_log import error_log_path
@@ -18,7 +19,7 @@ from pipeline.extraction.kept_clips import make_kept_here
 from pipeline.extraction.kept_intermediates import audio_views, kept_audio_views, kept_canvases
 from pipeline.extraction.kept_source import KeptRequests
 from pipeline.extraction.options import ExtractOptions
-from pipeline.extraction.plan import Plan, ShardTask
+from pipeline.extraction.plan import Plan
 from pipeline.extraction.preparation import KEPT, Chosen, Group, Prepared, engines_of, prepare
 from pipeline.extraction.reporting import Reporter
 from pipeline.extraction.sound_units import feeds_gpu, units_views
@@ -29,6 +30,8 @@ from storage.clips import ClipTable
 from storage.writer import sweep_locks
 
 _POLL_SECONDS = 0.5
+_NEW_SHARDS = 16
+"""So many make it worth while to write a summary of the ledger for the next run."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,11 @@ def fill(
         pools: keeps the decode workers for the next call; ``None`` to stop them after this one.
     """
     run = Run(prepare(table, store_url, options), reporter, {} if networks is None else networks, pools)
-    for group in run.prepared.groups:
-        _fill(run, group, only_prepare=only_prepare)
+    try:
+        for group in run.prepared.groups:
+            _fill(run, group, only_prepare=only_prepare)
+    finally:
+        run.prepared.store.save_summaries(least=_NEW_SHARDS)
 
 
 def _fill(run: Run, group: Group, *, only_prepare: bool) -> None:
@@ -79,7 +85,8 @@ def _fill(run: Run, group: Group, *, only_prepare: bool) -> None:
     prepared = run.prepared
     for array in group.arrays:
         sweep_locks(prepared.store, array)
-    plan = prepared.plan(group, shards=prepared.options.shards, retry_failed=prepared.options.retry_failed)
+    chosen = prepared.options.shards_of(prepared.store.shards)
+    plan = prepared.plan(group, shards=chosen, retry_failed=prepared.options.retry_failed)
     if not plan.tasks:
         return
     run.reporter.planned(plan, shards=prepared.store.shards)
@@ -93,12 +100,12 @@ def _fill(run: Run, group: Group, *, only_prepare: bool) -> None:
 def _run_all(engine: Engine, plan: Plan, run: Run, group: Group) -> None:
     """Run a plan. Shards that another process holds are looked at again until they are done, by it or by us."""
     while plan.tasks:
-        locked: list[ShardTask] = []
-        engine.run(plan.tasks, locked=locked.append)
+        claims = Claims(run.prepared.store, plan.tasks)
+        engine.run(claims, locked=claims.met)
         # Who holds a shard redoes its failed rows too, if asked to: redoing them again would be for nothing.
-        again = run.prepared.plan(group, shards=[task.shard for task in locked], retry_failed=False)
+        again = run.prepared.plan(group, shards=sorted(task.shard for task in claims.others), retry_failed=False)
         if len(again.tasks) == len(plan.tasks):
-            run.reporter.waiting(len(locked))
+            run.reporter.waiting(len(claims.others))
             time.sleep(_POLL_SECONDS)
         plan = again
 

@@ -16,7 +16,7 @@ from pipeline.decode.clip_buffer import DecodeReport
 from pipeline.extraction.plan import ShardTask
 from storage.errors import SchemaMismatch, ShardLocked
 from storage.layout.decoded import DecodedSpec
-from storage.ledger import Row
+from storage.ledger import Row, ShardRecord
 from storage.schema import Status
 from storage.store import FeatureStore
 from storage.writer import claim, commit_decoded, commit_features, write_decoded
@@ -60,7 +60,7 @@ class ShardJob:
         self._rows: dict[str, list[Row | None]] = {}
         self._unmade = Counter(row for rows in task.rows.values() for row in rows)
         self._on_row = on_row
-        self._values: dict[str, NDArray[np.float32]] = {}
+        self._values: dict[str, NDArray[np.floating[Any]]] = {}
         self._valid: dict[str, NDArray[np.bool_]] = {}
         self._companions: dict[str, dict[str, NDArray[Any]]] = {}
         self._identities = identities
@@ -69,21 +69,24 @@ class ShardJob:
             for array in task.rows:
                 self._check_unchanged(array)
                 self._check_unclaimed(array)
-                self._prepare(array)
+                self._prepare(array, self._known(array))
         except BaseException:
             self.release()
             raise
 
     def _check_unclaimed(self, array: str) -> None:
         """Another process may have committed the shard between our plan and our claim: then the plan is stale."""
-        state = self._store.ledger(array).states().get(self.task.shard)
-        known = self.task.known.get(array)
-        if (state.commit if state else 0) != (known.commit if known else 0):
+        state = self._store.ledger(array).state(self.task.shard)
+        if (state.commit if state else 0) != self.task.commits.get(array, 0):
             raise ShardLocked(f"{self._store.url}: shard {self.task.shard} of {array} was committed by another process")
 
-    def _prepare(self, array: str) -> None:
-        known = self.task.known.get(array)
-        self._rows[array] = list(known.rows) if known else [None] * len(self.span)
+    def _known(self, array: str) -> ShardRecord | None:
+        commit = self.task.commits.get(array)
+        return self._store.ledger(array).read(self.task.shard, commit) if commit else None
+
+    def _prepare(self, array: str, known: ShardRecord | None) -> None:
+        there = [*known.rows] if known else []
+        self._rows[array] = [*there, *[None] * (len(self.span) - len(there))]
         if array in self._kept:
             spec = self._kept[array]
             self._companions[array] = {
@@ -91,14 +94,15 @@ class ShardJob:
                 for key in spec.companions
             }
             return
-        spec_of = self._store.spec(array)
-        if known:
-            span = slice(self.span.start, self.span.stop)
-            self._values[array] = self._store.read(array, span).astype(np.float32)
-            self._valid[array] = self._store.valid(array, span)
+        if known:  # the rows that its record names are there; others hold fill values
+            self._values[array], self._valid[array] = (
+                self._store.direct(f"features/{array}/{part}").rows(self.span.start, self.span.stop)
+                for part in ("values", "valid")
+            )
         else:
-            shape = (len(self.span), spec_of.steps, spec_of.dim)
-            self._values[array] = np.full(shape, np.nan, dtype=np.float32)
+            made = self._store.spec(array)
+            shape = (len(self.span), made.steps, made.dim)
+            self._values[array] = np.full(shape, np.nan, dtype=made.dtype)
             self._valid[array] = np.zeros(shape[:2], dtype=bool)
 
     def clip_id(self, row: int) -> str:
@@ -114,9 +118,21 @@ class ShardJob:
         if not self.wants(array, row):
             return
         at = row - self.span.start
+        if features is not None and (wrong := self._overflow(array, features)):
+            features, entry = None, replace(entry, status=Status.EXTRACTOR_ERROR.label, reason=f"{array}: {wrong}")
         self._values[array][at] = np.nan if features is None else features.values
         self._valid[array][at] = False if features is None else features.valid
         self._set_entry(array, at, replace(entry, stored=features is not None and bool(features.valid.any())))
+
+    def _overflow(self, array: str, features: Features) -> str:
+        """Why the values do not fit the stored dtype; empty where they do."""
+        largest = np.finfo(self._values[array].dtype).max
+        if self._values[array].dtype == features.values.dtype:
+            return ""
+        found = float(np.nanmax(np.abs(features.values), initial=0.0))
+        if found <= largest:
+            return ""
+        return f"{found:.4g} is more than {self._values[array].dtype} holds ({largest:.0f}). Add --store-dtype float32"
 
     def keep(self, array: str, row: int, data: NDArray[Any] | None, companions: Mapping[str, Any], entry: Row) -> None:
         """Write one clip of a kept intermediate; ``None`` for a clip that has none."""

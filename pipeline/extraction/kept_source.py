@@ -82,12 +82,8 @@ class KeptRequests:
     def _entries(self, row: int) -> list[Row]:
         shard, at = divmod(row, self._store.info.shard_size)
         if shard not in self._records:
-            states = [ledger.states()[shard] for ledger in self._ledgers]
-            self._records = {
-                shard: [
-                    ledger.read(shard, state.commit).rows for ledger, state in zip(self._ledgers, states, strict=True)
-                ]
-            }
+            found = [ledger.newest_of(shard) for ledger in self._ledgers]
+            self._records = {shard: [record.rows for record in found if record is not None]}
         return [rows[at] for rows in self._records[shard]]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.extraction.file_stamps import FileStamps
 from storage.clips import Clip
-from storage.ledger import Row, ShardRecord
+from storage.ledger_summary import LedgerSummary, SummaryRows
 from storage.schema import Status
 from storage.store import FeatureStore
 
@@ -19,17 +22,20 @@ class ShardTask:
     Attributes:
         shard: its number.
         rows: for each array (or ``decoded.<name>``), the rows to make; rows it has already are kept.
-        known: for each array that has a record, that record.
+        commits: for each of these arrays that has a record, the record's number.
     """
 
     shard: int
-    rows: Mapping[str, frozenset[int]]
-    known: Mapping[str, ShardRecord] = field(default_factory=dict)
+    rows: Mapping[str, Collection[int]]
+    commits: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def clips(self) -> list[int]:
+    def clips(self) -> Sequence[int]:
         """Rows that some array needs, in order."""
-        return sorted(frozenset().union(*self.rows.values()))
+        first, *others = self.rows.values()
+        if isinstance(first, range) and all(rows == first for rows in others):
+            return first
+        return sorted({row for rows in self.rows.values() for row in rows})
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ def make_plan(
     *,
     fingerprint_of: Fingerprinter,
     retry_failed: bool = False,
-    shards: Iterable[int] | None = None,
+    shards: Collection[int] | None = None,
 ) -> Plan:
     """Find the rows that are missing, cut off, changed on disk or, if asked, failed.
 
@@ -76,77 +82,79 @@ def make_plan(
     Returns:
         The plan; a shard that needs nothing is not in it.
     """
-    records: dict[str, dict[int, ShardRecord]] = {}
-    cut_off: dict[str, set[int]] = {}
+    summaries = {array: store.summary(array, shards=shards) for array in arrays}
     chosen = range(store.shards) if shards is None else list(shards)
-    for array in arrays:
-        ledger = store.ledger(array)
-        states = {shard: state for shard, state in ledger.states().items() if shard in chosen}
-        records[array] = {shard: ledger.read(shard, state.commit) for shard, state in states.items()}
-        cut_off[array] = {shard for shard, state in states.items() if state.interrupted}
-    changed = _changed_rows(records.values(), clips, fingerprint_of)
-    tasks = []
-    for shard in chosen:
-        rows = {
-            array: _rows_to_make(
-                store.shard_rows(shard),
-                known.get(shard),
-                changed,
-                redo_failed=retry_failed or shard in cut_off[array],
-            )
-            for array, known in records.items()
-        }
-        rows = {array: wanted for array, wanted in rows.items() if wanted}
-        if rows:
-            known_here = {array: records[array][shard] for array in rows if shard in records[array]}
-            tasks.append(ShardTask(shard, rows, known_here))
-    return Plan(tuple(tasks), tuple(clips[row].id for row in sorted(changed)))
+    spans = [store.shard_rows(shard) for shard in chosen]
+    rows = np.concatenate([np.arange(span.start, span.stop) for span in spans]) if spans else np.arange(0)
+    known = {array: summary.rows(rows) for array, summary in summaries.items()}
+    changed = _changed_rows(store, known, clips, rows, fingerprint_of)
+    redo = {
+        array: _rows_to_redo(store, summaries[array], found, rows, changed, retry_failed=retry_failed)
+        for array, found in known.items()
+    }
+    tasks = [task for shard in chosen if (task := _task(store, shard, summaries, redo)) is not None]
+    return Plan(tuple(tasks), tuple(clips[row].id for row in changed))
 
 
-def _rows_to_make(
-    span: range, record: ShardRecord | None, changed: frozenset[int], *, redo_failed: bool
-) -> frozenset[int]:
-    if record is None:
-        return frozenset(span)
-    rows = list(zip(span, record.rows, strict=True))
-    failed = {row for row, entry in rows if entry.failed and redo_failed}
-    marked = {row for row, entry in rows if entry.code is Status.PENDING}  # by avvp verify --repair
-    return frozenset(failed | marked | (changed & set(span)))
+def _task(
+    store: FeatureStore,
+    shard: int,
+    summaries: Mapping[str, LedgerSummary],
+    redo: Mapping[str, Mapping[int, frozenset[int]]],
+) -> ShardTask | None:
+    rows: dict[str, Collection[int]] = {}
+    commits: dict[str, int] = {}
+    for array, summary in summaries.items():
+        commit = int(summary.commits[shard])
+        if not commit:
+            rows[array] = store.shard_rows(shard)
+        elif shard in redo[array]:
+            rows[array], commits[array] = redo[array][shard], commit
+    return ShardTask(shard, rows, commits) if rows else None
+
+
+def _rows_to_redo(
+    store: FeatureStore,
+    summary: LedgerSummary,
+    found: SummaryRows,
+    rows: NDArray[np.intp],
+    changed: Sequence[int],
+    *,
+    retry_failed: bool,
+) -> dict[int, frozenset[int]]:
+    """By shard, the rows of committed shards that are to be made again, or were never made."""
+    shards = rows // store.info.shard_size
+    redone = ~found.stored if retry_failed else ~found.stored & np.isin(shards, list(summary.interrupted))
+    pending = found.status == Status.PENDING  # marked by avvp verify --repair, or new in a store that has grown
+    wanted = (pending | redone | np.isin(rows, changed)) & (summary.commits[shards] > 0)
+    by_shard: dict[int, list[int]] = {}
+    for row in rows[wanted].tolist():
+        by_shard.setdefault(row // store.info.shard_size, []).append(row)
+    return {shard: frozenset(some) for shard, some in by_shard.items()}
 
 
 def _changed_rows(
-    records: Iterable[Mapping[int, ShardRecord]], clips: Sequence[Clip], fingerprint_of: Fingerprinter
-) -> frozenset[int]:
+    store: FeatureStore,
+    known: Mapping[str, SummaryRows],
+    clips: Sequence[Clip],
+    rows: NDArray[np.intp],
+    fingerprint_of: Fingerprinter,
+) -> list[int]:
     """Rows whose file differs from the one that any array was made from; a file that has gone is no change."""
-    seen: dict[int, list[Row]] = {}
-    for by_shard in records:
-        for record in by_shard.values():
-            for offset, entry in enumerate(record.rows):
-                seen.setdefault(record.first_clip + offset, []).append(entry)
-    changed = set()
-    for row, entries in seen.items():
-        stamp = _stamp(clips[row])
-        doubtful = [entry for entry in entries if stamp and _is_comparable(entry) and stamp != _stamp_of(entry)]
-        if doubtful:
-            now = fingerprint_of(clips[row])
-            if any(entry.clip_fingerprint != now for entry in doubtful):
-                changed.add(row)
-    return frozenset(changed)
+    comparable = np.zeros(len(rows), dtype=bool)
+    for found in known.values():
+        comparable |= found.comparable
+    at = np.flatnonzero(comparable)
+    stamps = FileStamps.of([clips[row].path for row in rows[at].tolist()])
+    doubtful: dict[int, list[str]] = {}
+    for array, found in known.items():
+        differs = found.comparable[at] & stamps.differ(sizes=found.sizes[at], mtimes=found.mtimes[at])
+        for row in rows[at[differs]].tolist():
+            doubtful.setdefault(row, []).append(array)
+    return [row for row in sorted(doubtful) if _is_changed(store, row, doubtful[row], fingerprint_of(clips[row]))]
 
 
-def _is_comparable(entry: Row) -> bool:
-    """Whether the ledger knows the file's content. After a time-out or a crash it does not: that is no change."""
-    return bool(entry.clip_fingerprint) or entry.code is Status.MISSING
-
-
-def _stamp_of(entry: Row) -> tuple[int, int]:
-    return entry.size_bytes, entry.mtime_ns
-
-
-def _stamp(clip: Clip) -> tuple[int, int] | None:
-    """Size and modification time of a clip's file, or ``None`` where there is none."""
-    try:
-        found = Path(clip.path).stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
+def _is_changed(store: FeatureStore, row: int, arrays: Sequence[str], now: str) -> bool:
+    shard, at = divmod(row, store.info.shard_size)
+    records = [store.ledger(array).newest_of(shard) for array in arrays]
+    return any(record.rows[at].clip_fingerprint != now for record in records if record is not None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from extractors import registry
@@ -12,13 +12,13 @@ from extractors.weights.several import resolve_all
 from pipeline.decode.fingerprint import clip_fingerprint
 from pipeline.extraction.kept_intermediates import LOGMEL_LEDGER, kept_specs, makes_logmel
 from pipeline.extraction.kept_source import can_read_kept
-from pipeline.extraction.options import EVERY, ExtractOptions
+from pipeline.extraction.options import EVERY, ExtractOptions, StoreDtype
 from pipeline.extraction.plan import Plan, ShardTask, make_plan
 from pipeline.extraction.provenance import provenance_of
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
 from storage.layout.decoded import DecodedSpec
-from storage.schema import fingerprint
+from storage.schema import FeatureSpec, fingerprint
 from storage.store import FeatureStore
 
 KEPT = "decoded"
@@ -88,7 +88,7 @@ class Prepared:
     options: ExtractOptions
     groups: tuple[Group, ...]
 
-    def plan(self, group: Group, *, shards: Iterable[int] | None, retry_failed: bool) -> Plan:
+    def plan(self, group: Group, *, shards: Collection[int] | None, retry_failed: bool) -> Plan:
         """What is missing in a group's arrays.
 
         Args:
@@ -125,7 +125,7 @@ def prepare(table: ClipTable, store_url: str, options: ExtractOptions) -> Prepar
         store.ensure_decoded(spec)
     media, kept = (tuple(item for item in chosen if item.source == source) for source in (MEDIA, KEPT))
     groups = (Group(MEDIA, media, specs), Group(KEPT, kept, ()))
-    return Prepared(store, table.clips, options, tuple(group for group in groups if group.arrays))
+    return Prepared(store, store.in_row_order(table).clips, options, tuple(group for group in groups if group.arrays))
 
 
 def _create(options: ExtractOptions) -> list[Extractor]:
@@ -187,8 +187,14 @@ def _choose(store: FeatureStore, extractor: Extractor, weights: ResolvedWeights,
         engine=",".join(dict.fromkeys(engines_of(options, extractor, weights))),
     )
     identities = {}
-    for spec in extractor.specs:
+    for made_as in extractor.specs:
+        spec = replace(made_as, dtype=options.store_dtype or _dtype_there(store, made_as))
         origin = replace(made, backbone=extractor.backbone_of(spec.name))
         store.ensure_feature(spec, origin, rebuild=options.rebuild)
         identities[spec.name] = fingerprint(spec, origin)
     return Chosen(extractor, weights, source, identities)
+
+
+def _dtype_there(store: FeatureStore, spec: FeatureSpec) -> StoreDtype:
+    """The dtype of an array that exists, or else what the backbone gives."""
+    return store.spec(spec.name).dtype if spec.name in store.features else spec.dtype

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipeline.decode.clip_buffer import DecodeReport
 from pipeline.extraction.plan import Plan
-from pipeline.inspection.status import was_cut
+from pipeline.inspection.status import is_cut
 from storage.ledger import Row
 from storage.text import kind_of_reason
 
@@ -81,7 +81,7 @@ class ExtractReport(Reporter):
     def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
         """Note it if it failed in some array."""
         for entry in entries.values():
-            if entry.stored and was_cut(entry):
+            if entry.stored and is_cut(entry.reason):
                 self.cut.add(entry.id)
             if entry.failed:
                 self.failed[entry.id] = (entry.status, entry.reason)

@@ -6,10 +6,11 @@ What is left to do is read from the store's ledger each time, so any of these ca
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+
+import numpy as np
 
 from extractors import registry
 from pipeline.extraction.fill import fill
@@ -172,10 +173,10 @@ def clip_failures(store: FeatureStore, backbones: Sequence[str]) -> ClipFailures
         for spec in registry.create(name, clip_seconds=store.info.clip_seconds).specs
         if spec.name in store.features
     ]
-    seen: Counter[str] = Counter()
-    failed: set[str] = set()
+    committed = np.ones(store.info.clips, dtype=bool)
+    failed = np.zeros(store.info.clips, dtype=bool)
     for array in arrays:
-        for record in store.ledger(array).newest().values():
-            seen.update(row.id for row in record.rows)
-            failed.update(row.id for row in record.rows if row.failed)
-    return ClipFailures(store.info.clips, sum(count == len(arrays) for count in seen.values()), len(failed))
+        summary, rows = store.summary(array), store.committed(array)
+        committed &= rows
+        failed |= rows & ~summary.rows().stored
+    return ClipFailures(store.info.clips, int(committed.sum()), int(failed.sum()))

@@ -150,10 +150,10 @@ def clip_views(store: FeatureStore, clip_id: str) -> list[ClipView]:
 def _clip_view(store: FeatureStore, name: str, row: int) -> ClipView:
     spec = store.spec(name)
     shard, at = divmod(row, store.info.shard_size)
-    state = store.ledger(name).states().get(shard)
-    if state is None:
+    record = store.ledger(name).newest_of(shard)
+    if record is None or at >= len(record.rows):
         return ClipView(name, "pending", "its shard is not committed", 0, spec.steps, np.nan, np.nan, ())
-    entry = store.ledger(name).read(shard, state.commit).rows[at]
+    entry = record.rows[at]
     steps = store.read(name, [row])[0][store.valid(name, [row])[0]]
     mean, norm = (float(steps.mean()), float(np.linalg.norm(steps, axis=1).mean())) if steps.size else (np.nan, np.nan)
     head = tuple(float(value) for value in steps[0][:4]) if steps.size else ()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from storage.ledger import ShardRecord
+from storage.ledger_summary import LedgerSummary
 
 _BY_NAME = ("driver", "cuda", "cudnn", "torch", "openvino")
 
@@ -43,12 +42,7 @@ class MadeOn:
         return ", ".join(word for word in words if word)
 
 
-def made_on(records: Iterable[ShardRecord]) -> list[MadeOn]:
-    """Group records by their circumstances, the largest group first."""
-    counts: dict[str, int] = {}
-    for record in records:
-        key = json.dumps(dict(record.circumstances), sort_keys=True)
-        counts[key] = counts.get(key, 0) + 1
-    return [
-        MadeOn(shards, json.loads(key)) for key, shards in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    ]
+def made_on(summary: LedgerSummary) -> list[MadeOn]:
+    """Shards by their circumstances, the largest group first."""
+    found = [MadeOn(shards, facts) for facts, shards in summary.circumstances]
+    return sorted(found, key=lambda group: (-group.shards, str(group)))

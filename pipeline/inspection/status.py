@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.inspection.circumstances import MadeOn, made_on
-from storage.ledger import Row
-from storage.store import FeatureStore
-from storage.text import kind_of_reason
+import numpy as np
 
-_EXAMPLES = 3
+from pipeline.inspection.circumstances import MadeOn, made_on
+from storage.ledger_summary import Kind
+from storage.schema import Status
+from storage.store import FeatureStore
+
+_NEW_SHARDS = 16
+"""Records read one by one that are worth a summary: whoever asks next reads them in one."""
 _CUT_WORDS = " s were used"
 """The decoder's note on a clip that is longer than the store's clips: source is 12.0 s; the first 10 s were used."""
 
@@ -47,7 +49,7 @@ class ArrayOverview:
         failures: clips without features, grouped by reason, largest first.
         weights: from the provenance; empty for intermediates.
         sampling: from the provenance.
-        bytes_on_disk: of the array's files.
+        bytes_on_disk: of the array's committed files.
         cut: clips that are longer than the store's clips, of which the beginning was used.
         made_on: how many shards were made on which circumstances.
     """
@@ -103,7 +105,7 @@ class StoreOverview:
 
 
 def overview(store: FeatureStore) -> StoreOverview:
-    """Read a store's ledger and attributes; no feature is read."""
+    """Read a store's ledger, in short where it was summarised before, and its attributes; no feature is read."""
     info = store.info
     out = StoreOverview(store.url, info.dataset, info.clips, info.clip_seconds, store.shards)
     for name in store.features:
@@ -111,42 +113,37 @@ def overview(store: FeatureStore) -> StoreOverview:
         array = ArrayOverview(
             name, (info.clips, spec.steps, spec.dim), weights=origin.weights, sampling=origin.sampling
         )
-        out.arrays[name] = _filled(store, array, ledger_name=name, folder=f"features/{name}")
+        out.arrays[name] = _filled(store, array, ledger_name=name)
     for name in store.decoded:
         kept = store.decoded_spec(name)
         array = ArrayOverview(name, (info.clips, *kept.shape), sampling=str(kept.facts.get("sampling", "")))
-        out.decoded[name] = _filled(store, array, ledger_name=kept.ledger_name, folder=f"decoded/{name}")
+        out.decoded[name] = _filled(store, array, ledger_name=kept.ledger_name)
     return out
 
 
-def _filled(store: FeatureStore, array: ArrayOverview, *, ledger_name: str, folder: str) -> ArrayOverview:
-    records = store.ledger(ledger_name).newest().values()
-    rows = [row for record in records for row in record.rows]
-    array.committed = len(rows)
-    array.stored = sum(row.stored for row in rows)
-    array.cut = sum(row.stored and was_cut(row) for row in rows)
-    array.statuses = dict(Counter(row.status for row in rows).most_common())
-    array.failures = group_failures(rows)
-    array.made_on = made_on(records)
-    array.bytes_on_disk = store.root.tree_bytes(folder)
+def _filled(store: FeatureStore, array: ArrayOverview, *, ledger_name: str) -> ArrayOverview:
+    summary = store.summary(ledger_name)
+    summary.save(least=_NEW_SHARDS)
+    kinds = summary.kinds
+    counts = np.bincount(summary.rows().status, minlength=len(Status))
+    counts[Status.PENDING] -= store.info.clips - int(summary.recorded.sum())
+    array.committed = int(summary.recorded.sum())
+    array.stored = int(summary.rows().stored.sum())
+    array.cut = sum(kind.count for kind in kinds if kind.stored and is_cut(kind.reason))
+    found = {status.label: int(counts[status]) for status in Status if counts[status]}
+    array.statuses = dict(sorted(found.items(), key=lambda one: -one[1]))
+    array.failures = failure_groups(kinds)
+    array.made_on = made_on(summary)
+    array.bytes_on_disk = summary.bytes_on_disk
     return array
 
 
-def was_cut(row: Row) -> bool:
+def is_cut(reason: str) -> bool:
     """Whether only the beginning of a clip was used, as the decoder notes it in the row's reason."""
-    return _CUT_WORDS in row.reason
+    return _CUT_WORDS in reason
 
 
-def group_failures(rows: Iterable[Row]) -> list[FailureGroup]:
-    """Group the rows without features by status and reason, largest group first; numbers may differ within a group."""
-    groups: dict[tuple[str, str], FailureGroup] = {}
-    for row in rows:
-        if row.failed:
-            kind = kind_of_reason(row.reason)
-            group = groups.setdefault((row.status, kind), FailureGroup(row.status, row.reason))
-            if row.reason != group.reason:
-                group.reason = kind
-            group.count += 1
-            if len(group.examples) < _EXAMPLES:
-                group.examples.append(row.id)
-    return sorted(groups.values(), key=lambda group: (-group.count, group.status, group.reason))
+def failure_groups(kinds: Iterable[Kind]) -> list[FailureGroup]:
+    """The kinds without features, largest group first; numbers may differ within a group."""
+    groups = [FailureGroup(kind.status, kind.reason, kind.count, kind.examples) for kind in kinds if not kind.stored]
+    return sorted(groups, key=lambda group: (-group.count, group.status, group.reason))

@@ -96,7 +96,7 @@ class Leases:
 
     def _numbers(self, key: str) -> list[int]:
         folder, _, name = key.rpartition("/")
-        found = (entry.removeprefix(f"{name}.") for entry in self._root.names(folder) if entry.startswith(f"{name}."))
+        found = (entry.removeprefix(f"{name}.") for entry in self._root.names(folder, prefix=f"{name}."))
         return sorted(int(number) for number in found if number.isdigit())
 
     def _is_stale(self, key: str, number: int) -> bool:

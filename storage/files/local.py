@@ -17,7 +17,7 @@ from typing import IO, Any
 from typing_extensions import override
 
 from storage.errors import ShardLocked, StoreError
-from storage.files.root import ByteSource, Root, crc32_of
+from storage.files.root import ByteSource, Root, crc32_of, version_of
 
 _BLOCK_BYTES = 1 << 20
 _WRITE_BYTES = 1 << 20
@@ -49,10 +49,11 @@ class LocalRoot(Root):
             return None
 
     @override
-    def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
+    def put(self, key: str, data: bytes | Iterable[bytes], *, under_lock: bool = False) -> None:
         target = self.path / key
         made = _make_folders(target.parent)
-        with written_whole(target, target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")) as file:
+        middle = "" if under_lock else f".{uuid.uuid4().hex}"
+        with written_whole(target, target.with_name(f"{target.name}{middle}.partial")) as file:
             file.writelines([data] if isinstance(data, bytes) else _written_back(file, data))
         for folder in (target.parent, *made):
             _sync_folder(folder)
@@ -84,11 +85,30 @@ class LocalRoot(Root):
         return changed if settled else (changed, uuid.uuid4().hex)
 
     @override
-    def names(self, folder: str) -> list[str]:
+    def names(self, folder: str, *, prefix: str = "") -> list[str]:
         try:
-            return sorted(entry.name for entry in os.scandir(self.path / folder))
+            return sorted(name for name in os.listdir(self.path / folder) if name.startswith(prefix))  # noqa: PTH208
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    @override
+    def versions(self, folder: str) -> dict[str, int]:
+        found = {}
+        try:
+            with os.scandir(self.path / folder) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                        found[entry.name] = _version(entry.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return found
+
+    @override
+    def version_of_file(self, key: str) -> int:
+        try:
+            return _version((self.path / key).stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
 
     @override
     def remove(self, key: str) -> None:
@@ -148,10 +168,17 @@ class LocalRoot(Root):
             os.close(descriptor)
 
     @override
-    def sweep(self, key: str) -> None:
+    def sweep(self, key: str, *, under_lock: bool = False) -> None:
         target = self.path / key
-        for leftover in target.parent.glob(f"{target.name}.*.partial"):
+        if under_lock:
+            target.with_name(f"{target.name}.partial").unlink(missing_ok=True)
+            return
+        for leftover in target.parent.glob(f"{target.name}.*partial"):
             leftover.unlink(missing_ok=True)
+
+
+def _version(facts: os.stat_result) -> int:
+    return version_of(facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
 class _LocalSource(ByteSource):

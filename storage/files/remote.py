@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from typing_extensions import override
 
 from storage.errors import InvalidInput, ShardLocked, StoreError
 from storage.files.lease import Leases
-from storage.files.root import ByteSource, Root, crc32_of
+from storage.files.root import ByteSource, Root, crc32_of, version_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class RemoteRoot(Root):
 
     @override
     @_explained
-    def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
+    def put(self, key: str, data: bytes | Iterable[bytes], *, under_lock: bool = False) -> None:
         self.files.pipe_file(self._full(key), data if isinstance(data, bytes) else b"".join(data))
 
     @override
@@ -126,14 +126,35 @@ class RemoteRoot(Root):
 
     @override
     @_explained
-    def names(self, folder: str) -> list[str]:
+    def names(self, folder: str, *, prefix: str = "") -> list[str]:
+        return sorted(name for name in self._listing(folder, prefix) if name.startswith(prefix))
+
+    @override
+    @_explained
+    def versions(self, folder: str) -> dict[str, int]:
+        return {name: _version(facts) for name, facts in self._listing(folder, "").items()}
+
+    @override
+    @_explained
+    def version_of_file(self, key: str) -> int:
         try:
-            entries = self.files.ls(self._full(folder), detail=False, refresh=True)
+            return _version(self.files.info(self._full(key)))
+        except FileNotFoundError:
+            return 0
+
+    def _listing(self, folder: str, prefix: str) -> dict[str, dict[str, Any]]:
+        """What lies in a folder, by name; with a prefix, files alone."""
+        top = self._full(folder)
+        try:
+            if prefix:
+                entries = list(self.files.find(top, prefix=prefix, detail=True).values())
+            else:
+                entries = self.files.ls(top, detail=True, refresh=True)
         except (FileNotFoundError, NotADirectoryError):
-            return []
-        itself = self.files._strip_protocol(self._full(folder))
-        inside = (str(entry).rstrip("/") for entry in entries)
-        return sorted(path.rsplit("/", 1)[-1] for path in inside if path != itself)
+            return {}
+        itself = self.files._strip_protocol(top)
+        inside = {str(facts["name"]).rstrip("/"): facts for facts in entries}
+        return {path.rsplit("/", 1)[-1]: facts for path, facts in inside.items() if path != itself}
 
     @override
     @_explained
@@ -167,8 +188,14 @@ class RemoteRoot(Root):
         self._leases.check(key)
 
     @override
-    def sweep(self, key: str) -> None:
+    def sweep(self, key: str, *, under_lock: bool = False) -> None:
         """Nothing to do: a killed put leaves nothing."""
+
+
+def _version(facts: Mapping[str, Any]) -> int:
+    """Of what a listing says: the content's digest where there is one, else when the file was made."""
+    digest = facts.get("ETag") or facts.get("etag") or str(facts.get("created", ""))
+    return version_of(digest, facts.get("size"))
 
 
 class _RemoteSource(ByteSource):

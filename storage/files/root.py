@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
+import xxhash
+
 from storage.closing import Closing
 
 
@@ -18,6 +20,11 @@ def crc32_of(data: bytes, before: int = 0) -> int:
     3.2 GB/s on one core (ISA-L: 10.5). Encoding the same bytes takes about fifteen times as long.
     """
     return zlib.crc32(data, before)
+
+
+def version_of(*facts: Any) -> int:
+    """A number of 63 bits for facts about a file: another one, almost surely, for other facts."""
+    return xxhash.xxh3_64_intdigest(repr(facts).encode()) >> 1
 
 
 class ByteSource(Closing):
@@ -68,12 +75,13 @@ class Root(ABC):
         """The file's bytes, or ``None`` where there is none."""
 
     @abstractmethod
-    def put(self, key: str, data: bytes | Iterable[bytes]) -> None:
+    def put(self, key: str, data: bytes | Iterable[bytes], *, under_lock: bool = False) -> None:
         """Write a file atomically and durably: readers see the old or the new one, even after a power cut.
 
         Args:
             key: of the file.
             data: its bytes, or its parts in order.
+            under_lock: nobody else writes this file now. What a killed write of it has left is written over.
         """
 
     def put_new(self, key: str, data: bytes) -> None:
@@ -97,8 +105,21 @@ class Root(ABC):
         """A value that changes whenever a file is added to the folder or removed from it."""
 
     @abstractmethod
-    def names(self, folder: str) -> list[str]:
-        """Names of the files and folders in a folder, sorted; empty where there is none."""
+    def names(self, folder: str, *, prefix: str = "") -> list[str]:
+        """Names of the files and folders in a folder, sorted; empty where there is none.
+
+        Args:
+            folder: to list.
+            prefix: only the files that begin so. In a bucket this costs one request, however full the folder is.
+        """
+
+    @abstractmethod
+    def versions(self, folder: str) -> dict[str, int]:
+        """Files in a folder by name, each with a number that is another one when the file has been replaced."""
+
+    @abstractmethod
+    def version_of_file(self, key: str) -> int:
+        """The number of a file in :meth:`versions`; 0 where there is none."""
 
     @abstractmethod
     def remove(self, key: str) -> None:
@@ -140,8 +161,12 @@ class Root(ABC):
         """
 
     @abstractmethod
-    def sweep(self, key: str) -> None:
+    def sweep(self, key: str, *, under_lock: bool = False) -> None:
         """Remove what killed writes of this file left beside it. The caller holds the lock for writing the file.
 
-        Other processes may be writing other shards in the same folder: their files stay.
+        Other processes may be writing other files in the same folder: theirs stay.
+
+        Args:
+            key: of the file.
+            under_lock: look for what a :meth:`put` under a lock left, and nothing else. Costs no listing.
         """

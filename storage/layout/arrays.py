@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.core.array_spec import ArrayConfigParams
 
 from storage.clips import Clip, ClipTable
@@ -70,6 +71,27 @@ def create_clip_arrays(root: Root, table: ClipTable) -> None:
     root.remove("clips")
     root.put("clips/zarr.json", group_bytes())
     zarr_store = root.zarr_store(read_only=False)
+    for name, column in clip_columns(table).items():
+        if column.dtype.kind == "f":
+            made = _create(zarr_store, f"clips/{name}", column.shape, column.shape, column.dtype, axes=(), fill=np.nan)
+            made[:] = column
+            continue
+        array = zarr.create_array(
+            zarr_store,
+            name=f"clips/{name}",
+            shape=column.shape,
+            chunks=column.shape,
+            dtype=str,
+            dimension_names=["clips"],
+            compressors=codecs(),
+            overwrite=True,
+            config=_WRITE_ALL,
+        )
+        array[:] = column
+
+
+def clip_columns(table: ClipTable) -> dict[str, NDArray[Any]]:
+    """The columns of a clip table, by name: numbers in float64, texts as objects."""
     ends = [np.nan if clip.end_seconds is None else clip.end_seconds for clip in table]
     numbers = {"start_seconds": [clip.start_seconds for clip in table], "end_seconds": ends}
     texts = {
@@ -78,23 +100,8 @@ def create_clip_arrays(root: Root, table: ClipTable) -> None:
         "split": [clip.split for clip in table],
         "labels": [";".join(clip.labels) for clip in table],
     }
-    columns = {name: np.asarray(values, dtype=np.float64) for name, values in numbers.items()}
-    for name, column in columns.items():
-        made = _create(zarr_store, f"clips/{name}", column.shape, column.shape, column.dtype, axes=(), fill=np.nan)
-        made[:] = column
-    for name, values in texts.items():
-        array = zarr.create_array(
-            zarr_store,
-            name=f"clips/{name}",
-            shape=(len(values),),
-            chunks=(len(values),),
-            dtype=str,
-            dimension_names=["clips"],
-            compressors=codecs(),
-            overwrite=True,
-            config=_WRITE_ALL,
-        )
-        array[:] = np.asarray(values, dtype=object)
+    columns: dict[str, NDArray[Any]] = {name: np.asarray(found, dtype=np.float64) for name, found in numbers.items()}
+    return columns | {name: np.asarray(found, dtype=object) for name, found in texts.items()}
 
 
 def clips_of(columns: Mapping[str, list[Any]]) -> list[Clip]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from storage.errors import StoreError
@@ -11,6 +11,7 @@ from storage.files.root import Root
 from storage.layout.decoded import DecodedSpec
 from storage.layout.metadata import StoreInfo
 from storage.ledger import Ledger
+from storage.ledger_summary import LedgerSummary
 from storage.schema import FeatureSpec, Provenance, fingerprint
 
 
@@ -31,11 +32,26 @@ class Catalog:
         self.root = root
         self.url = root.url
         self.info = info
+        self._ledgers: dict[str, Ledger] = {}
+        self._summaries: dict[str, LedgerSummary] = {}
 
     @property
     def shards(self) -> int:
         """Number of shards of each array."""
         return -(-self.info.clips // self.info.shard_size)
+
+    def shard_rows(self, shard: int) -> range:
+        """The rows of a shard."""
+        first = shard * self.info.shard_size
+        return range(first, min(first + self.info.shard_size, self.info.clips))
+
+    def recorded_rows(self, array: str, shard: int) -> int:
+        """How many clips the newest record of a committed shard names: all, unless the store has grown since."""
+        span = self.shard_rows(shard)
+        if any(span.start < clips < span.stop for clips in self.info.grown_at):
+            record = self.ledger(array).newest_of(shard)
+            return 0 if record is None else len(record.rows)
+        return len(span)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -80,8 +96,28 @@ class Catalog:
         return DecodedSpec.from_json(attributes["spec"])
 
     def ledger(self, array: str) -> Ledger:
-        """The ledger of a feature array, or of ``decoded.<name>``."""
-        return Ledger(self.root, array)
+        """The ledger of a feature array, or of ``decoded.<name>``. It is kept, with the commits that it has seen."""
+        return self._ledgers.setdefault(array, Ledger(self.root, array))
+
+    def summary(self, array: str, *, shards: Iterable[int] | None = None) -> LedgerSummary:
+        """What the records of a feature array, or of ``decoded.<name>``, say in short, brought up to date.
+
+        Args:
+            array: its name.
+            shards: bring only these up to date; ``None`` for all.
+        """
+        if array not in self._summaries:
+            self._summaries[array] = LedgerSummary(
+                self.root, self.ledger(array), clips=self.info.clips, shard_size=self.info.shard_size
+            )
+            shards = None  # of what the file says, a listing tells what is still so
+        self._summaries[array].refresh(shards)
+        return self._summaries[array]
+
+    def save_summaries(self, *, least: int = 1) -> None:
+        """Write the summaries to which at least so many shards are new."""
+        for summary in list(self._summaries.values()):
+            summary.save(least=least)
 
 
 def read_attributes(root: Root, path: str) -> Mapping[str, Any]:

@@ -36,8 +36,9 @@ def ensure_feature(store: Catalog, spec: FeatureSpec, provenance: Provenance, *,
 
 def _check_replaceable(store: Catalog, name: str) -> None:
     """Raises ShardLocked if another process is writing a shard of this array, whose rows would be lost."""
-    for shard in range(store.shards):
-        with store.root.lock(store.ledger(name).lock_key(shard)):
+    ledger = store.ledger(name)
+    for shard in ledger.locked_shards():
+        with store.root.lock(ledger.lock_key(shard)):
             pass
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from storage.clips import Clip, ClipTable
-from storage.errors import StoreError
+from storage.errors import SchemaMismatch, StoreError
 from storage.files.root import Root
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance
-from storage.text import count
+from storage.text import count, visible
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class StoreInfo:
         clip_table_hash: SHA-256 of ids and spans in order.
         clip_seconds: length of every clip, hence segments.
         shard_size: clips in a shard.
+        grown_at: how many clips there were before each time that some were appended. Records of the shard in which that
+            was name only the clips that there were.
     """
 
     schema_version: int
@@ -35,6 +37,12 @@ class StoreInfo:
     clip_table_hash: str
     clip_seconds: int
     shard_size: int
+    grown_at: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As the root's attributes; as they were before stores could grow, where this one has not."""
+        plain = {**asdict(self), "grown_at": list(self.grown_at)}
+        return plain if self.grown_at else {name: value for name, value in plain.items() if name != "grown_at"}
 
 
 def read_info(root: Root) -> StoreInfo | None:
@@ -50,7 +58,8 @@ def read_info(root: Root) -> StoreInfo | None:
         attributes = json.loads(data).get("attributes", {})
         if not attributes:
             return None  # a bare group, as a killed creation leaves it or zarr-python makes it
-        info = StoreInfo(**attributes["avvp"])
+        facts = attributes["avvp"]
+        info = StoreInfo(**{**facts, "grown_at": tuple(map(int, facts.get("grown_at", ())))})
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise StoreError(f"{root.url}: a Zarr group, but not a feature store of ours ({problem!r})") from problem
     if info.schema_version != SCHEMA_VERSION:
@@ -84,14 +93,52 @@ def _nearest_store(asked: Path) -> Path | None:
     return next(iter(stores.values())) if len(stores) == 1 else None
 
 
-def table_difference(stored: ClipTable, asked: ClipTable) -> str:
-    """What differs between two clip tables, in words."""
-    if len(stored) != len(asked):
-        return f"holds {count(len(stored), 'clip')}, asked for {len(asked)} of {asked.source}"
-    for row, (old, new) in enumerate(zip(stored, asked, strict=True)):
-        if (old.id, old.start_seconds, old.end_seconds) != (new.id, new.start_seconds, new.end_seconds):
-            return f"row {row} is {_span(old)}, in {asked.source} it is {_span(new)}"
-    return f"the clip table differs from {asked.source}"
+def check_lengths(info: StoreInfo, *, url: str, clip_seconds: int, shard_size: int | None, clips: int) -> None:
+    """Compare what a store was made with to what is asked for; a shard size of ``None`` fits every store.
+
+    Raises:
+        SchemaMismatch: If they differ.
+    """
+    if clip_seconds != info.clip_seconds:
+        raise SchemaMismatch(
+            f"{url}: holds clips of {info.clip_seconds} s, asked for {clip_seconds} s. Use a new store"
+        )
+    if shard_size is not None and info.shard_size not in (shard_size, min(shard_size, clips)):
+        raise SchemaMismatch(
+            f"{url}: has shards of {info.shard_size} clips, asked for {shard_size}. Leave --shard-size out"
+        )
+
+
+def in_row_order(stored: ClipTable, asked: ClipTable, *, url: str, has_grown: bool) -> ClipTable:
+    """The clips of a table in the order of a store's rows.
+
+    Only a store that has grown may hold them in another order than the table: a folder lists new files among the old.
+
+    Raises:
+        SchemaMismatch: If they are not the very same clips; the message says what to do.
+    """
+    known, now = {clip.id: clip for clip in stored}, {clip.id: clip for clip in asked}
+    new, gone = [name for name in now if name not in known], [name for name in known if name not in now]
+    pairs = [(clip, now[clip.id]) for clip in stored if clip.id in now]
+    if not new and not gone and not has_grown:
+        pairs = list(zip(stored, asked, strict=True))
+    for row, (old, other) in enumerate(pairs):
+        if (old.id, old.start_seconds, old.end_seconds) != (other.id, other.start_seconds, other.end_seconds):
+            raise SchemaMismatch(
+                f"{url}: row {row} is {_span(old)}, in {visible(asked.source)} it is {_span(other)}. "
+                "Ask for the same clips, or use a new store"
+            )
+    if gone:
+        raise SchemaMismatch(
+            f"{url}: holds {count(len(stored), 'clip')}, {len(gone)} of which {visible(asked.source)} lacks, e.g. "
+            f"{gone[0]!r}. Ask for the same clips, or use a new store"
+        )
+    if new:
+        raise SchemaMismatch(
+            f"{url}: holds {count(len(stored), 'clip')}, {visible(asked.source)} has {len(new)} more, e.g. {new[0]!r}. "
+            f"Take them in: avvp store append {url} --clips {visible(asked.source)}"
+        )
+    return ClipTable([now[clip.id] for clip in stored], dataset=asked.dataset, source=asked.source)
 
 
 def _span(clip: Clip) -> str:

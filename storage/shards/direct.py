@@ -68,6 +68,7 @@ class DirectArray:
     Args:
         root: of the store.
         path: of the array in it.
+        rows: take it to have so many; ``None`` for what its metadata says. A store may have grown since it was opened.
 
     Attributes:
         shape: of the whole array.
@@ -78,8 +79,9 @@ class DirectArray:
         StoreError: If there is no such array, or its layout is not one that stores have.
     """
 
-    def __init__(self, root: Root, path: str) -> None:
+    def __init__(self, root: Root, path: str, *, rows: int | None = None) -> None:
         self._root = root
+        self._rows = rows
         self.path = path
         self.where = f"{root.url}/{path}"
         data = root.read(f"{path}/zarr.json")
@@ -94,7 +96,8 @@ class DirectArray:
         self._indexes: dict[int, tuple[Any, NDArray[np.uint64]]] = {}
 
     def _read_metadata(self, metadata: dict[str, Any]) -> None:
-        self.shape: tuple[int, ...] = tuple(metadata["shape"])
+        count, *others = metadata["shape"]
+        self.shape: tuple[int, ...] = (count if self._rows is None else min(count, self._rows), *others)
         self.dtype = np.dtype(metadata["data_type"])
         grid = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
         if grid[1:] != self.shape[1:] or metadata["chunk_key_encoding"]["name"] != "default":
@@ -156,7 +159,7 @@ class DirectArray:
 
     def _put(self, number: int, parts: Iterable[bytes]) -> WrittenFile:
         measured, key = _Measured(), self.key(number)
-        self._root.put(key, measured.passing(parts))
+        self._root.put(key, measured.passing(parts), under_lock=True)
         return WrittenFile(key, measured.size, measured.crc32)
 
     def _padded(self, block: NDArray[Any]) -> NDArray[Any]:

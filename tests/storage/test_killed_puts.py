@@ -30,12 +30,12 @@ def life(url):
 def test_killed_at_every_put(tmp_path, monkeypatch):
     put, puts = LocalRoot.put, 0
 
-    def counted(self, key, data):
+    def counted(self, key, data, **how):
         nonlocal left
         if left == 0:
             raise Killed
         left -= 1
-        put(self, key, data)
+        put(self, key, data, **how)
 
     while True:
         url, left = str(tmp_path / f"{puts}.zarr"), puts

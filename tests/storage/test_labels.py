@@ -151,7 +151,7 @@ def test_a_writer_cut_off_leaves_nothing_that_reads_as_done(store, embeddings, m
 
     monkeypatch.setattr(LabelStore, "_put_array", failing)
     if stop_at == 3:
-        monkeypatch.setattr(LocalRoot, "put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(LocalRoot, "put", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         store.write_embeddings(replace(embeddings, vectors=embeddings.vectors + 1), rebuild=True)
     assert store.embedders == ()

@@ -202,6 +202,6 @@ def _shared_out(options: ExtractOptions) -> list[ExtractOptions]:
     workers = default_workers(devices=count) if options.workers is None else max(1, options.workers // count)
     memory = None if options.memory_bytes is None else str(options.memory_bytes // count)
     return [
-        replace(options, device=device, workers=workers, memory=memory, rebuild=False, shards=None)
+        replace(options, device=device, workers=workers, memory=memory, rebuild=False, shards=None, part=None)
         for device in options.devices
     ]

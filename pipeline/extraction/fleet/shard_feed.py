@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -152,8 +152,7 @@ class ShardFeed(Reporter):
             return
         for group, plan in plans:
             if plan.tasks:
-                light = replace(plan, tasks=tuple(replace(task, known={}) for task in plan.tasks))
-                self._pipe.send((shard, "planned", (light, prepared.store.shards)))
+                self._pipe.send((shard, "planned", (plan, prepared.store.shards)))
                 self._planned.extend(Planned(group, task) for task in plan.tasks)
                 self._left[shard] += len(plan.tasks)
         if shard not in self._left:

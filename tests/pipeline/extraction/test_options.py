@@ -105,3 +105,20 @@ def test_every_field_explains_itself_and_is_an_option_of_the_command_line():
 def test_the_keywords_for_python_are_the_fields_with_a_default():
     fields = {item.name: item for item in option_fields(ExtractOptions) if item.default is not MISSING}
     assert set(get_type_hints(ExtractKeywords)) == set(fields) - {"weights", "shards"}
+
+
+@pytest.mark.parametrize(("text", "shards"), [("0/1", range(5)), ("1/2", range(1, 5, 2)), ("15/16", range(15, 5, 16))])
+def test_a_part_of_the_shards(text, shards):
+    assert ExtractOptions(("vggish",), part=text).shards_of(5) == shards
+
+
+def test_a_part_of_chosen_shards():
+    assert ExtractOptions(("vggish",), part="1/2", shards=(0, 1, 3)).shards_of(5) == [1, 3]
+    assert ExtractOptions(("vggish",), shards=(0, 1)).shards_of(5) == (0, 1)
+    assert ExtractOptions(("vggish",)).shards_of(5) is None
+
+
+@pytest.mark.parametrize("text", ["2/2", "1", "a/b", "-1/2", "1/0", "1/2/3", " 1/2"])
+def test_a_part_that_is_none_is_refused(text):
+    with pytest.raises(InvalidInput, match="expected i/n with i from 0 to n - 1"):
+        ExtractOptions(("vggish",), part=text)

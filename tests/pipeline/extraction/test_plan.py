@@ -61,7 +61,7 @@ def plan(store, *arrays, **kwargs):
 def test_an_empty_store_needs_everything(store):
     made = plan(store, "a", "b")
     assert [task.shard for task in made.tasks] == [0, 1, 2]
-    assert made.tasks[2].rows == {"a": frozenset({4}), "b": frozenset({4})}
+    assert {array: list(rows) for array, rows in made.tasks[2].rows.items()} == {"a": [4], "b": [4]}
     assert made.clips == 5
 
 
@@ -80,7 +80,7 @@ def test_failures_are_redone_only_when_asked(store):
     assert plan(store, "a").tasks == ()
     retried = plan(store, "a", retry_failed=True)
     assert {task.shard: task.rows["a"] for task in retried.tasks} == {0: {1}, 2: {4}}
-    assert retried.tasks[0].known["a"].rows[0].stored
+    assert retried.tasks[0].commits == {"a": 1}
 
 
 def test_a_cut_off_overwrite_redoes_what_had_failed(store):
@@ -95,7 +95,7 @@ def test_a_changed_file_is_read_again(store):
     path = Path(store.clips[3].path)
     path.write_bytes(path.read_bytes() + b"!")
     made = plan(store, "a")
-    assert [task.clips for task in made.tasks] == [[3]]
+    assert [list(task.clips) for task in made.tasks] == [[3]]
     assert made.changed == ("3",)
 
 
@@ -113,4 +113,4 @@ def test_a_missing_file_that_came_back_is_read(store):
     commit(store, "a", 0, failed={0})
     assert plan(store, "a", shards=[0]).tasks == ()
     away.rename(path)
-    assert plan(store, "a", shards=[0]).tasks[0].clips == [0]
+    assert list(plan(store, "a", shards=[0]).tasks[0].clips) == [0]

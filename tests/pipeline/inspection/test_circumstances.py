@@ -1,5 +1,6 @@
+from types import SimpleNamespace
+
 from pipeline.inspection.circumstances import MadeOn, made_on
-from storage.ledger import ShardRecord
 
 GPU = {
     "device": "cuda:0", "gpu": "NVIDIA H100", "driver": "570.86.15", "cuda": "13.0", "cudnn": 91002, "tf32": False,
@@ -8,15 +9,10 @@ GPU = {
 CPU = {"device": "cpu", "cpu": "AVX2", "engine": "openvino", "openvino": "2026.1", "precision": "float32"}
 
 
-def record(shard, circumstances):
-    return ShardRecord("net", shard, shard, "ab", 1, {}, (), circumstances)
-
-
 def test_shards_are_counted_by_what_they_were_made_on():
-    other = {name: GPU[name] for name in reversed(GPU)}
-    found = made_on([record(0, CPU), record(1, GPU), record(2, {}), record(3, other)])
+    found = made_on(SimpleNamespace(circumstances=[(CPU, 1), ({}, 1), (GPU, 2)]))
     assert [(group.shards, dict(group.circumstances)) for group in found] == [(2, GPU), (1, CPU), (1, {})]
-    assert made_on([]) == []
+    assert made_on(SimpleNamespace(circumstances=[])) == []
 
 
 def test_in_words():

@@ -1,0 +1,61 @@
+"""Sizes and modification times of many media files: a cheap sign that none of them was replaced."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TOGETHER = 4_096
+"""Files a task. A network disk takes a millisecond a file, so several are asked for at once."""
+_THREADS = 16
+
+
+@dataclass(frozen=True)
+class FileStamps:
+    """Stamps of files.
+
+    Attributes:
+        there: which of them exist, ``[files]``.
+        sizes: in bytes, ``[files]``; 0 where there is no file.
+        mtimes: modification times in nanoseconds, ``[files]``; 0 where there is no file.
+    """
+
+    there: NDArray[np.bool_]
+    sizes: NDArray[np.int64]
+    mtimes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, paths: Sequence[str]) -> Self:
+        """The stamps that some files have now."""
+        parts = [paths[start : start + _TOGETHER] for start in range(0, len(paths), _TOGETHER)]
+        if len(parts) > 1:
+            with ThreadPoolExecutor(min(_THREADS, len(parts))) as threads:
+                found = list(threads.map(_stamps, parts))
+        else:
+            found = [_stamps(part) for part in parts]
+        stamps = np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
+        return cls(stamps[:, 1] != 0, stamps[:, 0], stamps[:, 1])
+
+    def differ(self, *, sizes: NDArray[np.int64], mtimes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which files exist and have other stamps than these, ``[files]``."""
+        differs: NDArray[np.bool_] = self.there & ((self.sizes != sizes) | (self.mtimes != mtimes))
+        return differs
+
+
+def _stamps(paths: Sequence[str]) -> NDArray[np.int64]:
+    return np.array([_stamp(path) for path in paths], dtype=np.int64).reshape(-1, 2)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """Size and modification time; zeros where there is no file, or none that can be looked at cheaply."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path for each of a million files takes seconds
+    except (OSError, ValueError):
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
