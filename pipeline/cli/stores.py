@@ -88,7 +88,18 @@ def compare_features(store_url: str, folder: str, *, layout: str | None, toleran
 
 @click.group()
 def store() -> None:
-    """Stores out of stores: merge, subset."""
+    """Stores out of stores, and stores that grow: append, merge, subset."""
+
+
+@store.command()
+@click.argument("store_url", metavar="STORE")
+@click.option("--clips", required=True, help="A folder of media, the LLP CSVs, or a CSV/JSONL: what is new in it.")
+@click.option("--media", help="Where the media files of a table are, if not beside it.")
+def append(store_url: str, *, clips: str, media: str | None) -> None:
+    """Take in clips that STORE lacks, behind those that it has. Then extract the same table as before."""
+    from pipeline.cli.stores_actions import run_append
+
+    run_append(store_url, clips=clips, media=media)
 
 
 @store.command()

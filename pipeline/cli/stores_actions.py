@@ -177,6 +177,24 @@ def run_merge(urls: Sequence[str], target: str, *, shard_size: int | None) -> No
     _print_combined(target, merge(urls, target, shard_size=shard_size))
 
 
+def run_append(store_url: str, *, clips: str, media: str | None) -> None:
+    """``avvp store append``."""
+    from storage.growth import append_clips
+
+    table = ClipTable.load(clips, media=media)
+    tell(table.notes)
+    new, console = append_clips(store_url, table), wide_console()
+    total = FeatureStore.open(store_url).info.clips
+    if not new:
+        console.print(f"{visible(store_url)}: has all {count(len(table), 'clip')} of {visible(clips)}")
+        return
+    named = f", {visible(new[0].id)} to {visible(new[-1].id)}" if len(new) > 1 else f", {visible(new[0].id)}"
+    console.print(f"{visible(store_url)}: {count(len(new), 'clip')} appended{named}; {count(total, 'clip')} in all")
+    console.print(
+        f"Extract what is new: avvp extract --store {visible(store_url)} --clips {visible(clips)} --backbone …"
+    )
+
+
 def run_subset(store_url: str, target: str, *, split: str | None, ids_file: str | None, shard_size: int | None) -> None:
     """``avvp store subset``."""
     from pipeline.exchange.merging import subset
