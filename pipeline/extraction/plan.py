@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from storage.clips import Clip
 from storage.ledger import Row, ShardRecord
+from storage.media.stamps import file_stamp
 from storage.schema import Status
 from storage.store import FeatureStore
 
@@ -125,7 +125,7 @@ def _changed_rows(
                 seen.setdefault(record.first_clip + offset, []).append(entry)
     changed = set()
     for row, entries in seen.items():
-        stamp = _stamp(clips[row])
+        stamp = file_stamp(clips[row].path)
         doubtful = [entry for entry in entries if stamp and _is_comparable(entry) and stamp != _stamp_of(entry)]
         if doubtful:
             now = fingerprint_of(clips[row])
@@ -141,12 +141,3 @@ def _is_comparable(entry: Row) -> bool:
 
 def _stamp_of(entry: Row) -> tuple[int, int]:
     return entry.size_bytes, entry.mtime_ns
-
-
-def _stamp(clip: Clip) -> tuple[int, int] | None:
-    """Size and modification time of a clip's file, or ``None`` where there is none."""
-    try:
-        found = Path(clip.path).stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns

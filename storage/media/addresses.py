@@ -62,7 +62,7 @@ class Address:
 
 def is_address(text: str) -> bool:
     """Whether a clip's path is none of a local file. Local paths of clips are absolute, so that they begin with /."""
-    return _SCHEME.match(text) is not None
+    return "://" in text and _SCHEME.match(text) is not None
 
 
 def in_bucket(text: str) -> bool:

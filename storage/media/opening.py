@@ -76,10 +76,15 @@ def file_system(url: str) -> tuple[Any, str]:
         try:
             found, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except ImportError:
-            package = PACKAGES.get(kind, "")
-            how = '"avvp-pipeline[s3]"' if package == "s3fs" else package
-            raise NotFetched(f"{kind}:// needs {package}, which is not installed: pip install {how}") from None
+            raise NotFetched(needed_package(kind)) from None
         return found, str(path)
+
+
+def needed_package(kind: str) -> str:
+    """What to tell where the package for a kind of bucket is not installed."""
+    package = PACKAGES.get(kind, "")
+    how = '"avvp-pipeline[s3]"' if package == "s3fs" else package
+    return f"{kind}:// needs {package}, which is not installed: pip install {how}"
 
 
 def open_file(file: str, *, block_bytes: int) -> tuple[IO[bytes], int]:
