@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from storage.errors import ClipTableError, InvalidInput
 from storage.media.addresses import Address, in_bucket, leads_out, member_key, parse_address
@@ -89,16 +88,17 @@ def _listed(tar: str) -> _Listing:
 
 def _take(name: str, raw: str, found: _Listing, samples: dict[str, dict[str, str]]) -> None:
     """Put a member where it belongs."""
-    path = PurePosixPath(name)
-    suffix = path.suffix.lower()
-    if path.name.startswith("."):
+    base = name.rpartition("/")[2]  # text, not Path: there may be millions
+    if base.startswith("."):
         return
+    dot = base.rfind(".")
+    suffix = base[dot:].lower() if 0 < dot < len(base) - 1 else ""
     if suffix not in MEDIA_SUFFIXES:
         found.others[suffix or "no suffix"] += 1
     elif leads_out(raw) or not _is_address(Address(found.tar, name)):
         found.odd.append(raw)
     else:
-        key = str(path.parent / path.name.partition(".")[0])
+        key = name[: len(name) - len(base)] + base.partition(".")[0]
         samples.setdefault(key, {})[name] = str(Address(found.tar, name))
 
 
