@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -14,8 +13,7 @@ from typing import overload
 from storage.errors import ClipTableError
 from storage.tables.clip import COLUMNS as COLUMNS
 from storage.tables.clip import Clip as Clip
-from storage.tables.llp_names import LLP_SPLIT_FILES
-from storage.tables.sources import read_folder, read_llp, read_table
+from storage.tables.sources import read_source
 from storage.text import visible
 
 _SHOWN_PROBLEMS = 5
@@ -85,8 +83,10 @@ class ClipTable(Sequence[Clip]):
         """Read any source of clips.
 
         Args:
-            source: a folder of media, a folder with the LLP CSVs, one LLP CSV, or a CSV or JSONL table of our own.
-            media: where the media files of a table are; its own folder if not given.
+            source: a folder of media, a tar or a pattern of tars such as ``shards/{000..012}.tar``, a folder with the
+                LLP CSVs, one LLP CSV, or a CSV or JSONL table of our own. Folders and tars may be in a bucket.
+            media: where the media files of a table are: a folder, a folder in a bucket, or a tar; the table's own
+                folder if not given.
 
         Returns:
             The table. Its :attr:`notes` say which files of a folder are no clips.
@@ -94,22 +94,9 @@ class ClipTable(Sequence[Clip]):
         Raises:
             ClipTableError: If the source is absent, empty, malformed or has duplicates; bad lines are named. Ids that
                 differ only in Unicode normal form are duplicates.
+            InvalidInput: If it is an address of a kind that media are not read from.
         """
-        path = Path(source).expanduser()
-        # Methods of Path raise over a name that is too long.
-        if not os.path.exists(path):  # noqa: PTH110
-            what = "is a link that leads nowhere" if os.path.islink(path) else "no such file or folder"  # noqa: PTH114
-            raise ClipTableError(f"{visible(source)}: {what}. Give a folder of media or a clip table")
-        folder = Path(media).expanduser() if media is not None else (path if path.is_dir() else path.parent)
-        if not os.path.isdir(folder):  # noqa: PTH112
-            raise ClipTableError(f"{visible(folder)}: no such folder of media")
-        splits = [path / name for name in LLP_SPLIT_FILES if (path / name).is_file()] if path.is_dir() else []
-        if splits:
-            found = read_llp(splits, folder)
-        elif path.is_dir():
-            found = read_folder(path)
-        else:
-            found = read_table(path, folder)
+        found = read_source(str(source), media)
         return cls(found.clips, dataset=found.dataset, source=str(source), notes=found.notes)
 
     def part(self, *, split: str | None = None, limit: int | None = None) -> ClipTable:

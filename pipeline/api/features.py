@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from pipeline.api.arguments import AnyPath, Weights, text_of, weights_texts
+from pipeline.api.arguments import AnyPath, Weights, local_file, text_of, weights_texts
 from storage.errors import InvalidInput
 from storage.extras import naming_extras
 
@@ -36,7 +35,8 @@ def extract(
     What is in the store already is left alone: call it again after a kill.
 
     Args:
-        clips: a folder of media, the LLP CSVs, a CSV or JSONL table, or a table that has been read.
+        clips: a folder of media, a tar or a pattern of tars, the LLP CSVs, a CSV or JSONL table, or a table that has
+            been read. Folders and tars may be in a bucket.
         store: path or fsspec URL; made if absent.
         backbones: names as ``avvp backbones`` lists them.
         weights: ``pretrained``, ``random:SEED`` or a file for all backbones, or by backbone:
@@ -151,7 +151,7 @@ def features_of(
     from pipeline.extraction.one_clip import extract_one
 
     return extract_one(
-        Path(path), backbone, weights=weights, clip_seconds=clip_seconds, sampling=sampling, precision=precision,
+        local_file(path), backbone, weights=weights, clip_seconds=clip_seconds, sampling=sampling, precision=precision,
         device=device, engine=engine,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.api.arguments import AnyPath, Weights, weights_texts
+from pipeline.api.arguments import AnyPath, Weights, local_file, weights_texts
 from storage.extras import naming_extras
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def parse(
         extraction={"weights": weights_texts(weights), "device": device, "engine": engine},
     )  # fmt: skip
     annotations = None if truth is None else load_annotations(str(truth), dataset=dataset or "llp")
-    file = Path(path)
+    file = local_file(path)
     reporter = MinutesReporter(file.name, tile_seconds=chosen.window_seconds) if progress else Reporter()
     with _place(keep) as url, DecodePools() as pools:
         video = parse_file(file, chosen, how, store_url=url, reporter=reporter, resident=Resident(pools))

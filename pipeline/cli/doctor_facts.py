@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -18,6 +19,7 @@ from typing import Any
 from avvp import namesakes
 from extractors.weights.cache import cache_folder
 from extractors.weights.inventory import WeightsFile
+from storage.media.addresses import PACKAGES
 
 PYTHON_FROM, PYTHON_BELOW = (3, 11), (3, 13)
 _PACKAGES = (
@@ -71,7 +73,7 @@ def examine() -> Examination:
     found = Examination()
     found.parts["devices"] = devices()
     found.parts["engines"] = [_library("torch", needed=True), openvino()]
-    found.parts["decoders"] = decoders()
+    found.parts["decoders"] = [*decoders(), buckets()]
     found.parts["machine"] = [_python(), *machine(), *disks()]
     found.weights = {"backbone": backbone_weights(), "embedder": embedder_weights()}
     found.versions = {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
@@ -178,6 +180,15 @@ def _python() -> Part:
     return Part("python", usable=fits, detail=f"{platform.python_version()}, {sys.executable}{expected}", needed=True)
 
 
+def buckets() -> Part:
+    """Kinds of buckets that media can be read from here."""
+    kinds = {kind: package for kind, package in PACKAGES.items() if package}
+    there = [f"{kind}://" for kind, package in kinds.items() if importlib.util.find_spec(package)]
+    absent = sorted({package for package in kinds.values() if not importlib.util.find_spec(package)})
+    more = f"; others come with: pip install {' '.join(absent)}" if absent else ""
+    return Part("media in buckets", usable=bool(there), detail=(", ".join(there) or "none") + more)
+
+
 def machine() -> list[Part]:
     """The system and its memory."""
     pages, free = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_AVPHYS_PAGES")
@@ -189,9 +200,14 @@ def machine() -> list[Part]:
 
 
 def disks() -> list[Part]:
-    """Free space where weights go and where the user is."""
+    """Free space where weights go, where the user is, and where media of buckets and tars are put for a moment."""
     parts = []
-    for name, folder in (("disk, weights", cache_folder()), ("disk, here", Path.cwd())):
+    places = [("disk, weights", cache_folder()), ("disk, here", Path.cwd())]
+    try:
+        places.append(("disk, TMPDIR", Path(tempfile.gettempdir())))
+    except OSError as problem:
+        parts.append(Part("disk, TMPDIR", usable=False, detail=_line(problem)))
+    for name, folder in places:
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         writable = os.access(there, os.W_OK)
         free = f"{shutil.disk_usage(there).free / 1e9:.1f} GB free in {folder}"

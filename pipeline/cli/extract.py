@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--clips", required=True, help="A folder of media, the LLP CSVs (a file or their folder), or a CSV/JSONL."
+    "--clips",
+    required=True,
+    help="A folder of media, tars ('shards/*.tar'), the LLP CSVs (a file or their folder), "
+    "or a CSV/JSONL. Folders and tars may be in a bucket.",
 )
-@click.option("--media", help="Where the media files of a table are, if not beside it.")
+@click.option("--media", help="Where the media files of a table are, if not beside it: a folder, s3://… or a tar.")
 @click.option("--store", "store_url", required=True, help="The store: a path, or s3://… and the like. Made if absent.")
 @click.option("--split", help="Only the clips of this split, such as val.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many clips: for a first look.")

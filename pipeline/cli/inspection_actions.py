@@ -13,6 +13,7 @@ from pipeline.inspection.status import ArrayOverview, StoreOverview, overview
 from pipeline.terminal.console import count, say_json, show_json, wide_console
 from storage.labels import LabelStore
 from storage.layout.label_schema import LABEL_GROUPS
+from storage.media.addresses import is_address
 from storage.noise_ratios import NOISE_RATIOS, read_noise_ratios
 from storage.store import FeatureStore
 from storage.text import visible
@@ -73,7 +74,7 @@ def _print_failures(console: Console, array: ArrayOverview, store: FeatureStore)
         console.print(
             f"  {group.count:>5} {group.status}: {visible(group.reason)}  e.g. {visible(examples)}", soft_wrap=True
         )
-        if group.status == "missing" and "no such file" in group.reason:
+        if group.status == "missing" and "no such" in group.reason:
             path = store.clips[store.row_of(group.examples[0])].path
             console.print(f"        looked for {visible(path)}; --media gives the folder of the files", soft_wrap=True)
     if len(array.failures) > _SHOWN_FAILURES:
@@ -101,7 +102,7 @@ def _write_page(console: Console, store: FeatureStore, clip_id: str, page: Path)
 
     absent, media = lacks(store), None
     clip = store.clips[store.row_of(clip_id)]
-    if absent and clip.path and Path(clip.path).is_file():
+    if absent and clip.path and (is_address(clip.path) or Path(clip.path).is_file()):
         from pipeline.cli.source_media import media_of
 
         media = media_of(clip, clip_seconds=store.info.clip_seconds)

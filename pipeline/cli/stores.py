@@ -66,11 +66,15 @@ def import_(
     "--padding", type=click.Choice(["skip", "zero", "nan"]), default="skip", show_default=True,
     help="What becomes of clips that lack some steps: left out, or filled.",
 )  # fmt: skip
-def export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
-    """Write a store's features as the .npy folders of a published layout."""
+@click.option("--clips-per-tar", type=click.IntRange(1), help="webdataset: clips a tar. Default: the store's shards.")
+def export(store_url: str, folder: str, *, layout: str, padding: str, clips_per_tar: int | None) -> None:
+    """Write a store's features as the .npy folders of a published layout, or as WebDataset tars.
+
+    --layout takes webdataset too, or webdataset:NAME,NAME for some arrays.
+    """
     from pipeline.cli.stores_actions import run_export
 
-    run_export(store_url, folder, layout=layout, padding=padding)
+    run_export(store_url, folder, layout=layout, padding=padding, clips_per_tar=clips_per_tar)
 
 
 @click.command(name="compare-features")

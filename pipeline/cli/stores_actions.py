@@ -12,6 +12,7 @@ from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.files.opening import open_root
 from storage.layout.metadata import read_info
+from storage.media.addresses import is_address
 from storage.store import FeatureStore
 from storage.text import lines_of, visible
 
@@ -154,20 +155,53 @@ def _print_imported(store_url: str, report: ImportReport) -> None:
         console.print(f"What failed and why: avvp status {visible(store_url)}")
 
 
-def run_export(store_url: str, folder: str, *, layout: str, padding: str) -> None:
+def run_export(store_url: str, folder: str, *, layout: str, padding: str, clips_per_tar: int | None = None) -> None:
     """``avvp export``."""
     from pipeline.exchange.exporting import export_features
     from pipeline.exchange.npy_layouts import parse_layout
+    from pipeline.exchange.webdataset import parse_webdataset
 
-    store = FeatureStore.open(store_url)
-    chosen = cast("Literal['skip', 'zero', 'nan']", padding)
-    report = export_features(store, Path(folder).expanduser(), parse_layout(layout), padding=chosen)
+    if is_address(folder):
+        raise InvalidInput(f"{visible(folder)}: an export is written to a folder on this machine. Copy it from there")
+    arrays, chosen = parse_webdataset(layout), cast("Literal['skip', 'zero', 'nan']", padding)
+    if arrays is not None:
+        _export_webdataset(store_url, Path(folder).expanduser(), arrays, chosen, clips_per_tar)
+        return
+    if clips_per_tar is not None:
+        raise InvalidInput("--clips-per-tar is for --layout webdataset. Leave it out")
+    parts = parse_layout(layout)
+    report = export_features(FeatureStore.open(store_url), Path(folder).expanduser(), parts, padding=chosen)
     console = wide_console()
     for array, files in report.written.items():
         padded = f", {report.padded[array]} of them with {padding} for missing steps" if array in report.padded else ""
-        skipped = report.skipped.get(array, [])
-        left = f"; {count(len(skipped), 'clip')} left out, e.g. {skipped[0]}" if skipped else ""
-        console.print(f"{visible(array)}: {count(files, 'file')}{padded}{visible(left)}")
+        left = _left_out(report.skipped.get(array, []))
+        console.print(f"{visible(array)}: {count(files, 'file')}{padded}{left}")
+
+
+def _export_webdataset(
+    store_url: str,
+    folder: Path,
+    arrays: Sequence[str],
+    padding: Literal["skip", "zero", "nan"],
+    clips_per_tar: int | None,
+) -> None:
+    from pipeline.exchange.webdataset import export_webdataset
+
+    store = FeatureStore.open(store_url)
+    report = export_webdataset(store, folder, arrays=arrays, clips_per_tar=clips_per_tar, padding=padding)
+    console = wide_console()
+    left = _left_out(report.left_out)
+    console.print(f"{visible(folder)}: {count(report.clips, 'clip')} in {count(report.tars, 'tar')}{left}")
+    for array, clips in report.written.items():
+        without = report.without.get(array, [])
+        lacking = f"; {count(len(without), 'clip')} without, e.g. {visible(without[0])}" if without else ""
+        console.print(f"  {visible(array)}: {count(clips, 'clip')}{lacking}")
+    if report.left_out or report.without:
+        console.print(f"What failed and why: avvp status {visible(store_url)}")
+
+
+def _left_out(clips: Sequence[str]) -> str:
+    return f"; {count(len(clips), 'clip')} left out, e.g. {visible(clips[0])}" if clips else ""
 
 
 def run_merge(urls: Sequence[str], target: str, *, shard_size: int | None) -> None:

@@ -19,30 +19,23 @@ from pipeline.decode.clip_buffer import (
     open_buffer,
 )
 from pipeline.decode.decord_frames import decord_name, read_with_decord, why_not_decord
+from pipeline.decode.fetching import local_media
 from pipeline.decode.fingerprint import span_fingerprint
 from pipeline.decode.media import MediaProblem, first_words, own_words, shorten
+from pipeline.decode.outcome import Outcome, combine, usable
 from pipeline.decode.picture_views import PictureViews, picture_views, views_of
 from pipeline.decode.pictures import Damage, OtherTimes, PictureReader, TimeReader
 from pipeline.decode.reading import Opened, Reader, read_streams
 from pipeline.decode.span import Span, place, refuse_short
 from pipeline.decode.timeline import read_timeline
-from pipeline.decode.tracks import AudioTrack, Timeline, VideoTrack
+from pipeline.decode.tracks import Timeline, VideoTrack
+from storage.media.addresses import is_address
 from storage.schema import Status
 
 _MAX_LOST_SHARE = 0.1
 """More frames than this that cannot be decoded make the video broken."""
 _AFTER_SECONDS = 2.0
 """Frames this far behind the span are still measured: some may be shown earlier than they are decoded."""
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """How one modality ended; ``problem`` is ``None`` where it can be used."""
-
-    problem: MediaProblem | None = None
-    absent: bool = False
-    note: str = ""
-    decoder: str = ""
 
 
 @dataclass
@@ -71,6 +64,8 @@ class _Job:
 def decode_clip(request: DecodeRequest, buffer: Any) -> DecodeReport:
     """Decode one clip into a buffer. Whatever the file is like, the answer is a report.
 
+    A clip in a bucket or a tar is fetched into a temporary file first, so that no decoder opens an address.
+
     Args:
         request: the clip and what is wanted of it.
         buffer: writable, of at least ``request.shape.nbytes`` bytes.
@@ -79,21 +74,34 @@ def decode_clip(request: DecodeRequest, buffer: Any) -> DecodeReport:
         The report; :func:`~pipeline.decode.clip_buffer.open_buffer` gives the arrays that it vouches for.
     """
     began = time.monotonic()
+    is_part = request.start_seconds > 0 or request.end_seconds is not None
+    try:
+        with local_media(request.path, is_part=is_part) as path:
+            report = _decode_file(replace(request, path=path), buffer)
+    except MediaProblem as problem:
+        report = DecodeReport(problem.status, problem.reason)
+    except MemoryError:
+        report = DecodeReport(Status.OUT_OF_MEMORY, "not enough memory to fetch this clip")
+    if is_address(request.path):
+        report = replace(report, mtime_ns=0)
+    return replace(report, seconds=time.monotonic() - began)
+
+
+def _decode_file(request: DecodeRequest, buffer: Any) -> DecodeReport:
     facts = DecodeReport(Status.DECODE_ERROR)
     try:
         facts = _file_facts(request)
         timeline = read_timeline(request.path, max_pixels=request.max_pixels)
         facts = replace(facts, source_seconds=timeline.duration_seconds)
-        report = _decode(request, buffer, timeline, facts)
+        return _decode(request, buffer, timeline, facts)
     except MediaProblem as problem:
-        report = replace(facts, status=problem.status, reason=problem.reason)
+        return replace(facts, status=problem.status, reason=problem.reason)
     except MemoryError:
-        report = replace(facts, status=Status.OUT_OF_MEMORY, reason="not enough memory to decode this clip")
+        return replace(facts, status=Status.OUT_OF_MEMORY, reason="not enough memory to decode this clip")
     except av.error.FFmpegError as problem:
-        report = replace(facts, status=Status.DECODE_ERROR, reason=own_words(problem, ()))
+        return replace(facts, status=Status.DECODE_ERROR, reason=own_words(problem, ()))
     except OSError as problem:
-        report = replace(facts, status=Status.UNREADABLE, reason=problem.strerror or "the file cannot be read")
-    return replace(report, seconds=time.monotonic() - began)
+        return replace(facts, status=Status.UNREADABLE, reason=problem.strerror or "the file cannot be read")
 
 
 def _file_facts(request: DecodeRequest) -> DecodeReport:
@@ -116,13 +124,13 @@ def _decode(request: DecodeRequest, buffer: Any, timeline: Timeline, facts: Deco
     span = place(request, timeline.duration_seconds)
     job = _Job(request, buffer, buffer_layout(request.shape), timeline, span)
     sight, hearing = timeline.video, timeline.audio
-    video = _usable("video", sight, float(sight.pts_seconds[0]) if sight else 0.0, timeline.no_video, span)
-    audio = _usable("audio", hearing, hearing.start_seconds if hearing else 0.0, timeline.no_audio, span)
+    video = usable("video", sight, float(sight.pts_seconds[0]) if sight else 0.0, timeline.no_video, span)
+    audio = usable("audio", hearing, hearing.start_seconds if hearing else 0.0, timeline.no_audio, span)
     if video.problem is None and views_of(request):
         video = _read_video(job, with_sound=audio.problem is None and bool(request.audio_views))
     if audio.problem is None and request.audio_views:
         audio = _read_audio(job)
-    status, reason = _combine(video, audio)
+    status, reason = combine(video, audio)
     notes = [span.note, timeline.note, video.note, audio.note] if status in (Status.OK, Status.PARTIAL) else []
     return replace(
         facts,
@@ -134,31 +142,7 @@ def _decode(request: DecodeRequest, buffer: Any, timeline: Timeline, facts: Deco
     )
 
 
-def _combine(video: _Outcome, audio: _Outcome) -> tuple[Status, str]:
-    """The clip's status from its modalities'."""
-    failed = [(name, o.problem, o.absent) for name, o in (("video", video), ("audio", audio)) if o.problem is not None]
-    if not failed:
-        return Status.OK, ""
-    if len(failed) == 1:
-        name, problem, absent = failed[0]
-        return Status.PARTIAL, problem.reason if absent else f"{name}: {problem.reason}"
-    broken = [(name, problem) for name, problem, absent in failed if not absent]
-    reasons = list(dict.fromkeys(problem.reason for _, problem in broken))
-    return broken[0][1].status, "; ".join(reasons)
-
-
-def _usable(kind: str, track: VideoTrack | AudioTrack | None, first: float, missing: str, span: Span) -> _Outcome:
-    """Whether a modality can be read: ``missing`` says why there is no track, ``first`` where the track begins."""
-    if track is None:
-        return _Outcome(MediaProblem(Status.NO_STREAMS, missing), absent=True)
-    try:
-        refuse_short(kind, track, first, span)
-    except MediaProblem as problem:
-        return _Outcome(problem)
-    return _Outcome()
-
-
-def _read_video(job: _Job, *, with_sound: bool) -> _Outcome:
+def _read_video(job: _Job, *, with_sound: bool) -> Outcome:
     """Read the pictures, and the sound in the same pass."""
     track = job.timeline.video
     if track is None:
@@ -166,7 +150,7 @@ def _read_video(job: _Job, *, with_sound: bool) -> _Outcome:
     try:
         views = picture_views(job.request, job.buffer, job.layout, track, job.span)
         if job.request.decoder != "pyav" and _read_by_decord(job, track, views):
-            return _Outcome(decoder=decord_name())
+            return Outcome(decoder=decord_name())
         seek = job.span.start
         try:
             if track.is_doubtful:
@@ -178,11 +162,11 @@ def _read_video(job: _Job, *, with_sound: bool) -> _Outcome:
             views = picture_views(job.request, job.buffer, job.layout, track, job.span)
             _read_pictures(job, track, views, seek, with_sound=with_sound)
         views.write_masks()
-        return _Outcome(note=_damage_note(job, track), decoder=f"PyAV {av.__version__}")
+        return Outcome(note=_damage_note(job, track), decoder=f"PyAV {av.__version__}")
     except MediaProblem as problem:
-        return _Outcome(problem)
+        return Outcome(problem)
     except OtherTimes:
-        return _Outcome(MediaProblem(Status.DECODE_ERROR, "its video decodes otherwise each time"))
+        return Outcome(MediaProblem(Status.DECODE_ERROR, "its video decodes otherwise each time"))
 
 
 def _read_by_decord(job: _Job, track: VideoTrack, views: PictureViews) -> bool:
@@ -278,7 +262,7 @@ def _count(number: int, noun: str) -> str:
     return f"1 {noun} is" if number == 1 else f"{number} {noun}s are"
 
 
-def _read_audio(job: _Job) -> _Outcome:
+def _read_audio(job: _Job) -> Outcome:
     """The sound of the pass for pictures, or of one of its own."""
     try:
         if job.sound is None:
@@ -289,6 +273,6 @@ def _read_audio(job: _Job) -> _Outcome:
         for view, waveform in sound.waveforms.items():
             job.layout.array(job.buffer, view, "samples")[:] = waveform.samples
             job.layout.array(job.buffer, view, "valid_samples")[0] = waveform.valid_samples
-        return _Outcome(note=f"audio: {sound.note}" if sound.note else "")
+        return Outcome(note=f"audio: {sound.note}" if sound.note else "")
     except MediaProblem as problem:
-        return _Outcome(problem)
+        return Outcome(problem)

@@ -76,7 +76,7 @@ class DecodeRequest:
 
     Attributes:
         clip_id: for the report.
-        path: local media file.
+        path: local media file, or the address of one in a bucket or a tar.
         start_seconds: where the clip starts in its source video.
         end_seconds: where it ends there; ``None`` for as long as clips are.
         clip_seconds: length of every clip of the run.
@@ -122,7 +122,7 @@ class DecodeReport:
         source_seconds: duration of the file; 0 where unknown.
         fingerprint: SHA-256 of the file's bytes and the span; empty where there is no file.
         size_bytes: of the file.
-        mtime_ns: of the file.
+        mtime_ns: of the file; 0 where it is in a bucket or a tar.
         no_units: by backbone, why its units are not there though the sound is.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from storage.media.stamps import file_stamp
 
 _TOGETHER = 4_096
 """Files a task. A network disk takes a millisecond a file, so several are asked for at once."""
@@ -49,13 +50,5 @@ class FileStamps:
 
 
 def _stamps(paths: Sequence[str]) -> NDArray[np.int64]:
-    return np.array([_stamp(path) for path in paths], dtype=np.int64).reshape(-1, 2)
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    """Size and modification time; zeros where there is no file, or none that can be looked at cheaply."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a Path for each of a million files takes seconds
-    except (OSError, ValueError):
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
+    found = [file_stamp(path) or (0, 0) for path in paths]
+    return np.array(found, dtype=np.int64).reshape(-1, 2)

@@ -18,6 +18,7 @@ from pipeline.extraction.provenance import provenance_of
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
 from storage.layout.decoded import DecodedSpec
+from storage.media.packages import refuse_without_packages
 from storage.schema import FeatureSpec, fingerprint
 from storage.store import FeatureStore
 
@@ -114,6 +115,7 @@ def prepare(table: ClipTable, store_url: str, options: ExtractOptions) -> Prepar
         SchemaMismatch: If the store holds other clips, or arrays made otherwise.
         WeightsError: If weights cannot be had.
     """
+    refuse_without_packages(clip.path for clip in table)
     extractors = _create(options)
     weights = resolve_all([(item, _weights_of(item, options)) for item in extractors])
     specs = kept_specs(options.keep, extractors, clip_seconds=options.clip_seconds, sampling=options.sampling)

@@ -6,6 +6,8 @@ import contextlib
 import mmap
 import os
 import re
+import secrets
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -16,7 +18,9 @@ from pathlib import Path
 
 from pipeline.decode.clip import decode_clip
 from pipeline.decode.clip_buffer import DecodeReport, DecodeRequest
+from pipeline.decode.fetching import FOLDER_VARIABLE
 from pipeline.decode.media import shorten
+from pipeline.decode.temporary_copy import FOLDER_PREFIX
 from pipeline.extraction.child_process import begin_child, child_command
 from pipeline.extraction.kept_clips import KeptRequest, read_kept
 from pipeline.extraction.sound_units import with_units
@@ -99,7 +103,8 @@ class WorkerProcess:
         command = child_command(_BEGIN, theirs, niceness)
         with theirs:
             # A clip a process, and a thread: spectrograms need no more, and the cores are the other workers'.
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            self._fetched = _fetch_folder()
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", FOLDER_VARIABLE: self._fetched}
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
             )
@@ -126,13 +131,26 @@ class WorkerProcess:
     def end(self, *, patience_seconds: float = 0.0) -> int:
         """Kill it, whatever it is doing, unless it ends by itself. Returns its exit code, negative for a signal."""
         self.pipe.close()
-        if patience_seconds:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return self._process.wait(timeout=patience_seconds)
-        self._process.kill()
+        code = self._waited(patience_seconds) if patience_seconds else None
+        if code is None:
+            self._process.kill()
+            code = self._waited(_END_SECONDS)
+        if self._fetched:
+            shutil.rmtree(self._fetched, ignore_errors=True)  # the links; the bytes went with the process
+        return -signal.SIGKILL if code is None else code
+
+    def _waited(self, limit_seconds: float) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(timeout=_END_SECONDS)
-        return -signal.SIGKILL
+            return self._process.wait(timeout=limit_seconds)
+        return None
+
+
+def _fetch_folder() -> str:
+    """Where a worker may put what it fetches; empty where there is no place for temporary files."""
+    try:
+        return str(Path(tempfile.gettempdir(), f"{FOLDER_PREFIX}{secrets.token_hex(8)}"))
+    except OSError:
+        return ""
 
 
 def main() -> None:

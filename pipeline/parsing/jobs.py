@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.parsing.formats.registry import FORMATS
 from storage.errors import InvalidInput
+from storage.media.addresses import is_address
 from storage.tables.media_files import MEDIA_SUFFIXES, find_media
 from storage.text import count, visible
 
@@ -107,6 +108,8 @@ def _check_apart(first: Mapping[tuple[Path, str], Path], jobs: Sequence[Job]) ->
 
 def _expanded(text: str) -> list[Path]:
     """The paths that an argument stands for."""
+    if is_address(text):
+        raise InvalidInput(f"{visible(text)}: what is parsed has to be a file on this machine. Copy it first")
     path = Path(text).expanduser()
     if os.path.lexists(path):
         return [path]

@@ -7,9 +7,11 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from storage.errors import ClipTableError
+from storage.media.addresses import is_tar
 from storage.text import name_key, visible
 
 
@@ -45,6 +47,7 @@ MEDIA_SUFFIXES = COMMON_SUFFIXES | VIDEO_SUFFIXES | SOUND_AND_GIF_SUFFIXES
 """All suffixes of media, lower case. Images, texts, subtitles, playlists and raw samples are not media."""
 
 _SHOWN = 5
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 
 @dataclass(frozen=True)
@@ -54,26 +57,34 @@ class MediaFolder:
     Attributes:
         files: media files in the folder and all below, sorted. Hidden files and folders are skipped.
         notes: what was left out, as sentences.
+        tars: tars, sorted, if they were asked for; else they are left out.
     """
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    tars: tuple[Path, ...] = ()
 
 
-def find_media(folder: Path) -> MediaFolder:
+def find_media(folder: Path, *, with_tars: bool = False) -> MediaFolder:
     """Find media in a folder and all folders below. Links to folders are not followed.
+
+    Args:
+        folder: to look in.
+        with_tars: find tars too.
 
     Raises:
         ClipTableError: If the folder itself cannot be read.
     """
     unreadable: list[OSError] = []
-    files, linked, others = [], [], Counter[str]()
+    files, tars, linked, others = [], [], [], Counter[str]()
     for place, folders, names in os.walk(folder, onerror=unreadable.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         linked += [Path(place, name) for name in folders if Path(place, name).is_symlink()]
         for path in (Path(place, name) for name in names if not name.startswith(".")):
             if path.suffix.lower() in MEDIA_SUFFIXES:
                 files.append(path)
+            elif with_tars and is_tar(path.name):
+                tars.append(path)
             else:
                 others[path.suffix.lower() or "no suffix"] += 1
     for problem in unreadable:
@@ -81,14 +92,14 @@ def find_media(folder: Path) -> MediaFolder:
             raise ClipTableError(f"{visible(folder)}: cannot be read: {problem.strerror}") from problem
     closed = [f"{_below(Path(problem.filename), folder)} ({problem.strerror})" for problem in unreadable]
     notes = [
-        _left_out(others.total(), "file", "no media", [f"{suffix} ({number})" for suffix, number in _ordered(others)]),
-        _left_out(len(linked), "folder", "a link, which is not followed", [_below(path, folder) for path in linked]),
-        _left_out(len(closed), "folder", "not readable", closed),
+        left_out(others.total(), "file", "no media", counted(others)),
+        left_out(len(linked), "folder", "a link, which is not followed", [_below(path, folder) for path in linked]),
+        left_out(len(closed), "folder", "not readable", closed),
     ]
-    return MediaFolder(tuple(sorted(files)), tuple(filter(None, notes)))
+    return MediaFolder(tuple(sorted(files)), tuple(filter(None, notes)), tuple(sorted(tars)))
 
 
-def one_file_each(files: Iterable[Path], folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
+def one_file_each(files: Iterable[AnyPath], folder: AnyPath) -> tuple[dict[str, AnyPath], tuple[str, ...]]:
     """Choose one file for each id, which is the path without the suffix. Also returns notes on what is left out.
 
     Of several files with one id, a usual video file is taken, else other video, else sound or GIF. The others are left
@@ -97,28 +108,29 @@ def one_file_each(files: Iterable[Path], folder: Path) -> tuple[dict[str, Path],
     Raises:
         ClipTableError: If two files of one kind have the same id. The message names them.
     """
-    groups: dict[str, list[Path]] = defaultdict(list)
+    groups: dict[str, list[AnyPath]] = defaultdict(list)
     for path in files:
         groups[name_key(_id_of(path, folder))].append(path)
     chosen, beside, equal = {}, [], []
     for group in groups.values():
-        first, *others = sorted(group, key=lambda path: (_kind(path), path))
+        first, *others = sorted(group, key=lambda path: (media_kind(path.name), path))
         chosen[_id_of(first, folder)] = first
         beside += [_below(path, folder) for path in others]
-        if others and _kind(others[0]) == _kind(first):
+        if others and media_kind(others[0].name) == media_kind(first.name):
             equal.append(f"{_below(first, folder)} and {_below(others[0], folder)}")
     if equal:
         raise ClipTableError(
             f"{visible(folder)}: {len(equal)} {'id is that' if len(equal) == 1 else 'ids are those'} of two files: "
-            f"{_some(equal)}. An id is the path without its suffix, and é is é however it is encoded. Rename one, or "
+            f"{some(equal)}. An id is the path without its suffix, and é is é however it is encoded. Rename one, or "
             "give a CSV with the columns id,path"
         )
-    return chosen, tuple(filter(None, [_left_out(len(beside), "file", "beside video of the same name", beside)]))
+    return chosen, tuple(filter(None, [left_out(len(beside), "file", "beside video of the same name", beside)]))
 
 
-def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+def by_stem(files: Iterable[AnyPath]) -> dict[str, AnyPath]:
     """Files by their stem. Of several with one stem, a usual video file is taken first."""
-    return {name_key(path.stem): path for path in sorted(files, key=lambda path: (_kind(path), path), reverse=True)}
+    ordered = sorted(files, key=lambda path: (media_kind(path.name), path), reverse=True)
+    return {name_key(path.stem): path for path in ordered}
 
 
 class DiskNames:
@@ -139,31 +151,34 @@ class DiskNames:
         return path if name is None else folder / name
 
 
-def _id_of(path: Path, folder: Path) -> str:
+def _id_of(path: PurePath, folder: PurePath) -> str:
     return path.relative_to(folder).with_suffix("").as_posix()
 
 
-def _kind(path: Path) -> int:
-    return next(number for number, kind in enumerate(_KINDS) if path.suffix.lower() in kind)
+def media_kind(name: str) -> int:
+    """0 for a usual video file, 1 for other video, 2 for sound or GIF."""
+    return next(number for number, kind in enumerate(_KINDS) if PurePath(name).suffix.lower() in kind)
 
 
-def _below(path: Path, folder: Path) -> str:
+def _below(path: PurePath, folder: PurePath) -> str:
     return visible(path.relative_to(folder))
 
 
-def _ordered(counts: Counter[str]) -> list[tuple[str, int]]:
-    counted = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [(visible(suffix, limit=20), number) for suffix, number in counted]
+def counted(suffixes: Counter[str]) -> list[str]:
+    """``.txt (2)``, the most frequent first, safe to print."""
+    ordered = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
+    return [f"{visible(suffix, limit=20)} ({number})" for suffix, number in ordered]
 
 
-def _left_out(number: int, thing: str, why: str, names: Sequence[str]) -> str:
+def left_out(number: int, thing: str, why: str, names: Sequence[str]) -> str:
     """``left out 3 files that are no media: .txt (2), .json (1)``; empty where there is none."""
     if not number:
         return ""
     are = f"{thing} that is" if number == 1 else f"{thing}s that are"
-    return f"left out {number:,} {are} {why}: {_some(names)}"
+    return f"left out {number:,} {are} {why}: {some(names)}"
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

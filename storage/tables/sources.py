@@ -1,4 +1,4 @@
-"""Reads clip tables from folders of media, LLP's CSVs, and CSV or JSONL tables."""
+"""Reads clip tables from folders of media, tars, LLP's CSVs, and CSV or JSONL tables."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from storage.errors import ClipTableError
+from storage.errors import ClipTableError, InvalidInput
+from storage.media.addresses import in_bucket, is_address, is_tar, parse_address
 from storage.tables.clip import COLUMNS, Clip
-from storage.tables.llp_names import parse_llp_name, split_of_file
-from storage.tables.media_files import DiskNames, by_stem, find_media, one_file_each
+from storage.tables.llp_names import LLP_SPLIT_FILES, parse_llp_name, split_of_file
+from storage.tables.media_files import find_media, left_out, one_file_each
+from storage.tables.media_place import MediaPlace, find_in_bucket
+from storage.tables.patterns import is_pattern, named_files
+from storage.tables.tar_media import tar_media
 from storage.text import lines_of, name_key, visible
 
 _SHOWN_PROBLEMS = 5
 _SHOWN_LETTERS = 1_000
+_TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
 _NumberedRows = Iterator[tuple[int, dict[str, Any] | str]]
 """Line numbers with the row that begins there, or with what is wrong with it."""
 
@@ -39,15 +44,65 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
+def read_source(source: str, media: str | os.PathLike[str] | None) -> Found:
+    """Read any source of clips; see :meth:`storage.clips.ClipTable.load`."""
+    if is_address(source):
+        return _read_bucket(str(parse_address(source)))
+    path = Path(source).expanduser()
+    # Methods of Path raise over a name that is too long.
+    if not os.path.exists(path):  # noqa: PTH110
+        if is_pattern(source):
+            return read_tars(named_files(str(path)), dataset=path.parent.name)
+        what = "is a link that leads nowhere" if os.path.islink(path) else "no such file or folder"  # noqa: PTH114
+        raise ClipTableError(f"{visible(source)}: {what}. Give a folder of media or a clip table")
+    is_folder = path.is_dir()
+    place = MediaPlace(media if media is not None else path if is_folder else path.parent)
+    splits = [path / name for name in LLP_SPLIT_FILES if (path / name).is_file()] if is_folder else []
+    if splits:
+        return read_llp(splits, place)
+    if is_folder:
+        return read_folder(path)
+    return read_tars([str(path)], dataset=path.stem) if is_tar(path.name) else read_table(path, place)
+
+
 def read_folder(folder: Path) -> Found:
-    """Read a folder: every media file in it or below is a clip, and its id is its path without the suffix."""
-    media = find_media(folder)
+    """Read a folder: every media file in it or below is a clip, and its id is its path without the suffix.
+
+    Media in its tars come behind, see :func:`read_tars`.
+    """
+    media = find_media(folder, with_tars=True)
     chosen, beside = one_file_each(media.files, folder)
     clips = [Clip(id=name, path=os.path.abspath(chosen[name])) for name in sorted(chosen, key=lambda id_: chosen[id_])]
-    return Found(clips, folder.absolute().name, media.notes + beside)
+    packed = read_tars([str(path) for path in media.tars], dataset="")
+    return Found([*clips, *packed.clips], folder.absolute().name, media.notes + beside + packed.notes)
 
 
-def read_table(path: Path, media: Path) -> Found:
+def read_tars(tars: Sequence[str], *, dataset: str) -> Found:
+    """Read tars: every media file in them is a clip, and its id is its name up to the first dot, as in WebDataset."""
+    if others := [tar for tar in tars if not is_tar(tar)]:
+        raise ClipTableError(f"{visible(others[0])}: a pattern names tars. Give the folder instead, or a table")
+    where = [tar if in_bucket(tar) else os.path.abspath(tar) for tar in tars]
+    media, notes = tar_media(where) if where else ([], ())
+    return Found([Clip(item.key, item.address) for item in media], dataset, notes)
+
+
+def _read_bucket(url: str) -> Found:
+    """Read a folder in a bucket, or tars there."""
+    name = PurePosixPath(url).name
+    if is_pattern(url) or is_tar(name):
+        tars = named_files(url) if is_pattern(url) else [url]
+        return read_tars(tars, dataset=PurePosixPath(url).parent.name if is_pattern(url) else PurePosixPath(url).stem)
+    if Path(name).suffix.lower() in _TABLE_SUFFIXES:
+        raise ClipTableError(f"{visible(url)}: a table has to be on this machine. Copy it; its media may stay")
+    there = find_in_bucket(url)
+    chosen, beside = one_file_each(there.media, PurePosixPath())
+    clips = [Clip(key, there.media[chosen[key]]) for key in sorted(chosen, key=lambda id_: chosen[id_])]
+    packed = read_tars(there.tars, dataset="")
+    other = left_out(there.others, "file", "no media", ["not told apart in a bucket"])
+    return Found([*clips, *packed.clips], name, tuple(filter(None, (other, *beside, *packed.notes))))
+
+
+def read_table(path: Path, media: MediaPlace) -> Found:
     """Read a table in any of the formats, which suffix and first line tell apart."""
     if path.suffix.lower() == ".jsonl":
         return _from_rows(path, media, _jsonl_rows)
@@ -57,17 +112,16 @@ def read_table(path: Path, media: Path) -> Found:
     return _from_rows(path, media, _csv_rows)
 
 
-def read_llp(paths: Sequence[Path], media: Path) -> Found:
+def read_llp(paths: Sequence[Path], media: MediaPlace) -> Found:
     """Read LLP's weak label files, one after the other."""
-    files = by_stem(find_media(media).files)
     clips: list[Clip] = []
     seen: dict[str, str] = {}
     for path in paths:
-        clips += _llp_clips(path, media, files, seen)
+        clips += _llp_clips(path, media, seen)
     return Found(clips, "llp")
 
 
-def _llp_clips(path: Path, media: Path, files: dict[str, Path], seen: dict[str, str]) -> Iterator[Clip]:
+def _llp_clips(path: Path, media: MediaPlace, seen: dict[str, str]) -> Iterator[Clip]:
     split = split_of_file(path.name)
     lines = lines_of(_text(path))
     columns = lines[0].split("\t") if lines else []
@@ -86,9 +140,9 @@ def _llp_clips(path: Path, media: Path, files: dict[str, Path], seen: dict[str, 
             problems.append(f"line {number}: {name!r} is already at {seen[name]}")
             continue
         seen[name] = f"{path.name} line {number}"
-        file = files.get(name) or files.get(parsed.youtube_id) or media / f"{name}.mp4"
+        file = media.by_stem.get(name) or media.by_stem.get(parsed.youtube_id) or media.path_of(f"{name}.mp4")
         tags = tuple(label.strip() for label in labels.split(",") if label.strip())
-        clips.append(Clip(name, os.path.abspath(file), parsed.start_seconds, parsed.end_seconds, split, tags))
+        clips.append(Clip(name, file, parsed.start_seconds, parsed.end_seconds, split, tags))
     _refuse(path, problems)
     yield from clips
 
@@ -148,13 +202,12 @@ def _jsonl_rows(text: str) -> _NumberedRows:
             yield number, row
 
 
-def _from_rows(path: Path, media: Path, rows: Callable[[str], _NumberedRows]) -> Found:
+def _from_rows(path: Path, media: MediaPlace, rows: Callable[[str], _NumberedRows]) -> Found:
     problems: list[str] = []
     clips: list[Clip] = []
-    disk = DiskNames()
     first_line: dict[str, tuple[int, str]] = {}
     for number, row in rows(_text(path)):
-        clip = row if isinstance(row, str) else _clip_of_row(row, media, disk)
+        clip = row if isinstance(row, str) else _clip_of_row(row, media)
         if isinstance(clip, str):
             problems.append(f"line {number}: {clip}")
             continue
@@ -172,7 +225,7 @@ def _from_rows(path: Path, media: Path, rows: Callable[[str], _NumberedRows]) ->
     return Found(clips, path.stem)
 
 
-def _clip_of_row(row: dict[str, Any], media: Path, disk: DiskNames) -> Clip | str:
+def _clip_of_row(row: dict[str, Any], media: MediaPlace) -> Clip | str:
     """The clip, or what is wrong with the row."""
     for key in ("id", "path", "split"):
         if not isinstance(row.get(key), (str, int, type(None))) or isinstance(row.get(key), bool):
@@ -195,8 +248,12 @@ def _clip_of_row(row: dict[str, Any], media: Path, disk: DiskNames) -> Clip | st
         return (
             f"the span [{start:g}, {end:g}) is empty or negative" if end is not None else f"start {start:g} is negative"
         )
-    target = str(disk.find(Path(os.path.abspath(media / (file or f"{name}.mp4")))))
-    return Clip(name or Path(file).stem, target, start, end, split, tuple(map(str, labels)))
+    try:
+        target = media.path_of(file or f"{name}.mp4")
+        default = name or (parse_address(file).stem if is_address(file) else Path(file).stem)
+    except InvalidInput as problem:
+        return f"path: {problem}"
+    return Clip(default, target, start, end, split, tuple(map(str, labels)))
 
 
 def _as_text(value: str | int | None) -> str:

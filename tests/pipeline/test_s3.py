@@ -1,6 +1,7 @@
 """A store in a real S3 server on loopback: extract, kill, resume, verify, repair, read in a trainer's order."""
 
 import os
+import tarfile
 import time
 
 import numpy as np
@@ -128,3 +129,56 @@ def test_conditional_puts_hold(s3):
     with pytest.raises(ShardLocked):
         root.put_new("a", b"2")
     assert root.read("a") == b"1"
+
+
+@pytest.fixture
+def videos(s3, six_clips, tmp_path):
+    """A folder of videos in the bucket, and a tar of them beside it; gives the folder's address."""
+    import boto3
+
+    client, prefix = boto3.client("s3"), tmp_path.name
+    with tarfile.open(tmp_path / "six.tar", "w") as tar:
+        for path in sorted(six_clips.iterdir()):
+            client.upload_file(str(path), BUCKET, f"{prefix}/videos/{path.name}")
+            tar.add(path, path.name)
+    client.upload_file(str(tmp_path / "six.tar"), BUCKET, f"{prefix}/tars/six.tar")
+    return f"s3://{BUCKET}/{prefix}"
+
+
+def test_clips_in_a_bucket_give_the_same_bits(videos, avvp, six_clips, tmp_path):
+    assert avvp("extract", "--clips", six_clips, "--store", tmp_path / "files.zarr", *COMMAND)[0] == 0
+    near = FeatureStore.open(str(tmp_path / "files.zarr"))
+    for name, clips in (("videos", f"{videos}/videos"), ("tar", f"{videos}/tars/*.tar")):
+        code, out, err = avvp("extract", "--clips", clips, "--store", tmp_path / f"{name}.zarr", *COMMAND)
+        assert code == 0, out + err
+        far = FeatureStore.open(str(tmp_path / f"{name}.zarr"))
+        assert far.ids == near.ids
+        np.testing.assert_array_equal(far.read("toy_visual"), near.read("toy_visual"))
+        rows = [store.ledger("toy_visual").read(0, 1).rows for store in (far, near)]
+        assert [row.clip_fingerprint for row in rows[0]] == [row.clip_fingerprint for row in rows[1]]
+        code, out, err = avvp("extract", "--clips", clips, "--store", tmp_path / f"{name}.zarr", *COMMAND)
+        assert code == 0
+        assert "nothing to do" in out
+
+
+def test_what_a_bucket_does_not_have_or_give_is_a_status(videos, avvp, tmp_path, monkeypatch):
+    rows = [f"{videos}/videos/0 red.mp4", f"{videos}/no.mp4", "s3://nowhere/a.mp4", f"tar://no.mp4::{videos}/tars/six.tar",
+            f"tar://a.mp4::{videos}/no.tar"]  # fmt: skip
+    (tmp_path / "t.csv").write_text("path,id\n" + "".join(f"{row},{at}\n" for at, row in enumerate(rows)))
+    command = ("extract", "--clips", tmp_path / "t.csv", "--store", tmp_path / "s.zarr", *COMMAND)
+    code, out, err = avvp(*command)
+    assert code == 3, out + err
+    rows = [row for record in FeatureStore.open(str(tmp_path / "s.zarr")).ledger("toy_visual").newest().values()
+            for row in record.rows]  # fmt: skip
+    assert [row.status for row in rows] == ["ok", *["missing"] * 4]
+    assert {row.reason for row in rows[1:3]} == {"no such object, or no such bucket"}
+    assert rows[3].reason == "the tar has no file of this name"
+    assert rows[4].reason == "its tar: no such object, or no such bucket"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    code, out, err = avvp(*command, "--retry-failed")
+    assert code == 3
+    rows = [row for record in FeatureStore.open(str(tmp_path / "s.zarr")).ledger("toy_visual").newest().values()
+            for row in record.rows]  # fmt: skip
+    assert [row.status for row in rows] == ["ok", *["unreadable"] * 4]
+    assert rows[1].reason.startswith("no credentials for this storage")

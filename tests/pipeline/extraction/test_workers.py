@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -392,3 +393,31 @@ def test_a_stopped_worker_costs_no_clip(paths):
 def test_workers_start_without_torch():
     code = "import sys, pipeline.extraction.worker_process, decord; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_killed_worker_leaves_nothing_of_what_it_fetched(paths, tmp_path, monkeypatch):
+    temporary, tar = tmp_path / "temporary", tmp_path / "x.tar"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with tarfile.open(tar, "w") as file:
+        for number, path in enumerate(paths):
+            file.add(path, f"{number}.mp4")
+    expected = {}
+    with DecodePool(SHAPE, workers=2) as pool:
+        for decoded in pool.decode(request(path) for path in paths):
+            expected[decoded.request.path] = digest(decoded)
+            decoded.release()
+        asked = [replace(request(f"tar://{n % 4}.mp4::{tar}", n), end_seconds=2.0) for n in range(8)]
+        for decoded in pool.decode(asked):
+            assert decoded.report.status == Status.OK, decoded.report
+            assert digest(decoded) == expected[paths[int(decoded.request.clip_id[4:]) % 4]]
+            decoded.release()
+        links = list(temporary.glob("avvp-media-*/*"))
+        assert 1 <= len(links) <= 2  # each worker keeps the last source, of which clips are parts
+        for pid in pool.worker_pids:
+            kill(pid)
+        assert wait_until(lambda: not any(link.exists() for link in links))
+        for decoded in pool.decode([request(f"tar://0.mp4::{tar}")]):
+            assert decoded.report.status == Status.OK
+            decoded.release()
+    assert list(temporary.iterdir()) == []
