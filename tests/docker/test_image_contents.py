@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +41,7 @@ def graph():
     return grimp.build_graph(*OURS, include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None)
 
 
+@cache
 def asked_by_name(module):
     """Packages that a module of ours looks for by name: ``find_spec("x")``, ``import_module("x")``."""
     spec = find_spec(module)
