@@ -16,7 +16,7 @@ SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 KEYS = {
     "image", "build", "user", "init", "restart", "cap_drop", "security_opt", "entrypoint", "command", "environment",
-    "ports", "volumes", "shm_size", "deploy", "depends_on", "healthcheck", "profiles",
+    "ports", "volumes", "deploy", "depends_on", "healthcheck", "profiles",
 }  # fmt: skip
 DURATION = re.compile(r"\d+(ms|s|m|h)")
 DECODING = ("gpu-worker", "dask-worker")
@@ -100,13 +100,12 @@ def test_secrets_come_from_the_environment():
 
 
 @pytest.mark.parametrize("name", DECODING)
-def test_workers_have_a_gpu_the_stores_and_shared_memory(name):
+def test_workers_have_a_gpu_and_the_stores(name):
     service = SERVICES[name]
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
     places = [volume.removesuffix(":ro").split(":")[-1] for volume in service["volumes"]]
     assert places == ["/stores", "/cache", "/data"]
-    assert service["shm_size"]
     made = (ROOT / "docker" / "extract.Dockerfile").read_text()
     assert "/stores /cache /data" in made, "a volume takes over the owner of the image's folder: it must be there"
 
