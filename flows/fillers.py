@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ from pipeline.extraction.worker_count import default_workers
 from storage.errors import BackboneBroken
 
 _LOCK = threading.Lock()
-_FILLERS: dict[tuple[ExtractRequest, str], ShardFiller] = {}
-_USES: Counter[tuple[ExtractRequest, str]] = Counter()
+_Key = tuple[ExtractRequest, str, str | None]
+"""The request, the run, and the GPUs that Ray lends this process for the task at hand."""
+_FILLERS: dict[_Key, ShardFiller] = {}
+_USES: Counter[_Key] = Counter()
 _ENDED: set[str] = set()
 
 
@@ -24,12 +27,12 @@ _ENDED: set[str] = set()
 def shard_filler(request: ExtractRequest, run: str) -> Iterator[ShardFiller]:
     """This process's filler for a flow run: its workers, networks and all, stay up from task to task.
 
-    Those of other runs are closed, unless a task uses them.
+    Those of other runs, and of GPUs that this process no longer has, are closed, unless a task uses them.
 
     Raises:
         BackboneBroken: If the run has ended here, see :func:`closing_fillers`.
     """
-    key = request, run
+    key = request, run, os.environ.get("CUDA_VISIBLE_DEVICES")
     with _LOCK:
         if run in _ENDED:
             raise BackboneBroken("the run was stopped before this shard was done")

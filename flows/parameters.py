@@ -61,7 +61,10 @@ class Placement:
 
     runner: Annotated[RunnerKind, Doc("local: this process; dask or ray: a cluster.")] = "local"
     address: Annotated[
-        Text | None, Doc("Of a cluster that exists, e.g. tcp://scheduler:8786. Empty: one is made for this run.")
+        Text | None,
+        Doc(
+            "Of a cluster that exists, e.g. tcp://scheduler:8786 or ray://head:10001. Empty: one is made for this run."
+        ),
     ] = None
     processes: Annotated[
         Count, Doc("Processes of a cluster that is made for this run; they share out the devices.")
@@ -75,8 +78,8 @@ class Placement:
 
     @property
     def makes_cluster(self) -> bool:
-        """Whether a Dask cluster is made on this machine for the run."""
-        return self.runner == "dask" and not self.address
+        """Whether a Dask or Ray cluster is made on this machine for the run."""
+        return self.runner != "local" and not self.address
 
     def check(self) -> None:
         """Look for options that do not go together.
@@ -89,5 +92,6 @@ class Placement:
         if self.runner == "local" and self.resources:
             raise InvalidInput("resources are for runner dask or ray; on one machine, name devices: cuda:0,cuda:1")
         schemes = {"dask": ("tcp://", "tls://", "ucx://"), "ray": ("ray://",)}.get(self.runner, ())
-        if self.address and self.address != "auto" and not self.address.startswith(schemes):
+        is_found = self.runner == "ray" and self.address == "auto"
+        if self.address and not is_found and not self.address.startswith(schemes):
             raise InvalidInput(f"address {self.address!r}: expected one that begins with {' or '.join(schemes)}")

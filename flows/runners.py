@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
@@ -30,7 +32,7 @@ def make_runner(placement: Placement, *, devices: int) -> TaskRunner[Any]:
     if placement.runner == "local":
         return ThreadPoolTaskRunner(max_workers=TASKS_A_DEVICE * devices)
     try:
-        return _dask(placement, devices) if placement.runner == "dask" else _ray(placement)
+        return _cluster(placement, devices)
     except ImportError as problem:
         kind = placement.runner
         raise InvalidInput(
@@ -56,37 +58,27 @@ def check_limit(name: str | None) -> None:
 
 
 def number_of_this_process() -> int:
-    """Which of the processes this is, in a Dask cluster that was made for the run."""
+    """Which of the processes this is, from 0, in a Dask or Ray cluster that was made for the run."""
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        from flows.ray_runner import number_in_ray
+
+        return number_in_ray()
     from distributed import get_worker
 
     return int(get_worker().name)
 
 
-def _dask(placement: Placement, devices: int) -> TaskRunner[Any]:
-    from prefect_dask.task_runners import DaskTaskRunner
+def _cluster(placement: Placement, devices: int) -> TaskRunner[Any]:
+    if placement.runner == "dask":
+        from flows.dask_runner import dask_runner
 
-    if placement.address:
-        return cast("TaskRunner[Any]", DaskTaskRunner(address=placement.address))
-    tasks = TASKS_A_DEVICE * -(-devices // placement.processes)
-    cluster = {
-        "n_workers": placement.processes,
-        "threads_per_worker": tasks,
-        "host": "127.0.0.1",
-        "dashboard_address": "127.0.0.1:0",  # None would ask for Dask's own port, which another cluster may have
-        "scheduler_kwargs": {"dashboard": False},
-        # A worker of our own cluster offers what its tasks ask for.
-        "resources": {name: tasks * number for name, number in placement.resources.items()},
-    }
-    return cast("TaskRunner[Any]", DaskTaskRunner(cluster_kwargs=cluster))
-
-
-def _ray(placement: Placement) -> TaskRunner[Any]:
-    import os
-
+        return dask_runner(placement, tasks=TASKS_A_DEVICE * -(-devices // placement.processes))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    from prefect_ray.task_runners import RayTaskRunner
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # Ray would put a new, empty cluster in place of one that was lost
+    from flows.ray_runner import ray_runner
 
-    return cast("TaskRunner[Any]", RayTaskRunner(address=placement.address))
+    return ray_runner(placement)
 
 
 def holding(placement: Placement) -> AbstractContextManager[Any]:
@@ -97,8 +89,10 @@ def holding(placement: Placement) -> AbstractContextManager[Any]:
         from dask.base import annotate
 
         return cast("AbstractContextManager[Any]", annotate(resources=dict(placement.resources)))
+    if placement.makes_cluster:  # as many tasks at once as it has processes: there is nothing to hold
+        return nullcontext()
     from prefect_ray.context import remote_options
 
-    gpus = placement.resources.get("GPU", 0)
-    others = {name: number for name, number in placement.resources.items() if name != "GPU"}
-    return cast("AbstractContextManager[Any]", remote_options(num_gpus=gpus, resources=others))
+    from flows.ray_runner import ray_options
+
+    return cast("AbstractContextManager[Any]", remote_options(**ray_options(placement)))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
-from prefect.futures import as_completed
+from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
+from prefect.task_runners import TaskRunner
 
 from flows.dashboard import Log, ProgressBar, ShardReporter, show_store
 from flows.fillers import closing_fillers, part_of, shard_filler
@@ -22,13 +23,14 @@ from flows.parameters import ExtractRequest, Placement
 from flows.retries import RETRIES, back_off, retry_if_it_may_pass
 from flows.runners import check_limit, holding, make_runner, number_of_this_process
 from flows.tables import key_of
+from flows.window import in_window
 from pipeline.extraction.shards import ShardReport, ShardWork, clip_failures, prepare_shards
 from pipeline.inspection.status import overview
 from storage.store import FeatureStore
 from storage.text import count
 
-BLOCK = 256
-"""Tasks submitted at once: SQLite does not stand a burst of a thousand."""
+WINDOW = 256
+"""Tasks that are submitted and have not ended: SQLite does not stand a burst of a thousand."""
 
 
 @task(
@@ -86,29 +88,20 @@ def run_shards(request: ExtractRequest, work: ShardWork, placement: Placement, *
     devices = len(request.options.devices)
     # Workers are stopped before the runner waits for its threads, which wait for them.
     with make_runner(placement, devices=devices) as runner, closing_fillers(str(flow_run.id)):
-        for start in range(0, len(work.shards), BLOCK):
-            _run_block(runner, request, work.shards[start : start + BLOCK], placement, results, bar)
+        for shard, future in in_window(partial(_submit, runner, request, placement), work.shards, most=WINDOW):
+            try:
+                results.reports.append(future.result())
+            except Exception as problem:  # noqa: BLE001 - whatever a task raised is told with the shard's number
+                results.problems[shard] = one_line(problem)
+            bar.advance()
     return results
 
 
-def _run_block(
-    runner: Any,
-    request: ExtractRequest,
-    shards: Sequence[int],
-    placement: Placement,
-    results: ShardResults,
-    bar: ProgressBar,
-) -> None:
+def _submit(runner: TaskRunner[Any], request: ExtractRequest, placement: Placement, shard: int) -> PrefectFuture[Any]:
     processes = placement.processes if placement.makes_cluster else 1
-    common = {"request": request, "run": str(flow_run.id), "limit": placement.limit, "processes": processes}
+    asked = {"request": request, "run": str(flow_run.id), "limit": placement.limit, "processes": processes}
     with holding(placement):
-        futures = {runner.submit(fill_shard, {**common, "shard": shard}): shard for shard in shards}
-    for future in as_completed(list(futures)):
-        try:
-            results.reports.append(future.result())
-        except Exception as problem:  # noqa: BLE001 - whatever a task raised is told with the shard's number
-            results.problems[futures[future]] = one_line(problem)
-        bar.advance()
+        return runner.submit(fill_shard, {**asked, "shard": shard})
 
 
 def run_extraction(request: ExtractRequest, placement: Placement) -> State[Any]:

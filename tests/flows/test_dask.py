@@ -1,36 +1,24 @@
-"""A Dask scheduler and two worker processes on loopback; one is killed in mid-run."""
+"""A Dask scheduler and two worker processes on loopback; a worker is killed in mid-run, then the scheduler."""
 
 import contextlib
-import hashlib
 import json
 import socket
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
+from clusters import newest_run, rows_of, rows_of_one_process, shards_done, wait_for
 from processes import kill
 
 from flows.parameters import Placement
 from flows.runners import make_runner, number_of_this_process
 from pipeline.exchange.verify import verify
-from pipeline.extraction.extract import extract
-from pipeline.extraction.options import ExtractOptions
-from storage.clips import ClipTable
+from storage.errors import InvalidInput
 
 pytest.importorskip("prefect_dask", reason="needs prefect-dask: pip install 'avvp-pipeline[dask]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 SHARDS = 6
-
-
-def content(folder):
-    """Digest of every file that holds rows."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "/c/" in str(path)
-    }
 
 
 @pytest.fixture
@@ -59,10 +47,8 @@ def cluster(up, tmp_path):
     for number in range(2):
         start("dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--resources", "GPU=1",
               "--name", f"w{number}", "--host", "127.0.0.1", "--no-dashboard")  # fmt: skip
-    end = time.monotonic() + 60
-    while not file.is_file() and time.monotonic() < end:
-        time.sleep(0.1)
-    yield json.loads(file.read_text())["address"], family[1:]
+    assert wait_for(file.is_file, seconds=60)
+    yield json.loads(file.read_text())["address"], family
     everyone = [psutil.Process(one.pid) for one in family if one.poll() is None]
     everyone += [child for one in everyone for child in one.children(recursive=True)]
     kill(everyone)
@@ -71,39 +57,69 @@ def cluster(up, tmp_path):
     psutil.wait_procs(everyone, timeout=10)
 
 
-def test_a_killed_dask_worker_costs_nothing(up, cluster, six_clips, toys, tmp_path):
-    address, workers = cluster
-    store = up.folder / "dask.zarr"
-    arguments = up.extract_arguments(six_clips, "dask.zarr", runner="dask", address=address, resources='{"GPU": 1}')
+@contextlib.contextmanager
+def running(up, clips, store, **parameters):
+    """A flow run, once its first shard is done and before its last one is. Gives its ``--watch`` and its store."""
+    arguments = up.extract_arguments(clips, store, runner="dask", resources='{"GPU": 1}', **parameters)
     with subprocess.Popen(
         [sys.executable, "-m", "prefect", *arguments],
         env=up.environment, cwd=up.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as watching:  # fmt: skip
-        ledger = store / "ledger" / "toy_audio"
-        end = time.monotonic() + 90
-        while len(list(ledger.glob("*.0001.json"))) < 1 and time.monotonic() < end and watching.poll() is None:
-            time.sleep(0.05)
-        done = len(list(ledger.glob("*.0001.json")))
-        doomed = psutil.Process(workers[0].pid)
-        victims = [doomed, *doomed.children(recursive=True)]
-        assert len(victims) > 1
-        kill(victims)
+        found = up.folder / store
+        wait_for(lambda: shards_done(found) or watching.poll() is not None, seconds=90)
+        assert shards_done(found) < SHARDS, "too late for a kill to mean anything"
+        yield watching, found
+
+
+def kill_with_children(process):
+    doomed = psutil.Process(process.pid)
+    victims = [doomed, *doomed.children(recursive=True)]
+    kill(victims)
+    return victims
+
+
+def test_a_killed_dask_worker_costs_nothing(up, cluster, six_clips, toys, tmp_path):
+    address, (_, worker, _) = cluster
+    with running(up, six_clips, "dask.zarr", address=address) as (watching, store):
+        assert len(kill_with_children(worker)) > 1
         output = watching.communicate(timeout=150)[0]
     assert watching.returncode == 0, output
-    assert done < SHARDS, "the kill came too late to mean anything"
-    plain = tmp_path / "plain.zarr"
-    extract(
-        ClipTable.load(six_clips), str(plain),
-        ExtractOptions(("toy_visual", "toy_audio"), ("random:3",), clip_seconds=2, shard_size=1, workers=1),
-    )  # fmt: skip
-    assert content(store) == content(plain)
+    assert rows_of(store) == rows_of_one_process(six_clips, tmp_path / "plain.zarr")
     assert not verify(str(store), deep=True).problems
 
 
-def test_a_cluster_made_for_the_run(up, six_clips):
-    done = up.run_extract(six_clips, "own.zarr", device="cpu,cpu", runner="dask", processes=2, resources='{"GPU": 1}')
+def test_a_lost_dask_scheduler_ends_the_run_and_the_next_fills_what_is_missing(up, cluster, six_clips, toys, tmp_path):
+    address, (scheduler, *_) = cluster
+    with running(up, six_clips, "lost.zarr", address=address) as (watching, store):
+        kill_with_children(scheduler)
+        output = watching.communicate(timeout=150)[0]
+    assert watching.returncode == 1, output
+    message, _ = newest_run(up)
+    assert f"the Dask cluster at {address} was lost before this shard was done" in message
+    assert "Run the same again: only missing shards are done" in message
+    again = up.run_extract(six_clips, "lost.zarr")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert rows_of(store) == rows_of_one_process(six_clips, tmp_path / "plain.zarr")
+    assert not verify(str(store), deep=True).problems
+
+
+def test_an_address_where_no_scheduler_answers_is_refused():
+    import dask
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
+        pytest.raises(InvalidInput, match=r"address tcp://127\.0\.0\.1:9: no Dask scheduler answers there"),
+        make_runner(Placement("dask", "tcp://127.0.0.1:9"), devices=1),
+    ):
+        pass
+
+
+def test_a_cluster_made_for_the_run_may_have_more_processes_than_there_are_shards(up, six_clips, toys, tmp_path):
+    done = up.run_extract(
+        six_clips, "own.zarr", device="cpu,cpu", shard_size=3, runner="dask", processes=3, resources='{"GPU": 1}'
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not verify(str(up.folder / "own.zarr"), deep=True).problems
+    assert rows_of(up.folder / "own.zarr") == rows_of_one_process(six_clips, tmp_path / "plain.zarr", shard_size=3)
     left = [process for process in up.descendants() if "device_worker" in " ".join(process.cmdline())]
     assert not psutil.wait_procs(left, timeout=20)[1], "left behind"
 

@@ -98,10 +98,10 @@ def test_tasks_of_one_run_share_their_workers_until_it_ends(offline, toys, six_c
 def test_a_run_closes_the_workers_of_those_before_it(offline, toys, six_clips, tmp_path):
     request = ExtractRequest(str(tmp_path / "s.zarr"), ExtractOptions(("toy_audio",), ("random:1",)), str(six_clips))
     with fillers.shard_filler(request, "one"), fillers.shard_filler(request, "two"):
-        assert [run for _, run in fillers._FILLERS] == ["one", "two"]
+        assert [run for _, run, _ in fillers._FILLERS] == ["one", "two"]
     with fillers.shard_filler(request, "three") as filler, fillers.shard_filler(request, "three") as same:
         assert same is filler
-        assert [run for _, run in fillers._FILLERS] == ["three"]
+        assert [run for _, run, _ in fillers._FILLERS] == ["three"]
 
 
 @pytest.mark.parametrize(
