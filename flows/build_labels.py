@@ -9,8 +9,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.outcomes import refuses_in_one_line
-from flows.parameters import Embedder, Text
+from flows.parameters import Embedder, Several, Text, several
 from pipeline.datasets.dataset_description import load_description
+from pipeline.extraction.options import EVERY, parse_weights
 from pipeline.labels.embeddings import make_labels
 
 
@@ -19,7 +20,7 @@ from pipeline.labels.embeddings import make_labels
 def build_labels(
     store: Text,
     embedder: Embedder,
-    weights: Text = "pretrained",
+    weights: Several = "pretrained",
     dataset: Text = "llp",
     prompts: Text | None = None,
     tokenizer: Text | None = None,
@@ -38,11 +39,12 @@ def build_labels(
         device: auto, cpu or cuda:0.
         rebuild: Replace embeddings that were made otherwise.
     """
+    asked = parse_weights(several(weights), (embedder,), what="label embedders")
     made, written = make_labels(
         store,
         embedder=embedder,
         dataset=load_description(dataset),
-        weights=weights,
+        weights=asked.get(embedder, asked[EVERY]),
         prompts=prompts,
         options={"tokenizer": tokenizer},
         device=device,

@@ -13,7 +13,7 @@ from flows.build_labels import build_labels
 from flows.evaluate import evaluate
 from flows.extract_llp import extract_llp
 from flows.outcomes import WITH_FAILURES, refuses_in_one_line
-from flows.parameters import Split, Text
+from flows.parameters import Several, Split, Text, several
 from flows.pseudo_labels import pseudo_labels
 from flows.train import check_folder, train
 from pipeline.extraction.options import ExtractOptions, parse_weights
@@ -32,9 +32,9 @@ def llp(
     recipe: Text,
     out: Text,
     media: Text | None = None,
-    weights: list[Text] = ["pretrained"],  # noqa: B006 - Prefect shows the default in the form
-    label_weights: list[Text] = ["pretrained"],  # noqa: B006
-    changes: list[Text] = [],  # noqa: B006
+    weights: Several = "pretrained",
+    label_weights: Several = "pretrained",
+    changes: Several = [],  # noqa: B006 - Prefect shows the default in the form
     split: Split = "test",
     **asked: Any,
 ) -> State[Any]:
@@ -48,16 +48,18 @@ def llp(
         out: The folder of the training run.
         media: Where the media files of a table are, if not beside it.
         weights: Of backbones: pretrained, random:SEED or a path; NAME=... for one of them.
-        label_weights: Of label embedders, in the same way, e.g. ["glove=glove.6B.300d.txt"].
-        changes: Other values for the recipe, e.g. ["train.epochs=5"].
+        label_weights: Of label embedders, in the same way, e.g. glove=glove.6B.300d.txt.
+        changes: Other values for the recipe, e.g. train.epochs=5.
         split: What the trained model is evaluated on.
         **asked: Fields of ExtractOptions; their texts are put in here.
     """
-    needs = needs_of(load_recipe(recipe, changes).features, clip_seconds=10)
+    needs = needs_of(load_recipe(recipe, several(changes)).features, clip_seconds=10)
     check_folder(annotations, "annotations")
     ClipTable.load(clips, media=media)
-    parse_weights(weights, needs.backbones)
-    embedder_weights = parse_weights(label_weights, needs.embedders)
+    parse_weights(several(weights), needs.backbones)
+    embedder_weights = parse_weights(
+        several(label_weights), needs.embedders, option="label_weights", what="label embedders"
+    )
     device = asked.get("device", "auto").split(",")[0]
     ended = extract_llp(clips, store, list(needs.backbones), media=media, weights=weights, return_state=True, **asked)
     extracted = ended

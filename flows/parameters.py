@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -15,11 +15,19 @@ from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
-Names = Annotated[list[Text], Field(min_length=1)]
+Several = Text | list[Text]
+"""Of one value the form and ``-p`` take the text itself, of several a list; :func:`several` reads both."""
+Names = Text | Annotated[list[Text], Field(min_length=1)]
+"""The same, of which there must be one."""
 RunnerKind = Literal["local", "dask", "ray"]
 Resources = Mapping[str, Annotated[float, Field(gt=0)]]
 Embedder = Annotated[str, Field(pattern=r"^(glove|bert|clip|clap|hf)(:.+)?$")]
 Split = Literal["val", "test"]
+
+
+def several(given: str | Sequence[str]) -> tuple[str, ...]:
+    """The values of a parameter that takes one or a list of them."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from flows.outcomes import refuses_in_one_line
-from flows.parameters import Text
+from flows.parameters import Several, Text, several
 from flows.run_module import run_module
 from flows.tables import key_of
 from pipeline.recipes.recipe import load_recipe
@@ -32,7 +32,7 @@ def check_folder(path: str, name: str) -> None:
 
 @flow(name="train")
 @refuses_in_one_line
-def train(recipe: Text, store: Text, annotations: Text, out: Text, changes: list[Text] = []) -> State[Any]:  # noqa: B006
+def train(recipe: Text, store: Text, annotations: Text, out: Text, changes: Several = []) -> State[Any]:  # noqa: B006
     """Train a parser on the features of a store. A run that broke goes on after its last whole epoch.
 
     Args:
@@ -40,13 +40,13 @@ def train(recipe: Text, store: Text, annotations: Text, out: Text, changes: list
         store: A store with the features that the recipe reads.
         annotations: The folder with the label files of the dataset.
         out: The folder of the run. Made if absent.
-        changes: Other values for the recipe, e.g. ["train.epochs=5"].
+        changes: Other values for the recipe, e.g. train.epochs=5.
     """
-    load_recipe(recipe, changes)
+    load_recipe(recipe, several(changes))
     check_folder(annotations, "annotations")
     FeatureStore.open(store)
     options = ["--recipe", recipe, "--store", store, "--annotations", annotations, "--out", out]
-    options += [part for change in changes for part in ("--set", change)]
+    options += [part for change in several(changes) for part in ("--set", change)]
     run_module("pipeline.train", options, log=get_run_logger())
     key = f"{key_of(out)}-run"
     create_link_artifact(Path(out).resolve().as_uri(), key=key, link_text=f"run {out}", description="The run's folder")
