@@ -34,6 +34,13 @@ QUIET = {
 """No telemetry, no questions. Set before Prefect is imported."""
 
 
+LOGS_TO_TERMINALS = {
+    "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
+    "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
+}
+"""With these two a server sends a run's log lines to `prefect deployment run … --watch`; by default it does not."""
+
+
 class Stopped(Exception):
     """A signal asked for the end."""
 
@@ -102,6 +109,7 @@ def start_server(place: Place) -> Child:
         **place.environment,
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        **LOGS_TO_TERMINALS,
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", port]
     return Child("server", command, environment=environment, log=place.home / "server.log")
