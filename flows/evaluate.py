@@ -1,4 +1,4 @@
-"""``evaluate``: ``python -m pipeline.evaluate``, and its scores as a table and a picture."""
+"""``evaluate``: ``python -m pipeline.evaluate``, and its scores as a table."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def evaluate(run: Text, annotations: Text, split: Split = "test", store: Text | 
     run_module("pipeline.evaluate", options, log=get_run_logger())
     scores = read_scores(file)
     main, unit = next((name, unit) for name, unit in MAIN_SCORES.items() if name in scores)
-    show_scores(scores, title=f"{Path(run).name} on {split}, {unit} in %", run=run)
+    show_scores(scores, title=f"{Path(run).name} on {split}, {unit} in %. In full: {file.resolve()}", run=run)
     return Completed(message=f"{run}, {split}: {main} {scores[main]:.1f}")
 
 

@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 
-from flows.dashboard import Log
+from flows.bars import Log
 from flows.parent_death import die_with_parent
 from storage.errors import AvvpError, InvalidInput
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_link_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
@@ -14,10 +15,11 @@ from prefect.states import Completed
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Several, Text, several
 from flows.run_module import run_module
-from flows.tables import key_of
+from flows.tables import key_of, plain_markdown
 from pipeline.recipes.recipe import load_recipe
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
+from storage.text import visible
 
 
 def check_folder(path: str, name: str) -> None:
@@ -28,6 +30,14 @@ def check_folder(path: str, name: str) -> None:
     """
     if not Path(path).is_dir():
         raise InvalidInput(f"{name} {path}: no such folder")
+
+
+def run_summary(out: str, annotations: str) -> str:
+    """Markdown: where the run is, and what to do with it."""
+    run, labels = shlex.quote(visible(out)), shlex.quote(visible(annotations))
+    lines = [f"### {plain_markdown(Path(out).name)}", "", f"In {plain_markdown(Path(out).resolve())}", "", "```"]
+    lines += [f"avvp evaluate --run {run} --annotations {labels} --split test", f"tensorboard --logdir {run}", "```"]
+    return "\n".join(lines)
 
 
 @flow(name="train")
@@ -48,6 +58,5 @@ def train(recipe: Text, store: Text, annotations: Text, out: Text, changes: Seve
     options = ["--recipe", recipe, "--store", store, "--annotations", annotations, "--out", out]
     options += [part for change in several(changes) for part in ("--set", change)]
     run_module("pipeline.train", options, log=get_run_logger())
-    key = f"{key_of(out)}-run"
-    create_link_artifact(Path(out).resolve().as_uri(), key=key, link_text=f"run {out}", description="The run's folder")
+    create_markdown_artifact(run_summary(out, annotations), key=f"{key_of(out)}-run", description="The run's folder")
     return Completed(message=f"{out}: trained")

@@ -32,7 +32,7 @@ LOG = logging.getLogger("test")
 def offline(monkeypatch):
     """No server: logs go to logging, the bar to nobody."""
     monkeypatch.setattr(shards, "get_run_logger", lambda: LOG)
-    monkeypatch.setattr("flows.dashboard.create_progress_artifact", lambda *_, **__: None)
+    monkeypatch.setattr("flows.bars.create_progress_artifact", lambda *_, **__: None)
     yield
     for filler in fillers._FILLERS.values():
         filler.close()
@@ -50,6 +50,7 @@ def test_a_task_does_one_shard_and_a_second_call_finds_nothing_to_do(offline, to
     report = shards.fill_shard.fn(request, 1, "run")
     assert (report.shard, report.read, report.failed) == (1, 3, 1)
     assert "1 clip without features: unreadable" in caplog.text
+    assert ": x broken" in caplog.text
     assert shards.fill_shard.fn(request, 1, "run").read == 0
     assert caplog.text.count("loading toy_visual") == 1
     assert prepare_shards(request.table(), request.store, request.options).shards == (0,)
