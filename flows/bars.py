@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -68,10 +68,14 @@ class ClipBar:
         store: for people.
         key: under which the dashboard lists it.
         log: of the run.
+        tell: told how much is done, from 0 to 1 and in words.
     """
 
-    def __init__(self, clips: int, *, store: str, key: str, log: Log) -> None:
+    def __init__(
+        self, clips: int, *, store: str, key: str, log: Log, tell: Callable[[float, str], None] | None = None
+    ) -> None:
         self._bar = ProgressBar(clips, f"{store}: {count(clips, 'clip')} to read", key=key, log=log)
+        self._tell = tell
         self._counted: Counter[int] = Counter()
         self._lock = threading.Lock()
 
@@ -84,20 +88,25 @@ class ClipBar:
         """A task of this process is done with a clip."""
         with self._lock:
             self._counted[shard] += 1
-            self._bar.advance()
+            self._move(1)
 
     def shard_done(self, shard: int, clips: int) -> None:
         """A shard is done, with so many clips; those that were not counted are counted now."""
         with self._lock:
             rest = clips - self._counted.pop(shard, 0)
             if rest > 0:
-                self._bar.advance(rest)
+                self._move(rest)
 
     def all_done(self) -> None:
         """Nothing is left; some of it may have been done by others."""
         with self._lock:
             if self._bar.done < self._bar.total:
                 self._bar.move_to(self._bar.total)
+
+    def _move(self, clips: int) -> None:
+        self._bar.advance(clips)
+        if self._tell is not None:
+            self._tell(self.part, f"{int(self._bar.done):,} of {count(self._bar.total, 'clip')} done")
 
 
 _BARS: dict[str, ClipBar] = {}

@@ -10,12 +10,13 @@ from prefect.states import Completed
 
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Embedder, Several, Text, several
+from flows.run_names import named_by
 from pipeline.datasets.dataset_description import load_description
 from pipeline.extraction.options import EVERY, parse_weights
 from pipeline.labels.embeddings import make_labels
 
 
-@flow(name="build-labels")
+@flow(name="build-labels", flow_run_name=named_by("labels/{embedder} → {store}"))
 @refuses_in_one_line
 def build_labels(
     store: Text,

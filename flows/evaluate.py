@@ -15,6 +15,7 @@ from flows.dashboard import show_scores
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Split, Text
 from flows.run_module import run_module
+from flows.run_names import named_by
 from flows.train import check_folder
 from storage.errors import StoreError
 
@@ -22,7 +23,7 @@ MAIN_SCORES = {"average": "F1", "accuracy": "accuracy"}
 """What a task's scores come down to, and its unit: parsing's and localization's."""
 
 
-@flow(name="evaluate")
+@flow(name="evaluate", flow_run_name=named_by("{run} on {split}", split="test"))
 @refuses_in_one_line
 def evaluate(run: Text, annotations: Text, split: Split = "test", store: Text | None = None) -> State[Any]:
     """Score a run exactly as the published code does.

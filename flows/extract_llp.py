@@ -10,11 +10,12 @@ from prefect.client.schemas.objects import State
 from flows.asked import asks_for, chosen, fields_of
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import ExtractRequest, Names, Placement, Text, several
+from flows.run_names import named_by
 from flows.shards import run_extraction
 from pipeline.extraction.options import Count, ExtractOptions
 
 
-@flow(name="extract-llp")
+@flow(name="extract-llp", flow_run_name=named_by("{backbones} → {store}"))
 @refuses_in_one_line
 @asks_for(*fields_of(ExtractOptions, without=("backbones", "shards")), *fields_of(Placement))
 def extract_llp(

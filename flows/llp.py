@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from flows.asked import asks_for, fields_of
@@ -15,14 +17,17 @@ from flows.extract_llp import extract_llp
 from flows.outcomes import WITH_FAILURES, refuses_in_one_line
 from flows.parameters import Several, Split, Text, several
 from flows.pseudo_labels import pseudo_labels
+from flows.run_names import named_by
+from flows.steps import Steps
+from flows.tables import key_of
 from flows.train import check_folder, train
-from pipeline.extraction.options import ExtractOptions, parse_weights
+from pipeline.extraction.options import EVERY, ExtractOptions, parse_weights
 from pipeline.extraction.requirements import needs_of
 from pipeline.recipes.recipe import load_recipe
 from storage.clips import ClipTable
 
 
-@flow(name="llp")
+@flow(name="llp", flow_run_name=named_by("{recipe} on {store} → {out}"))
 @refuses_in_one_line
 @asks_for(*fields_of(ExtractOptions, only=("sampling", "device", "shard_size")))
 def llp(
@@ -60,26 +65,30 @@ def llp(
     embedder_weights = parse_weights(
         several(label_weights), needs.embedders, option="label_weights", what="label embedders"
     )
+    labels = {name: embedder_weights.get(name, embedder_weights[EVERY]) for name in needs.embedders}
+    first = partial(extract_llp, clips, store, list(needs.backbones), media=media, weights=weights, **asked)
+    steps: list[tuple[str, partial[Any]]] = [("extract-llp", first)]
     device = asked.get("device", "auto").split(",")[0]
-    ended = extract_llp(clips, store, list(needs.backbones), media=media, weights=weights, return_state=True, **asked)
-    extracted = ended
-    for embedder in needs.embedders:
-        if ended.is_completed():
-            chosen = embedder_weights.get(embedder, embedder_weights[""])
-            ended = build_labels(store, embedder, weights=chosen, device=device, return_state=True)
-    if needs.pseudo_labels and ended.is_completed():
-        ended = pseudo_labels(store, needs.pseudo_labels, annotations=annotations, return_state=True)
-    if ended.is_completed():
-        ended = train(recipe, store, annotations, out, changes=changes, return_state=True)
-    if ended.is_completed():
-        ended = evaluate(out, annotations, split=split, return_state=True)
-    return _end_of(ended, extracted)
+    for name, chosen in labels.items():
+        steps.append((f"build-labels {name}", partial(build_labels, store, name, weights=chosen, device=device)))
+    if needs.pseudo_labels:
+        steps.append(("pseudo-labels", partial(pseudo_labels, store, needs.pseudo_labels, annotations=annotations)))
+    steps.append(("train", partial(train, recipe, store, annotations, out, changes=changes)))
+    steps.append(("evaluate", partial(evaluate, out, annotations, split=split)))
+    return _run(steps, out)
 
 
-def _end_of(last: State[Any], extracted: State[Any]) -> State[Any]:
+def _run(steps: list[tuple[str, partial[Any]]], out: str) -> State[Any]:
+    flows = [(name, partial(call, return_state=True)) for name, call in steps]
+    ended = Steps(flows, title=f"{out}: steps done", key=key_of(out), log=get_run_logger()).run()
+    last = next(reversed(ended))
+    return _end_of(ended[last], ended["extract-llp"], step=last)
+
+
+def _end_of(last: State[Any], extracted: State[Any], *, step: str = "") -> State[Any]:
     """A state of our own: Prefect would take a step's for one of several, and lose its message."""
     if not last.is_completed():
-        return Failed(name=last.name, message=last.message)
+        return Failed(name=last.name, message=f"{step}{step and ': '}{last.message}")
     if extracted.name == WITH_FAILURES:
         return Completed(name=WITH_FAILURES, message=f"{last.message}; {extracted.message}")
     return Completed(message=last.message)

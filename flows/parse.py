@@ -16,11 +16,12 @@ from prefect.states import Completed
 from flows.outcomes import WITH_FAILURES, refuses_in_one_line
 from flows.parameters import Names, Several, Text, several
 from flows.run_module import run_module
+from flows.run_names import named_by
 from pipeline.terminal.exit_codes import SOME_CLIPS_FAILED
 from storage.text import count
 
 
-@flow(name="parse")
+@flow(name="parse", flow_run_name=named_by("{inputs}"))
 @refuses_in_one_line
 def parse(
     inputs: Names,

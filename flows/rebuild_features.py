@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 from flows.asked import asks_for, chosen, fields_of
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import ExtractRequest, Placement, Several, Text, several
+from flows.run_names import named_by
 from flows.shards import run_extraction
 from pipeline.extraction.options import ExtractOptions
 from storage.store import FeatureStore
@@ -17,7 +18,7 @@ from storage.store import FeatureStore
 ASKED = ("sampling", "precision", "device", "engine", "workers", "retry_failed")
 
 
-@flow(name="rebuild-features")
+@flow(name="rebuild-features", flow_run_name=named_by("{backbone} → {store}"))
 @refuses_in_one_line
 @asks_for(*fields_of(ExtractOptions, only=ASKED), *fields_of(Placement))
 def rebuild_features(

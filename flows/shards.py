@@ -24,6 +24,7 @@ from flows.outcomes import extraction_outcome, one_line
 from flows.parameters import ExtractRequest, Placement
 from flows.retries import RETRIES, back_off, retry_if_it_may_pass
 from flows.runners import check_limit, holding, make_runner, number_of_this_process
+from flows.steps import steps_above
 from flows.tables import key_of
 from flows.window import in_window
 from pipeline.extraction.shards import ShardReport, ShardWork, clip_failures, prepare_shards
@@ -85,7 +86,11 @@ def run_shards(request: ExtractRequest, work: ShardWork, placement: Placement, *
     """A task a shard, wherever they are to run, until all have ended."""
     results = ShardResults()
     run = str(flow_run.id)
-    bar = ClipBar(work.clips, store=request.store, key=f"{key_of(request.store)}-progress", log=log)
+    above = steps_above()
+    bar = ClipBar(
+        work.clips, store=request.store, key=f"{key_of(request.store)}-progress", log=log,
+        tell=above.part_done if above else None,
+    )  # fmt: skip
     devices = len(request.options.devices)
     # Workers are stopped before the runner waits for its threads, which wait for them.
     with make_runner(placement, devices=devices) as runner, closing_fillers(run), shown_bar(run, bar):

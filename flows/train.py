@@ -15,6 +15,7 @@ from prefect.states import Completed
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Several, Text, several
 from flows.run_module import run_module
+from flows.run_names import named_by
 from flows.tables import key_of, plain_markdown
 from pipeline.recipes.recipe import load_recipe
 from storage.errors import InvalidInput
@@ -40,7 +41,7 @@ def run_summary(out: str, annotations: str) -> str:
     return "\n".join(lines)
 
 
-@flow(name="train")
+@flow(name="train", flow_run_name=named_by("{recipe} on {store} → {out}"))
 @refuses_in_one_line
 def train(recipe: Text, store: Text, annotations: Text, out: Text, changes: Several = []) -> State[Any]:  # noqa: B006
     """Train a parser on the features of a store. A run that broke goes on after its last whole epoch.
