@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows.notices import tell_of_failure
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Embedder, Several, Text, several
 from flows.run_names import named_by
@@ -16,7 +17,12 @@ from pipeline.extraction.options import EVERY, parse_weights
 from pipeline.labels.embeddings import make_labels
 
 
-@flow(name="build-labels", flow_run_name=named_by("labels/{embedder} → {store}"))
+@flow(
+    name="build-labels",
+    flow_run_name=named_by("labels/{embedder} → {store}"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 def build_labels(
     store: Text,

@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from flows.dashboard import show_scores
+from flows.notices import tell_of_failure
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Split, Text
 from flows.run_module import run_module
@@ -23,7 +24,12 @@ MAIN_SCORES = {"average": "F1", "accuracy": "accuracy"}
 """What a task's scores come down to, and its unit: parsing's and localization's."""
 
 
-@flow(name="evaluate", flow_run_name=named_by("{run} on {split}", split="test"))
+@flow(
+    name="evaluate",
+    flow_run_name=named_by("{run} on {split}", split="test"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 def evaluate(run: Text, annotations: Text, split: Split = "test", store: Text | None = None) -> State[Any]:
     """Score a run exactly as the published code does.

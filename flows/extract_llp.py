@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.asked import asks_for, chosen, fields_of
+from flows.notices import tell_of_failure
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import ExtractRequest, Names, Placement, Text, several
 from flows.run_names import named_by
@@ -15,7 +16,12 @@ from flows.shards import run_extraction
 from pipeline.extraction.options import Count, ExtractOptions
 
 
-@flow(name="extract-llp", flow_run_name=named_by("{backbones} → {store}"))
+@flow(
+    name="extract-llp",
+    flow_run_name=named_by("{backbones} → {store}"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 @asks_for(*fields_of(ExtractOptions, without=("backbones", "shards")), *fields_of(Placement))
 def extract_llp(

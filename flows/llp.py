@@ -14,6 +14,7 @@ from flows.asked import asks_for, fields_of
 from flows.build_labels import build_labels
 from flows.evaluate import evaluate
 from flows.extract_llp import extract_llp
+from flows.notices import tell_of_failure
 from flows.outcomes import WITH_FAILURES, refuses_in_one_line
 from flows.parameters import Several, Split, Text, several
 from flows.pseudo_labels import pseudo_labels
@@ -27,7 +28,12 @@ from pipeline.recipes.recipe import load_recipe
 from storage.clips import ClipTable
 
 
-@flow(name="llp", flow_run_name=named_by("{recipe} on {store} → {out}"))
+@flow(
+    name="llp",
+    flow_run_name=named_by("{recipe} on {store} → {out}"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 @asks_for(*fields_of(ExtractOptions, only=("sampling", "device", "shard_size")))
 def llp(

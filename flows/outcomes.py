@@ -5,15 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
 from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
+from prefect.utilities.timeout import timeout
 
 from flows.advice import EXTRACTION, as_parameters, parameters_of
+from flows.asked import asks_for, chosen, fields_of
+from flows.buckets import bucket_access
 from flows.log_lines import flush_logs, readable_logs
+from flows.parameters import RunSettings
 from pipeline.extraction.shards import ClipFailures
 from storage.errors import AvvpError
 from storage.text import count
@@ -21,6 +25,9 @@ from storage.text import count
 P = ParamSpec("P")
 WITH_FAILURES = "CompletedWithFailures"
 REFUSED = "Refused"
+TIMED_OUT = "TimedOut"
+"""As Prefect calls it."""
+_OUT_OF_TIME = "stopped after {:g} s (timeout_seconds). What is done stays: run the same again to go on"
 
 
 def one_line(problem: object) -> str:
@@ -29,14 +36,22 @@ def one_line(problem: object) -> str:
 
 
 def refuses_in_one_line(body: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
-    """Log how a flow ends, and end one whose parameters cannot be used as ``Refused``, with no traceback."""
+    """Give a flow's body the parameters of :class:`RunSettings`, and see to how it ends.
+
+    One whose parameters cannot be used ends as ``Refused``, with no traceback, and one whose time is over as
+    ``TimedOut``. Each end is logged.
+    """
     known = parameters_of(body)
 
     @functools.wraps(body)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
+    def guarded(**asked: Any) -> State[Any]:
+        settings = chosen(RunSettings, asked)
         readable_logs()
         try:
-            state = body(*args, **kwargs)
+            with bucket_access(settings.credentials), timeout(settings.timeout_seconds, _OutOfTime):
+                state = body(**{name: value for name, value in asked.items() if name in known})  # type: ignore[call-arg]
+        except _OutOfTime:
+            state = Failed(name=TIMED_OUT, message=_OUT_OF_TIME.format(settings.timeout_seconds))
         except AvvpError as mistake:
             state = Failed(name=REFUSED, message=as_parameters(one_line(mistake), known))
         _tell(state)
@@ -44,7 +59,11 @@ def refuses_in_one_line(body: Callable[P, State[Any]]) -> Callable[P, State[Any]
 
     # Prefect would look up the names of postponed annotations in this module.
     guarded.__signature__ = inspect.signature(body, eval_str=True)  # type: ignore[attr-defined]
-    return guarded
+    return cast("Callable[P, State[Any]]", asks_for(*fields_of(RunSettings))(guarded))
+
+
+class _OutOfTime(TimeoutError):
+    """The seconds that a run was given are over."""
 
 
 def _tell(state: State[Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import Doc
 
-from pipeline.extraction.options import Count, ExtractOptions
+from pipeline.extraction.options import Count, ExtractOptions, Seconds
 from pipeline.extraction.options import Text as Text
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
@@ -61,6 +61,19 @@ class ExtractRequest:
         if self.media is not None:
             raise InvalidInput("media is given without clips: a store lists its clips with their paths")
         return FeatureStore.open(self.store).clips
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What every flow can be told about a run as such. The fields' texts are in their types."""
+
+    timeout_seconds: Annotated[
+        Seconds | None, Doc("End the run after so long; what is done by then stays. Empty: no limit.")
+    ] = None
+    credentials: Annotated[
+        Text | None,
+        Doc("For buckets: a Prefect block or variable that holds fsspec options, e.g. secret/lab. See docs/flows.md."),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+from flows.notices import tell_of_failure
 from flows.outcomes import WITH_FAILURES, refuses_in_one_line
 from flows.parameters import Names, Several, Text, several
 from flows.run_module import run_module
@@ -21,7 +22,12 @@ from pipeline.terminal.exit_codes import SOME_CLIPS_FAILED
 from storage.text import count
 
 
-@flow(name="parse", flow_run_name=named_by("{inputs}"))
+@flow(
+    name="parse",
+    flow_run_name=named_by("{inputs}"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 def parse(
     inputs: Names,

@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.asked import asks_for, chosen, fields_of
+from flows.notices import tell_of_failure
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import ExtractRequest, Placement, Several, Text, several
 from flows.run_names import named_by
@@ -18,7 +19,12 @@ from storage.store import FeatureStore
 ASKED = ("sampling", "precision", "device", "engine", "workers", "retry_failed")
 
 
-@flow(name="rebuild-features", flow_run_name=named_by("{backbone} → {store}"))
+@flow(
+    name="rebuild-features",
+    flow_run_name=named_by("{backbone} → {store}"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 @asks_for(*fields_of(ExtractOptions, only=ASKED), *fields_of(Placement))
 def rebuild_features(

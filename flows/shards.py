@@ -17,6 +17,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner
 
 from flows.bars import ClipBar, Log, bar_of, shown_bar
+from flows.buckets import bucket_access, name_in_use
 from flows.dashboard import ShardReporter, named, show_store
 from flows.fillers import closing_fillers, part_of, shard_filler
 from flows.log_lines import readable_logs
@@ -46,7 +47,12 @@ WINDOW = 256
     persist_result=False,
 )
 def fill_shard(
-    request: ExtractRequest, shard: int, run: str, limit: str | None = None, processes: int = 1
+    request: ExtractRequest,
+    shard: int,
+    run: str,
+    limit: str | None = None,
+    processes: int = 1,
+    credentials: str | None = None,
 ) -> ShardReport:
     """Do what is missing of one shard. The store's ledger says what that is, so it may be called again.
 
@@ -56,13 +62,14 @@ def fill_shard(
         run: the flow run; its workers stay up from task to task.
         limit: a Prefect concurrency limit to hold a slot of; it must exist.
         processes: of a cluster made for the run, which share this machine's devices.
+        credentials: for buckets, see :mod:`flows.buckets`.
     """
     readable_logs()
     log = get_run_logger()
     if processes > 1:
         request = replace(request, options=part_of(request.options, number_of_this_process(), processes))
     slot: AbstractContextManager[None] = concurrency(limit, strict=True) if limit else nullcontext()
-    with slot, shard_filler(request, run) as filler:
+    with bucket_access(credentials), slot, shard_filler(request, run) as filler:
         reporter = ShardReporter(log, shard, bar_of(run))
         report = filler.fill(shard, reporter=reporter)
     reporter.tell_failures()
@@ -111,6 +118,7 @@ def run_shards(request: ExtractRequest, work: ShardWork, placement: Placement, *
 def _submit(runner: TaskRunner[Any], request: ExtractRequest, placement: Placement, shard: int) -> PrefectFuture[Any]:
     processes = placement.processes if placement.makes_cluster else 1
     asked = {"request": request, "run": str(flow_run.id), "limit": placement.limit, "processes": processes}
+    asked["credentials"] = name_in_use()
     with holding(placement):
         return runner.submit(fill_shard, {**asked, "shard": shard})
 

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+from flows.notices import tell_of_failure
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Several, Text, several
 from flows.run_module import run_module
@@ -41,7 +42,12 @@ def run_summary(out: str, annotations: str) -> str:
     return "\n".join(lines)
 
 
-@flow(name="train", flow_run_name=named_by("{recipe} on {store} → {out}"))
+@flow(
+    name="train",
+    flow_run_name=named_by("{recipe} on {store} → {out}"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 def train(recipe: Text, store: Text, annotations: Text, out: Text, changes: Several = []) -> State[Any]:  # noqa: B006
     """Train a parser on the features of a store. A run that broke goes on after its last whole epoch.

@@ -152,6 +152,7 @@ def test_the_form_is_made_from_the_options():
         "engine", "window", "hop", "keep", "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder",
         "memory",
         "compile_networks", "retry_failed", "rebuild", "runner", "address", "processes", "resources", "limit",
+        "timeout_seconds", "credentials",
     ]  # fmt: skip
     for item in fields_of(ExtractOptions, without=("backbones", "shards")):
         default = list(item.default) if isinstance(item.default, tuple) else item.default
