@@ -182,11 +182,14 @@ def _serve(place: Place, options: argparse.Namespace, children: list[Child]) -> 
         where = f"See {children[0].log}" if children else "Without PREFECT_API_URL, avvp up starts one of its own"
         _say(f"avvp up: {place.api}: the server does not answer. {where}")
         return 2
-    from flows.deployments import FLOWS, deploy
+    from flows.deployments import FLOWS, deploy, deploy_file
 
     make_pool(options.pool)
     for entry in FLOWS:
         deploy(entry, pool=options.pool, folder=str(Path.cwd()))
+    if options.deploy and (problem := deploy_file(options.deploy)):
+        _say(f"avvp up: {options.deploy}: Prefect does not take these deployments: {problem}")
+        return 2
     children.append(start_worker(place, options.pool, runs=options.runs))
     _say(_welcome(place, file, options.pool, [entry.name for entry in FLOWS]))
     while True:
@@ -226,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--pool", default="local")
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--deploy", type=Path)
     return parser
 
 

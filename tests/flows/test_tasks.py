@@ -208,6 +208,9 @@ def test_what_a_recipe_needs():
 
 def test_prefect_yaml_has_every_flow_on_both_pools(request):
     body = yaml.safe_load((request.config.rootpath / "prefect.yaml").read_text())
+    tags = {entry.entrypoint: list(entry.tags) for entry in FLOWS}
+    tags |= {f"flows.{entry.module}.{entry.function}": list(entry.tags) for entry in FLOWS}
+    assert all(item["tags"] == tags[item["entrypoint"]] for item in body["deployments"])
     listed = {(item["name"], item["work_pool"]["name"], item["entrypoint"]) for item in body["deployments"]}
     local = {("local", "local", entry.entrypoint) for entry in FLOWS}
     docker = {("docker", "docker", f"flows.{entry.module}.{entry.function}") for entry in FLOWS}
@@ -240,7 +243,7 @@ def test_the_second_terminal_can_source_what_it_needs(tmp_path):
     assert said == ["http://p/api 1 false", str((tmp_path / "a home").resolve())]
 
 
-def test_avvp_up_becomes_flows_up(monkeypatch):
+def test_avvp_up_becomes_flows_up(monkeypatch, tmp_path):
     from click.testing import CliRunner
 
     from pipeline.cli import up as up_cli
@@ -251,6 +254,10 @@ def test_avvp_up_becomes_flows_up(monkeypatch):
     program, arguments = seen[0]
     assert program == sys.executable
     assert arguments[1:] == ["-m", "flows.up", "--home", ".avvp/prefect", "--port", "4321", "--pool", "local", "--runs", "1"]  # fmt: skip  # noqa: E501
+    (tmp_path / "mine.yaml").write_text("deployments: []")
+    assert CliRunner().invoke(up_cli.up, ["--deploy", str(tmp_path / "mine.yaml")]).exit_code == 0
+    assert seen[1][1][-2:] == ["--deploy", str(tmp_path / "mine.yaml")]
+    assert CliRunner().invoke(up_cli.up, ["--deploy", str(tmp_path / "none.yaml")]).exit_code == 2
 
 
 def test_label_flows_hand_their_parameters_on(monkeypatch):
