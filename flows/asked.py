@@ -12,6 +12,9 @@ from typing import Any, Literal, TypeVar
 from flows.parameters import Text, several
 from pipeline.extraction.option_fields import OptionField, option_fields
 
+_LITERAL: Any = Literal
+_LIST: Any = list
+"""For types that are made while the program runs."""
 Made = TypeVar("Made")
 Body = TypeVar("Body", bound=Callable[..., Any])
 
@@ -72,8 +75,8 @@ def chosen(kind: type[Made], asked: Mapping[str, Any], **own: Any) -> Made:
 def _parameter(item: OptionField) -> Parameter:
     annotation, default = item.annotation, Parameter.empty if item.default is MISSING else item.default
     if item.many:
-        entry: Any = Literal[item.choices] if item.choices else Text
-        annotation = entry | list[entry]
+        entry = _LITERAL[item.choices] if item.choices else Text
+        annotation = entry | _LIST[entry]
     if isinstance(default, tuple):
         default = default[0] if len(default) == 1 else list(default)
     return Parameter(item.name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)

@@ -28,6 +28,7 @@ def tell_of_failure(_flow: Any, run: FlowRun, state: State[Any]) -> None:
     if run.parent_task_run_id is not None:
         return
     subject = visible(f"{run.name}: {state.name}")
-    for name in several(Variable.get(VARIABLE, default=[])):
+    named: Any = Variable.get(VARIABLE, default=[])
+    for name in several(named):
         block: Any = Block.load(name)
         block.notify(f"{visible(state.message or 'no reason was given')}\n\nflow run {run.id}", subject=subject)

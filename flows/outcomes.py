@@ -41,7 +41,7 @@ def refuses_in_one_line(body: Callable[P, State[Any]]) -> Callable[P, State[Any]
     One whose parameters cannot be used ends as ``Refused``, with no traceback, and one whose time is over as
     ``TimedOut``. Each end is logged.
     """
-    known = parameters_of(body)
+    known, run = parameters_of(body), cast("Callable[..., State[Any]]", body)
 
     @functools.wraps(body)
     def guarded(**asked: Any) -> State[Any]:
@@ -49,7 +49,7 @@ def refuses_in_one_line(body: Callable[P, State[Any]]) -> Callable[P, State[Any]
         readable_logs()
         try:
             with bucket_access(settings.credentials), timeout(settings.timeout_seconds, _OutOfTime):
-                state = body(**{name: value for name, value in asked.items() if name in known})  # type: ignore[call-arg]
+                state = run(**{name: value for name, value in asked.items() if name in known})
         except _OutOfTime:
             state = Failed(name=TIMED_OUT, message=_OUT_OF_TIME.format(settings.timeout_seconds))
         except AvvpError as mistake:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -120,7 +120,7 @@ def _submit(runner: TaskRunner[Any], request: ExtractRequest, placement: Placeme
     asked = {"request": request, "run": str(flow_run.id), "limit": placement.limit, "processes": processes}
     asked["credentials"] = name_in_use()
     with holding(placement):
-        return runner.submit(fill_shard, {**asked, "shard": shard})
+        return cast("PrefectFuture[Any]", runner.submit(fill_shard, {**asked, "shard": shard}))
 
 
 def run_extraction(request: ExtractRequest, placement: Placement) -> State[Any]:

@@ -208,8 +208,7 @@ def _welcome(place: Place, file: Path, pool: str, names: Sequence[str]) -> str:
             f"deployments  {', '.join(f'{name}/{pool}' for name in names)}",
             "in a second terminal:",
             f"  export PREFECT_API_URL={place.api}      # or: source {shlex.quote(here)}",
-            f"  prefect deployment run extract-llp/{pool} -p clips=CLIPS -p store=my.zarr "
-            "-p 'backbones=[\"vggish\"]' --watch",
+            f"  prefect deployment run extract-llp/{pool} -p clips=CLIPS -p store=my.zarr -p backbones=vggish --watch",
             "ready. Ctrl-C stops all of it",
         ]
     )

@@ -63,7 +63,7 @@ def test_a_watched_run_fills_the_store_and_says_how_many_clips_failed(up, six_cl
     assert "base64" not in json.dumps(artifacts)
     (failure,) = json.loads(shown["first-zarr-failures"]["data"])
     assert next(iter(failure.items())) == ("clip", "x broken")
-    assert failure["arrays"] == "toy_visual, toy_audio"
+    assert failure["arrays"] == "toy_audio, toy_visual"
     assert "first.zarr.inspect.html" in shown["first-zarr"]["data"]
     assert (up.folder / "first.zarr.inspect.html").is_file()
     assert float(shown["first-zarr-progress"]["data"]) == 100.0
