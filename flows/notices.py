@@ -15,20 +15,20 @@ VARIABLE = "avvp_notify"
 """Its value: a block such as ``slack-webhook/lab``, or a list of some."""
 
 
-def tell_of_failure(_flow: Any, run: FlowRun, state: State[Any]) -> None:
+def tell_of_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     """Hook for ``on_failure`` and ``on_crashed``. Prefect logs what goes wrong in it; the run's state stays.
 
     A flow that another one runs is not told of: the other one will be.
 
     Args:
-        _flow: the flow.
-        run: its run.
+        flow: whose run it is.
+        flow_run: the run.
         state: how it ended.
     """
-    if run.parent_task_run_id is not None:
+    if flow_run.parent_task_run_id is not None:
         return
-    subject = visible(f"{run.name}: {state.name}")
+    subject = visible(f"{flow_run.name}: {state.name}")
     named: Any = Variable.get(VARIABLE, default=[])
     for name in several(named):
         block: Any = Block.load(name)
-        block.notify(f"{visible(state.message or 'no reason was given')}\n\nflow run {run.id}", subject=subject)
+        block.notify(f"{visible(state.message or 'no reason was given')}\n\nflow run {flow_run.id}", subject=subject)
