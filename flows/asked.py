@@ -1,4 +1,4 @@
-"""Makes flow parameters from the fields of a dataclass."""
+"""Makes flow parameters from the fields of a dataclass. Where several values may be given, one may be given as such."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING
 from inspect import Parameter
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+from flows.parameters import Text, several
 from pipeline.extraction.option_fields import OptionField, option_fields
 
+_LITERAL: Any = Literal
+_LIST: Any = list
+"""For types that are made while the program runs."""
 Made = TypeVar("Made")
 Body = TypeVar("Body", bound=Callable[..., Any])
 
@@ -63,11 +67,16 @@ def chosen(kind: type[Made], asked: Mapping[str, Any], **own: Any) -> Made:
         asked: parameters of the flow; those of other dataclasses are left alone.
         own: fields that the flow sets itself.
     """
-    names = {item.name for item in option_fields(kind)} - own.keys()
-    return kind(**{name: value for name, value in asked.items() if name in names}, **own)
+    fields = [item for item in option_fields(kind) if item.name in asked.keys() - own.keys()]
+    given = {item.name: several(asked[item.name]) if item.many else asked[item.name] for item in fields}
+    return kind(**given, **own)
 
 
 def _parameter(item: OptionField) -> Parameter:
-    default = list(item.default) if isinstance(item.default, tuple) else item.default
-    default = Parameter.empty if default is MISSING else default
-    return Parameter(item.name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=item.annotation)
+    annotation, default = item.annotation, Parameter.empty if item.default is MISSING else item.default
+    if item.many:
+        entry = _LITERAL[item.choices] if item.choices else Text
+        annotation = entry | _LIST[entry]
+    if isinstance(default, tuple):
+        default = default[0] if len(default) == 1 else list(default)
+    return Parameter(item.name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)

@@ -8,18 +8,26 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows.notices import tell_of_failure
 from flows.outcomes import refuses_in_one_line
-from flows.parameters import Embedder, Text
+from flows.parameters import Embedder, Several, Text, several
+from flows.run_names import named_by
 from pipeline.datasets.dataset_description import load_description
+from pipeline.extraction.options import EVERY, parse_weights
 from pipeline.labels.embeddings import make_labels
 
 
-@flow(name="build-labels")
+@flow(
+    name="build-labels",
+    flow_run_name=named_by("labels/{embedder} → {store}"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 def build_labels(
     store: Text,
     embedder: Embedder,
-    weights: Text = "pretrained",
+    weights: Several = "pretrained",
     dataset: Text = "llp",
     prompts: Text | None = None,
     tokenizer: Text | None = None,
@@ -38,11 +46,12 @@ def build_labels(
         device: auto, cpu or cuda:0.
         rebuild: Replace embeddings that were made otherwise.
     """
+    asked = parse_weights(several(weights), (embedder,), what="label embedders")
     made, written = make_labels(
         store,
         embedder=embedder,
         dataset=load_description(dataset),
-        weights=weights,
+        weights=asked.get(embedder, asked[EVERY]),
         prompts=prompts,
         options={"tokenizer": tokenizer},
         device=device,

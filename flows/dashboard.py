@@ -1,96 +1,57 @@
-"""Prefect artifacts of a run: progress bar, tables, links, pictures, log lines."""
+"""Prefect artifacts of a run: what the store holds, which clips failed, and what a task logs."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-import httpx
-from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
-from prefect.logging.loggers import LoggingAdapter
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.pictures import bar_picture
-from flows.tables import array_rows, failure_rows, key_of, store_links, store_summary
+from flows.bars import ClipBar, Log
+from flows.tables import failure_rows, key_of, store_summary
 from pipeline.extraction.progress_lines import ProgressLines
 from pipeline.inspection.clip_page import write_clip_page
-from pipeline.inspection.status import StoreOverview
+from pipeline.inspection.failed_clips import failed_clips
+from pipeline.inspection.status import overview
 from storage.errors import AvvpError
+from storage.ledger import Row
 from storage.store import FeatureStore
+from storage.text import count, kind_of_reason, visible
 
-Log = logging.Logger | LoggingAdapter
-_UPDATE_EVERY_SECONDS = 2.0
-
-
-class ProgressBar:
-    """A progress artifact. A dashboard that cannot be reached never stops the work.
-
-    Args:
-        total: of what is counted.
-        description: beside the bar.
-        key: under which the dashboard lists it.
-        log: told when the dashboard is out of reach.
-    """
-
-    def __init__(self, total: int, description: str, *, key: str, log: Log) -> None:
-        self._total = max(total, 1)
-        self._log = log
-        self._shown = time.monotonic()
-        self._id: UUID | None = None
-        self.done = 0
-        try:
-            made = create_progress_artifact(0.0, key=key, description=description)
-        except httpx.HTTPError as problem:
-            log.warning("no progress bar: %s", problem)
-        else:
-            self._id = made if isinstance(made, UUID) else None
-
-    def advance(self, by: int = 1) -> None:
-        """Count, and move the bar if it has not just been moved or all is done."""
-        self.done += by
-        now = time.monotonic()
-        if self._id is None or (now - self._shown < _UPDATE_EVERY_SECONDS and self.done < self._total):
-            return
-        self._shown = now
-        try:
-            update_progress_artifact(self._id, min(100.0, round(100 * self.done / self._total, 1)))
-        except httpx.HTTPError as problem:
-            self._log.warning("the progress bar cannot be moved: %s", problem)
+MOST_FAILURES = 200
+"""Rows of the table of failures."""
+_NAMED_CLIPS = 5
 
 
 class ShardReporter(ProgressLines):
-    """Tells a task's log and its bar how a shard goes.
+    """Tells a task's log, and the run's bar, how a shard goes.
 
     Args:
         log: the task run's.
-        description: beside the bar.
+        shard: its number.
+        bar: of the run, where it is in this process.
     """
 
-    def __init__(self, log: Log, description: str) -> None:
+    def __init__(self, log: Log, shard: int, bar: ClipBar | None) -> None:
         super().__init__()
         self._log = log
-        self._description = description
-        self._bar: ProgressBar | None = None
-
-    def running(self) -> None:
-        """Show the bar: networks are built."""
-        super().running()
-        self._bar = ProgressBar(self.pace.total, self._description, key="shard-progress", log=self._log)
+        self._shard = shard
+        self._bar = bar
+        self._failures: dict[tuple[str, str], dict[str, str]] = {}
 
     def advanced(self) -> None:
-        """Move it."""
+        """Move the bar."""
         if self._bar is not None:
-            self._bar.advance()
+            self._bar.clip_done(self._shard)
+
+    def clip_done(self, row: int, entries: Mapping[str, Row]) -> None:
+        """Note the clip's name where a backbone has no features of it."""
+        for entry in entries.values():
+            if entry.failed:
+                alike = self._failures.setdefault((entry.status, kind_of_reason(entry.reason)), {})
+                alike[entry.id] = entry.reason
+        super().clip_done(row, entries)
 
     def worker_ended(self, device: str, reason: str) -> None:
         """Log it as a warning."""
@@ -98,31 +59,41 @@ class ShardReporter(ProgressLines):
 
     def say(self, text: str) -> None:
         """Log it."""
-        self._log.info(text)
+        self._log.info("%s", text)
+
+    def tell_failures(self) -> None:
+        """Log the clips without features: how many, why, and which."""
+        for (status, kind), clips in self._failures.items():
+            reasons = set(clips.values())
+            reason = reasons.pop() if len(reasons) == 1 else kind
+            text = f"{count(len(clips), 'clip')} without features: {status}: {reason}: {named(list(clips))}"
+            self._log.warning("%s", visible(text))
 
 
-def show_store(found: StoreOverview, *, log: Log) -> None:
-    """Put a store's counts, failures, picture and links beside the run."""
-    key = key_of(found.store)
-    create_table_artifact(array_rows(found), key=f"{key}-arrays", description="Clips by array")
-    create_table_artifact(failure_rows(found), key=f"{key}-failures", description="Failures by reason")
-    shares = {row["array"]: 100 * row["stored"] / max(found.clips, 1) for row in array_rows(found)}
-    picture = bar_picture(f"{found.clips} clips: features stored, in %", shares)
-    create_image_artifact(picture, key=f"{key}-picture", description="Features stored, in % of all clips")
-    page = inspect_page(found.store, log=log)
-    create_markdown_artifact(store_summary(found, page=page), key=f"{key}-summary", description="The store")
-    for name, (text, link) in store_links(found.store, page=page).items():
-        create_link_artifact(link, key=f"{key}-{name}", link_text=text, description=text)
+def named(names: Sequence[str]) -> str:
+    """Some clips by name, and how many more there are."""
+    more = len(names) - _NAMED_CLIPS
+    return ", ".join(names[:_NAMED_CLIPS]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def inspect_page(store_url: str, *, log: Log) -> Path | None:
+def show_store(store: FeatureStore, *, log: Log) -> None:
+    """Put a store's counts beside the run, and the clips that failed if there are any."""
+    found, key = overview(store), key_of(store.url)
+    failed = failed_clips(store, found, most=MOST_FAILURES)
+    if failed:
+        title = f"{count(found.failed_clips, 'clip')} of {found.clips:,} failed"
+        create_table_artifact(failure_rows(failed), key=f"{key}-failures", description=title)
+    page = inspect_page(store, log=log)
+    create_markdown_artifact(store_summary(found, page=page), key=key, description="What the store holds")
+
+
+def inspect_page(store: FeatureStore, *, log: Log) -> Path | None:
     """Write the page of the first clip with features, ``STORE.inspect.html``; ``None`` for a store in a bucket."""
-    if "://" in store_url:
+    if "://" in store.url:
         return None
-    path = Path(store_url).resolve()
+    path = Path(store.url).resolve()
     page = path.with_name(f"{path.name}.inspect.html")
-    store = FeatureStore.open(store_url)
-    rows = [store.valid(name).any(axis=1).nonzero()[0] for name in store.features]
+    rows = (store.valid(name).any(axis=1).nonzero()[0] for name in store.features)
     first = next((int(found[0]) for found in rows if len(found)), None)
     if first is None:
         return None
@@ -135,7 +106,6 @@ def inspect_page(store_url: str, *, log: Log) -> Path | None:
 
 
 def show_scores(scores: Mapping[str, float], *, title: str, run: str) -> None:
-    """Put a table and a picture of an evaluation beside the run."""
+    """Put a table of an evaluation beside the run."""
     rows: list[dict[str, Any]] = [{"score": name, "percent": round(value, 2)} for name, value in scores.items()]
     create_table_artifact(rows, key=f"{key_of(run)}-scores", description=title)
-    create_image_artifact(bar_picture(title, dict(scores)), key=f"{key_of(run)}-scores-picture", description=title)

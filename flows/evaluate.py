@@ -1,4 +1,4 @@
-"""``evaluate``: ``python -m pipeline.evaluate``, and its scores as a table and a picture."""
+"""``evaluate``: ``python -m pipeline.evaluate``, and its scores as a table."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from flows.dashboard import show_scores
+from flows.notices import tell_of_failure
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Split, Text
 from flows.run_module import run_module
+from flows.run_names import named_by
 from flows.train import check_folder
 from storage.errors import StoreError
 
@@ -22,7 +24,12 @@ MAIN_SCORES = {"average": "F1", "accuracy": "accuracy"}
 """What a task's scores come down to, and its unit: parsing's and localization's."""
 
 
-@flow(name="evaluate")
+@flow(
+    name="evaluate",
+    flow_run_name=named_by("{run} on {split}", split="test"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 def evaluate(run: Text, annotations: Text, split: Split = "test", store: Text | None = None) -> State[Any]:
     """Score a run exactly as the published code does.
@@ -41,7 +48,7 @@ def evaluate(run: Text, annotations: Text, split: Split = "test", store: Text | 
     run_module("pipeline.evaluate", options, log=get_run_logger())
     scores = read_scores(file)
     main, unit = next((name, unit) for name, unit in MAIN_SCORES.items() if name in scores)
-    show_scores(scores, title=f"{Path(run).name} on {split}, {unit} in %", run=run)
+    show_scores(scores, title=f"{Path(run).name} on {split}, {unit} in %. In full: {file.resolve()}", run=run)
     return Completed(message=f"{run}, {split}: {main} {scores[main]:.1f}")
 
 

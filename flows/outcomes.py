@@ -1,18 +1,23 @@
-"""Final states of flow runs: how many clips failed, or a user's mistake in one line."""
+"""Final states of flow runs: how many clips failed, or a user's mistake in one line, and how they are told."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
 from prefect.client.schemas.objects import State
-from prefect.exceptions import FailedRun
+from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
+from prefect.utilities.timeout import timeout
 
+from flows.advice import EXTRACTION, as_parameters, parameters_of
+from flows.asked import asks_for, chosen, fields_of
+from flows.buckets import bucket_access
+from flows.log_lines import flush_logs, readable_logs
+from flows.parameters import RunSettings
 from pipeline.extraction.shards import ClipFailures
 from storage.errors import AvvpError
 from storage.text import count
@@ -20,6 +25,9 @@ from storage.text import count
 P = ParamSpec("P")
 WITH_FAILURES = "CompletedWithFailures"
 REFUSED = "Refused"
+TIMED_OUT = "TimedOut"
+"""As Prefect calls it."""
+_OUT_OF_TIME = "stopped after {:g} s (timeout_seconds). What is done stays: run the same again to go on"
 
 
 def one_line(problem: object) -> str:
@@ -27,31 +35,46 @@ def one_line(problem: object) -> str:
     return " ".join(str(problem).split()) or type(problem).__name__
 
 
-class _NoTraceback(logging.Filter):
-    """A run that ends as failed on purpose is logged as an "unexpected exception" by Prefect's engine."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
-
-
-_NO_TRACEBACK = _NoTraceback()
-
-
 def refuses_in_one_line(body: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
-    """End a flow whose parameters cannot be used as ``Refused``, with that line and no traceback."""
+    """Give a flow's body the parameters of :class:`RunSettings`, and see to how it ends.
+
+    One whose parameters cannot be used ends as ``Refused``, with no traceback, and one whose time is over as
+    ``TimedOut``. Each end is logged.
+    """
+    known, run = parameters_of(body), cast("Callable[..., State[Any]]", body)
 
     @functools.wraps(body)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
-        logging.getLogger("prefect.flow_runs").addFilter(_NO_TRACEBACK)
+    def guarded(**asked: Any) -> State[Any]:
+        settings = chosen(RunSettings, asked)
+        readable_logs()
         try:
-            return body(*args, **kwargs)
+            with bucket_access(settings.credentials), timeout(settings.timeout_seconds, _OutOfTime):
+                state = run(**{name: value for name, value in asked.items() if name in known})
+        except _OutOfTime:
+            state = Failed(name=TIMED_OUT, message=_OUT_OF_TIME.format(settings.timeout_seconds))
         except AvvpError as mistake:
-            get_run_logger().error(one_line(mistake))
-            return Failed(name=REFUSED, message=one_line(mistake))
+            state = Failed(name=REFUSED, message=as_parameters(one_line(mistake), known))
+        _tell(state)
+        return state
 
     # Prefect would look up the names of postponed annotations in this module.
     guarded.__signature__ = inspect.signature(body, eval_str=True)  # type: ignore[attr-defined]
-    return guarded
+    return cast("Callable[P, State[Any]]", asks_for(*fields_of(RunSettings))(guarded))
+
+
+class _OutOfTime(TimeoutError):
+    """The seconds that a run was given are over."""
+
+
+def _tell(state: State[Any]) -> None:
+    """Log an end before Prefect knows of it: a terminal that watches the run stops listening soon after that."""
+    try:
+        log = get_run_logger()
+    except MissingContextError:  # called as a plain function
+        return
+    say = log.error if state.is_failed() else log.warning if state.name == WITH_FAILURES else log.info
+    say("%s", state.message or state.name)
+    flush_logs()
 
 
 def extraction_outcome(found: ClipFailures, problems: Mapping[int, str]) -> State[None]:
@@ -64,7 +87,7 @@ def extraction_outcome(found: ClipFailures, problems: Mapping[int, str]) -> Stat
     if problems:
         shard, reason = next(iter(sorted(problems.items())))
         return Failed(
-            message=f"{count(len(problems), 'shard')} failed, e.g. shard {shard}: {reason}. "
+            message=f"{count(len(problems), 'shard')} failed, e.g. shard {shard}: {as_parameters(reason, EXTRACTION)}. "
             "Run the same again: only missing shards are done"
         )
     if found.failed:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import Doc
 
-from pipeline.extraction.options import Count, ExtractOptions
+from pipeline.extraction.options import Count, ExtractOptions, Seconds
 from pipeline.extraction.options import Text as Text
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
-Names = Annotated[list[Text], Field(min_length=1)]
+Several = Text | list[Text]
+"""Of one value the form and ``-p`` take the text itself, of several a list; :func:`several` reads both."""
+Names = Text | Annotated[list[Text], Field(min_length=1)]
+"""The same, of which there must be one."""
 RunnerKind = Literal["local", "dask", "ray"]
 Resources = Mapping[str, Annotated[float, Field(gt=0)]]
 Embedder = Annotated[str, Field(pattern=r"^(glove|bert|clip|clap|hf)(:.+)?$")]
 Split = Literal["val", "test"]
+
+
+def several(given: str | Sequence[str]) -> tuple[str, ...]:
+    """The values of a parameter that takes one or a list of them."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,19 @@ class ExtractRequest:
         if self.media is not None:
             raise InvalidInput("media is given without clips: a store lists its clips with their paths")
         return FeatureStore.open(self.store).clips
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What every flow can be told about a run as such. The fields' texts are in their types."""
+
+    timeout_seconds: Annotated[
+        Seconds | None, Doc("End the run after so long; what is done by then stays. Empty: no limit.")
+    ] = None
+    credentials: Annotated[
+        Text | None,
+        Doc("For buckets: a Prefect block or variable that holds fsspec options, e.g. secret/lab. See docs/flows.md."),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,20 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows.notices import tell_of_failure
 from flows.outcomes import refuses_in_one_line
 from flows.parameters import Text
+from flows.run_names import named_by
 from pipeline.datasets.dataset_description import load_description
 from pipeline.labels.pseudo_labels import make_pseudo_labels
 
 
-@flow(name="pseudo-labels")
+@flow(
+    name="pseudo-labels",
+    flow_run_name=named_by("pseudo labels by {teacher} → {store}", teacher="valor"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 def pseudo_labels(
     store: Text,

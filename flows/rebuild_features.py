@@ -8,8 +8,10 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.asked import asks_for, chosen, fields_of
+from flows.notices import tell_of_failure
 from flows.outcomes import refuses_in_one_line
-from flows.parameters import ExtractRequest, Placement, Text
+from flows.parameters import ExtractRequest, Placement, Several, Text, several
+from flows.run_names import named_by
 from flows.shards import run_extraction
 from pipeline.extraction.options import ExtractOptions
 from storage.store import FeatureStore
@@ -17,13 +19,18 @@ from storage.store import FeatureStore
 ASKED = ("sampling", "precision", "device", "engine", "workers", "retry_failed")
 
 
-@flow(name="rebuild-features")
+@flow(
+    name="rebuild-features",
+    flow_run_name=named_by("{backbone} → {store}"),
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 @refuses_in_one_line
 @asks_for(*fields_of(ExtractOptions, only=ASKED), *fields_of(Placement))
 def rebuild_features(
     store: Text,
     backbone: Text,
-    weights: Text = "pretrained",
+    weights: Several = "pretrained",
     clips: Text | None = None,
     media: Text | None = None,
     **asked: Any,
@@ -42,7 +49,7 @@ def rebuild_features(
         **asked: Fields of ExtractOptions and Placement; their texts are put in here.
     """
     options = chosen(
-        ExtractOptions, asked, backbones=(backbone,), weights=(weights,), rebuild=True,
+        ExtractOptions, asked, backbones=(backbone,), weights=several(weights), rebuild=True,
         clip_seconds=FeatureStore.open(store).info.clip_seconds,
     )  # fmt: skip
     return run_extraction(ExtractRequest(store, options, clips, media), chosen(Placement, asked))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
 
-from flows.dashboard import Log
+from flows.bars import Log
 from flows.parent_death import die_with_parent
+from flows.steps import steps_above
 from storage.errors import AvvpError, InvalidInput
 
 _USER_MISTAKE = 2
 _LAST_LINES = 3
 _STOP_SECONDS = 10.0
+_EPOCH = re.compile(r"epoch (\d+)/(\d+):")
+"""What ``pipeline.train`` prints after each."""
 
 
 class ModuleFailed(AvvpError):
@@ -44,6 +48,7 @@ def run_module(module: str, arguments: Sequence[str], *, log: Log, also_done: in
             if line.strip():
                 log.info("%s", line.rstrip())
                 last.append(line.strip())
+                _tell_steps(line.strip())
         code = child.wait()
     finally:
         _stop(child)
@@ -51,6 +56,13 @@ def run_module(module: str, arguments: Sequence[str], *, log: Log, also_done: in
         raise InvalidInput(last[-1] if last else f"{module}: refused its arguments")
     if code and code != also_done:
         raise ModuleFailed(f"{module}: exit code {code}: {' '.join(last)}")
+
+
+def _tell_steps(line: str) -> None:
+    """Tell the flow that runs this one how far a training is."""
+    epoch, above = _EPOCH.match(line), steps_above()
+    if epoch and above:
+        above.part_done(int(epoch[1]) / max(int(epoch[2]), 1), line)
 
 
 def _stop(child: subprocess.Popen[str]) -> None:

@@ -1,55 +1,31 @@
-"""Tables, links and text for the dashboard, as plain data."""
+"""Tables and text for the dashboard, as plain data."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from pipeline.inspection.failed_clips import FailedClip
 from pipeline.inspection.status import StoreOverview
+from storage.text import count, visible
 
-_EXAMPLES = ", "
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|&~#])")
+_MOST_REASON = 300
 
 
-def array_rows(found: StoreOverview) -> list[dict[str, Any]]:
-    """A row an array: clips done, stored and failed."""
+def failure_rows(failed: Sequence[FailedClip]) -> list[dict[str, str]]:
+    """A row a clip and reason. The clip comes first: a long reason pushes what follows it off the screen."""
     return [
         {
-            "array": prefix + array.name,
-            "shape": "×".join(map(str, array.shape)),
-            "clips": found.clips,
-            "done": array.committed,
-            "stored": array.stored,
-            "failed": array.committed - array.stored,
-            "MB": round(array.bytes_on_disk / 1e6, 1),
-            "weights": array.weights[:19],
+            "clip": visible(clip.id),
+            "status": clip.status,
+            "arrays": ", ".join(clip.arrays),
+            "reason": visible(clip.reason, limit=_MOST_REASON),
         }
-        for prefix, arrays in (("", found.arrays), ("decoded/", found.decoded))
-        for array in arrays.values()
+        for clip in failed
     ]
-
-
-def failure_rows(found: StoreOverview) -> list[dict[str, Any]]:
-    """A row a reason and array, largest first; one row that says so where nothing failed."""
-    rows = [
-        {
-            "array": array.name,
-            "clips": group.count,
-            "status": group.status,
-            "reason": group.reason,
-            "examples": _EXAMPLES.join(group.examples),
-        }
-        for array in [*found.arrays.values(), *found.decoded.values()]
-        for group in array.failures
-    ]
-    rows.sort(key=lambda row: -int(str(row["clips"])))
-    return rows or [{"array": "all", "clips": 0, "status": "ok", "reason": "nothing failed", "examples": ""}]
-
-
-def address_of(store_url: str) -> str:
-    """A store as a link: ``file://…`` for a local one."""
-    return store_url if "://" in store_url else Path(store_url).resolve().as_uri()
 
 
 def key_of(path: str) -> str:
@@ -58,24 +34,52 @@ def key_of(path: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
 
 
-def store_links(store_url: str, *, page: Path | None) -> dict[str, tuple[str, str]]:
-    """Text and address of each link, by a short name."""
-    links = {"store": (f"store {store_url}", address_of(store_url))}
-    if page is not None:
-        links["page"] = (f"inspect page {page.name}", page.as_uri())
-    return links
+def plain_markdown(text: object) -> str:
+    """A text of the user's own as it is: neither HTML nor Markdown acts in it."""
+    return _MARKDOWN.sub(r"\\\1", visible(text))
+
+
+def table_markdown(names: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """A Markdown table, line by line."""
+    lines = [names, ["---"] * len(names), *([plain_markdown(cell) for cell in row] for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def store_summary(found: StoreOverview, *, page: Path | None) -> str:
-    """Markdown: what the store holds, and the commands that tell more."""
-    store = shlex.quote(found.store)
+    """Markdown: what the store holds, where it is, and the commands that tell more.
+
+    Places are texts to copy: browsers follow no ``file://`` link from a page of the dashboard.
+    """
+    store = shlex.quote(visible(found.store))
     lines = [
-        f"### [{found.store}]({address_of(found.store)})",
+        f"### {plain_markdown(found.store)}",
         "",
-        f"{found.dataset or 'unnamed'}: {found.clips} clips of {found.clip_seconds} s in {found.shards} shards, "
-        f"{found.failed_clips} failed.",
+        f"{plain_markdown(found.dataset or 'unnamed')}: {count(found.clips, 'clip')} of {found.clip_seconds} s in "
+        f"{count(found.shards, 'shard')}, {found.failed_clips:,} failed.",
         "",
     ]
+    if found.cut_clips:
+        lines += [f"Of {count(found.cut_clips, 'clip')} only the first {found.clip_seconds} s were used.", ""]
+    lines += [*table_markdown(_COLUMNS, _array_rows(found)), ""]
     if page is not None:
-        lines += [f"One clip across all arrays: [{page}]({page.as_uri()})", ""]
+        lines += [f"One clip across all arrays: {plain_markdown(page)}", ""]
     return "\n".join([*lines, "```", f"avvp status {store}", f"avvp inspect {store}", f"avvp verify {store}", "```"])
+
+
+_COLUMNS = ("array", "shape", "done", "stored", "failed", "MB", "weights")
+
+
+def _array_rows(found: StoreOverview) -> list[tuple[object, ...]]:
+    return [
+        (
+            prefix + array.name,
+            "×".join(map(str, array.shape)),
+            f"{array.committed:,} of {found.clips:,}",
+            f"{array.stored:,}",
+            f"{array.committed - array.stored:,}",
+            f"{array.bytes_on_disk / 1e6:,.1f}",
+            array.weights[:19],
+        )
+        for prefix, arrays in (("", found.arrays), ("decoded/", found.decoded))
+        for array in arrays.values()
+    ]

@@ -34,6 +34,13 @@ QUIET = {
 """No telemetry, no questions. Set before Prefect is imported."""
 
 
+LOGS_TO_TERMINALS = {
+    "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
+    "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
+}
+"""With these two a server sends a run's log lines to `prefect deployment run … --watch`; by default it does not."""
+
+
 class Stopped(Exception):
     """A signal asked for the end."""
 
@@ -102,6 +109,7 @@ def start_server(place: Place) -> Child:
         **place.environment,
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        **LOGS_TO_TERMINALS,
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", port]
     return Child("server", command, environment=environment, log=place.home / "server.log")
@@ -174,11 +182,14 @@ def _serve(place: Place, options: argparse.Namespace, children: list[Child]) -> 
         where = f"See {children[0].log}" if children else "Without PREFECT_API_URL, avvp up starts one of its own"
         _say(f"avvp up: {place.api}: the server does not answer. {where}")
         return 2
-    from flows.deployments import FLOWS, deploy
+    from flows.deployments import FLOWS, deploy, deploy_file
 
     make_pool(options.pool)
     for entry in FLOWS:
         deploy(entry, pool=options.pool, folder=str(Path.cwd()))
+    if options.deploy and (problem := deploy_file(options.deploy)):
+        _say(f"avvp up: {options.deploy}: Prefect does not take these deployments: {problem}")
+        return 2
     children.append(start_worker(place, options.pool, runs=options.runs))
     _say(_welcome(place, file, options.pool, [entry.name for entry in FLOWS]))
     while True:
@@ -197,8 +208,7 @@ def _welcome(place: Place, file: Path, pool: str, names: Sequence[str]) -> str:
             f"deployments  {', '.join(f'{name}/{pool}' for name in names)}",
             "in a second terminal:",
             f"  export PREFECT_API_URL={place.api}      # or: source {shlex.quote(here)}",
-            f"  prefect deployment run extract-llp/{pool} -p clips=CLIPS -p store=my.zarr "
-            "-p 'backbones=[\"vggish\"]' --watch",
+            f"  prefect deployment run extract-llp/{pool} -p clips=CLIPS -p store=my.zarr -p backbones=vggish --watch",
             "ready. Ctrl-C stops all of it",
         ]
     )
@@ -218,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--pool", default="local")
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--deploy", type=Path)
     return parser
 
 

@@ -17,7 +17,10 @@ NEEDED = ("prefect", "av")
 @click.option("--port", type=click.IntRange(1, 65535), default=4200, show_default=True, help="If it is free.")
 @click.option("--pool", default="local", show_default=True, help="The work pool, and the name of the deployments.")
 @click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="Flow runs at once.")
-def up(*, home: str, port: int, pool: str, runs: int) -> None:
+@click.option(
+    "--deploy", type=click.Path(exists=True, dir_okay=False), help="A prefect.yaml with deployments of your own."
+)
+def up(*, home: str, port: int, pool: str, runs: int, deploy: str | None) -> None:
     """Start a Prefect server, deploy all flows and run a worker, until Ctrl-C.
 
     A server that PREFECT_API_URL names is used instead of a new one.
@@ -26,6 +29,7 @@ def up(*, home: str, port: int, pool: str, runs: int) -> None:
         if importlib.util.find_spec(module) is None:
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
     options = ["--home", home, "--port", str(port), "--pool", pool, "--runs", str(runs)]
+    options += ["--deploy", deploy] if deploy else []
     os.execv(sys.executable, [sys.executable, "-m", "flows.up", *options])
 
 

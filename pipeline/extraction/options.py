@@ -167,8 +167,16 @@ class ExtractKeywords(TypedDict, total=False):
     part: str | None
 
 
-def parse_weights(given: Sequence[str], backbones: Sequence[str]) -> dict[str, str]:
+def parse_weights(
+    given: Sequence[str], backbones: Sequence[str], *, option: str = "--weights", what: str = "backbones"
+) -> dict[str, str]:
     """``--weights`` values by backbone; the entry ``""`` is for all others.
+
+    Args:
+        given: the values.
+        backbones: names of those asked for, or of label embedders.
+        option: how the values were given, for messages.
+        what: the names are of, for messages.
 
     Raises:
         InvalidInput: If one names a backbone that was not asked for, or two are for all.
@@ -180,12 +188,10 @@ def parse_weights(given: Sequence[str], backbones: Sequence[str]) -> dict[str, s
         key = meant[0] if meant else EVERY
         if separator and not key and not Path(text).exists():
             raise InvalidInput(
-                f"--weights {text}: {name!r} is not among the backbones asked for: {', '.join(backbones)}"
+                f"{option} {text}: {name!r} is not among the {what} asked for: {', '.join(backbones) or 'none'}"
             )
         if key in chosen:
-            raise InvalidInput(
-                f"--weights is given twice for {key or 'all backbones'}; use NAME=WEIGHTS for one of them"
-            )
+            raise InvalidInput(f"{option} is given twice for {key or f'all {what}'}; use NAME=WEIGHTS for one of them")
         chosen |= dict.fromkeys(meant, value) if meant else {EVERY: text}
     return {EVERY: "pretrained", **chosen}
 

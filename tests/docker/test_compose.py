@@ -112,6 +112,8 @@ def test_workers_have_a_gpu_and_the_stores(name):
 
 def test_the_addresses_fit_the_ports():
     server = SERVICES["prefect-server"]
+    assert server["environment"]["PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED"] == "true"
+    assert server["environment"]["PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED"] == "true"
     assert server["command"][-1] == "4200" == server["ports"][0].split(":")[-1]
     for name in DECODING:
         assert SERVICES[name]["environment"]["PREFECT_API_URL"] == "http://prefect-server:4200/api"

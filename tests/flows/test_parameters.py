@@ -26,17 +26,59 @@ def test_every_parameter_explains_itself(entry):
 @pytest.mark.parametrize("entry", FLOWS, ids=lambda entry: entry.name)
 def test_types_are_checked_before_a_run(entry):
     loaded = entry.load()
-    known = loaded.parameters.properties
-    texts = {name: "x" for name, field in known.items() if field.get("type") == "string"}
-    choices = {name: field["enum"][0] for name, field in known.items() if field.get("enum")}
-    lists = {name: ["x"] for name in loaded.parameters.required if known[name].get("type") == "array"}
-    good = {name: value for name, value in {**texts, **choices, **lists}.items() if name in loaded.parameters.required}
+    good = dict.fromkeys(loaded.parameters.required, "x")
     if entry.name == "build-labels":
         good["embedder"] = "glove"
     loaded.validate_parameters(good)
     for name in good:
         with pytest.raises(ParameterTypeError, match=name):
             loaded.validate_parameters({**good, name: 7})
+
+
+def kinds(field):
+    """The JSON types that a parameter takes, but for null; and of a list's entries."""
+    parts = [part for part in field.get("anyOf", [field]) if part.get("type") != "null"]
+    return {part["type"] + (f" of {part['items']['type']}s" if "items" in part else "") for part in parts}
+
+
+def test_a_parameter_has_one_type_in_every_flow():
+    seen = {}
+    for entry in FLOWS:
+        for name, field in entry.load().parameters.properties.items():
+            if (entry.name, name) != ("parse", "keep"):  # where parse keeps features, as in avvp parse --keep
+                seen.setdefault(name, set()).add(frozenset(kinds(field)))
+    assert {name: found for name, found in seen.items() if len(found) > 1} == {}
+    for name in ("weights", "label_weights", "backbones", "keep", "changes", "inputs", "options", "formats"):
+        assert seen[name] == {frozenset({"string", "array of strings"})}, name
+
+
+@pytest.mark.parametrize(
+    "given", [{"weights": "random:3", "keep": "frames"}, {"weights": ["random:3"], "keep": ["frames"]}]
+)
+def test_one_value_is_given_as_such_or_as_a_list(monkeypatch, given):
+    extract, seen = FLOWS[0].load(), []
+    monkeypatch.setattr("flows.extract_llp.run_extraction", lambda request, placement: seen.append(request.options))
+    backbones = "vggish" if isinstance(given["keep"], str) else ["vggish"]
+    extract.validate_parameters({"clips": "c", "store": "s", "backbones": backbones, **given})
+    extract.fn("c", "s", backbones, **given)
+    assert (seen[0].backbones, seen[0].weights, seen[0].keep) == (("vggish",), ("random:3",), ("frames",))
+
+
+def test_label_weights_may_name_their_embedder(monkeypatch):
+    from types import SimpleNamespace
+
+    from flows import build_labels
+
+    seen = []
+
+    def labels(store, **asked):
+        seen.append(asked["weights"])
+        return SimpleNamespace(spec=SimpleNamespace(name="glove"), vectors=SimpleNamespace(shape=(25, 300))), True
+
+    monkeypatch.setattr(build_labels, "make_labels", labels)
+    for weights in ("random:1", ["random:1"], "glove=random:1", ["glove=random:1"]):
+        build_labels.build_labels.fn("s.zarr", "glove", weights=weights)
+    assert seen == ["random:1"] * 4
 
 
 @pytest.mark.parametrize(
@@ -110,9 +152,11 @@ def test_the_form_is_made_from_the_options():
         "engine", "window", "hop", "keep", "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder",
         "memory",
         "compile_networks", "retry_failed", "rebuild", "runner", "address", "processes", "resources", "limit",
+        "timeout_seconds", "credentials",
     ]  # fmt: skip
     for item in fields_of(ExtractOptions, without=("backbones", "shards")):
         default = list(item.default) if isinstance(item.default, tuple) else item.default
+        default = "pretrained" if item.name == "weights" else default
         assert properties[item.name].get("default") == default
         assert properties[item.name]["description"] == item.text
 

@@ -32,7 +32,7 @@ LOG = logging.getLogger("test")
 def offline(monkeypatch):
     """No server: logs go to logging, the bar to nobody."""
     monkeypatch.setattr(shards, "get_run_logger", lambda: LOG)
-    monkeypatch.setattr("flows.dashboard.create_progress_artifact", lambda *_, **__: None)
+    monkeypatch.setattr("flows.bars.create_progress_artifact", lambda *_, **__: None)
     yield
     for filler in fillers._FILLERS.values():
         filler.close()
@@ -50,6 +50,7 @@ def test_a_task_does_one_shard_and_a_second_call_finds_nothing_to_do(offline, to
     report = shards.fill_shard.fn(request, 1, "run")
     assert (report.shard, report.read, report.failed) == (1, 3, 1)
     assert "1 clip without features: unreadable" in caplog.text
+    assert ": x broken" in caplog.text
     assert shards.fill_shard.fn(request, 1, "run").read == 0
     assert caplog.text.count("loading toy_visual") == 1
     assert prepare_shards(request.table(), request.store, request.options).shards == (0,)
@@ -207,6 +208,9 @@ def test_what_a_recipe_needs():
 
 def test_prefect_yaml_has_every_flow_on_both_pools(request):
     body = yaml.safe_load((request.config.rootpath / "prefect.yaml").read_text())
+    tags = {entry.entrypoint: list(entry.tags) for entry in FLOWS}
+    tags |= {f"flows.{entry.module}.{entry.function}": list(entry.tags) for entry in FLOWS}
+    assert all(item["tags"] == tags[item["entrypoint"]] for item in body["deployments"])
     listed = {(item["name"], item["work_pool"]["name"], item["entrypoint"]) for item in body["deployments"]}
     local = {("local", "local", entry.entrypoint) for entry in FLOWS}
     docker = {("docker", "docker", f"flows.{entry.module}.{entry.function}") for entry in FLOWS}
@@ -239,7 +243,7 @@ def test_the_second_terminal_can_source_what_it_needs(tmp_path):
     assert said == ["http://p/api 1 false", str((tmp_path / "a home").resolve())]
 
 
-def test_avvp_up_becomes_flows_up(monkeypatch):
+def test_avvp_up_becomes_flows_up(monkeypatch, tmp_path):
     from click.testing import CliRunner
 
     from pipeline.cli import up as up_cli
@@ -250,6 +254,10 @@ def test_avvp_up_becomes_flows_up(monkeypatch):
     program, arguments = seen[0]
     assert program == sys.executable
     assert arguments[1:] == ["-m", "flows.up", "--home", ".avvp/prefect", "--port", "4321", "--pool", "local", "--runs", "1"]  # fmt: skip  # noqa: E501
+    (tmp_path / "mine.yaml").write_text("deployments: []")
+    assert CliRunner().invoke(up_cli.up, ["--deploy", str(tmp_path / "mine.yaml")]).exit_code == 0
+    assert seen[1][1][-2:] == ["--deploy", str(tmp_path / "mine.yaml")]
+    assert CliRunner().invoke(up_cli.up, ["--deploy", str(tmp_path / "none.yaml")]).exit_code == 2
 
 
 def test_label_flows_hand_their_parameters_on(monkeypatch):

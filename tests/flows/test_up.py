@@ -27,6 +27,11 @@ def api(up, path, body=None):
         return json.load(answer)
 
 
+def said_by(done):
+    """What a command printed, without the line breaks of its tables."""
+    return " ".join((done.stdout + done.stderr).split())
+
+
 def newest_run(up):
     return api(up, "/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})[0]
 
@@ -49,27 +54,40 @@ def test_a_watched_run_fills_the_store_and_says_how_many_clips_failed(up, six_cl
     assert (run["state"]["type"], run["state"]["name"]) == ("COMPLETED", "CompletedWithFailures")
     assert run["state"]["message"] == "1 of 6 clips failed"
     artifacts = api(up, "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}})
-    assert {found["type"] for found in artifacts} == {"progress", "table", "image", "markdown"}
-    links = [found["data"] for found in artifacts if found["key"] in ("first-zarr-store", "first-zarr-page")]
-    assert len(links) == 2
-    assert all("(file:///" in link for link in links), links
+    shown = {found["key"]: found for found in artifacts}
+    assert {key: found["type"] for key, found in shown.items()} == {
+        "first-zarr": "markdown",
+        "first-zarr-failures": "table",
+        "first-zarr-progress": "progress",
+    }
+    assert "base64" not in json.dumps(artifacts)
+    (failure,) = json.loads(shown["first-zarr-failures"]["data"])
+    assert next(iter(failure.items())) == ("clip", "x broken")
+    assert failure["arrays"] == "toy_audio, toy_visual"
+    assert "first.zarr.inspect.html" in shown["first-zarr"]["data"]
     assert (up.folder / "first.zarr.inspect.html").is_file()
-    assert {float(found["data"]) for found in artifacts if found["type"] == "progress"} == {100.0}
+    assert float(shown["first-zarr-progress"]["data"]) == 100.0
     logs = api(up, "/logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})
     said = "\n".join(line["message"] for line in logs)
     assert "3/3 clips done" in said
     assert "1 clip without features: unreadable" in said
+    assert ": x broken" in said, "the line names the clip"
+    watched = said_by(done)
+    assert "3/3 clips done" in watched, "the terminal shows the log"
+    assert "1 of 6 clips failed" in watched[-600:], "and ends with the counts"
+    assert watched.endswith("Flow run finished successfully in 'CompletedWithFailures'.")
 
 
 def test_a_wrong_parameter_is_refused_before_or_as_the_run_begins(up, six_clips):
     refused = up.run_extract(six_clips, "never.zarr", clip_seconds=0)
     assert refused.returncode == 1
-    assert "less than the minimum" in " ".join((refused.stdout + refused.stderr).split())
+    assert "less than the minimum" in said_by(refused)
     wrong = up.run_extract(six_clips, "never.zarr", backbones='["toy_visul"]')
     assert wrong.returncode == 1
     state = newest_run(up)["state"]
     assert (state["type"], state["name"]) == ("FAILED", "Refused")
     assert "Did you mean 'toy_visual'?" in state["message"]
+    assert "Did you mean 'toy_visual'?" in said_by(wrong)[-900:], "the reason is in the terminal"
     unlimited = up.run_extract(six_clips, "never.zarr", limit="gpu")
     assert unlimited.returncode == 1
     assert newest_run(up)["state"]["message"].startswith("limit 'gpu': no such concurrency limit. Make it: prefect gcl")
