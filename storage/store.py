@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
@@ -18,6 +17,7 @@ import zarr
 from numpy.typing import ArrayLike, NDArray
 
 from storage.clips import ClipTable
+from storage.commits import Commits
 from storage.errors import InvalidInput, SchemaMismatch, StoreError
 from storage.files.opening import open_root
 from storage.files.root import Root
@@ -56,8 +56,7 @@ class FeatureStore(Catalog):
         super().__init__(root, info)
         self.read_only = read_only
         self.threads = Threads(root.reading_threads)
-        self._arrays: dict[str, DirectArray] = {}
-        self._committed: dict[str, tuple[Hashable, NDArray[np.bool_]]] = {}
+        self.refresh()
 
     def __repr__(self) -> str:
         return f"FeatureStore({self.url!r}, {self.info.clips} clips, features: {', '.join(self.features) or 'none'})"
@@ -178,21 +177,12 @@ class FeatureStore(Catalog):
 
     def refresh(self) -> None:
         """Drop what is cached of arrays and commits. The next call reads it again."""
-        self._arrays = {}
-        self._committed = {}
+        self._arrays: dict[str, DirectArray] = {}
+        self._commits = Commits(self.ledger, self.root.version, clips=self.info.clips, shard_size=self.info.shard_size)
 
     def committed(self, array: str) -> NDArray[np.bool_]:
         """Which rows lie in a committed shard: ``[clips]`` bool. Commits of other processes are seen."""
-        version = self.root.version(f"ledger/{array}")
-        known = self._committed.get(array)
-        if known is not None and known[0] == version:
-            return known[1]
-        rows = np.zeros(self.info.clips, dtype=bool)
-        for shard in self.ledger(array).states():
-            rows[self.shard_rows(shard).start : self.shard_rows(shard).stop] = True
-        rows.setflags(write=False)
-        self._committed[array] = (version, rows)
-        return rows
+        return self._commits.rows(array)
 
     def read(self, backbone: str, rows: ArrayLike | slice | None = None) -> NDArray[np.float32]:
         """Features of some clips. Threads may call it at the same time.
@@ -232,14 +222,23 @@ class FeatureStore(Catalog):
             self._feature_attributes(backbone)
         array, wanted = self.direct(path), self.row_numbers(rows)
         out = np.empty((len(wanted), *array.shape[1:]), dtype=array.dtype)
-        there = self.committed(backbone)[wanted]
+        there, recorded = self.committed(backbone)[wanted], self._commits.recorded(backbone, array)
         if there.all():
-            array.read(wanted, out, threads=self.threads)
+            array.read(wanted, out, threads=self.threads, recorded=recorded)
             return out
         found = np.empty((int(there.sum()), *array.shape[1:]), dtype=array.dtype)
-        array.read(wanted[there], found, threads=self.threads)
+        array.read(wanted[there], found, threads=self.threads, recorded=recorded)
         out[there], out[~there] = found, fill
         return out
+
+    def kept(self, name: str, rows: range, companion: str = "") -> NDArray[Any]:
+        """Rows of a kept intermediate or of its companion, with the fill value where there is no file yet.
+
+        Raises:
+            StoreError: If there is no such array, or bytes of it were changed.
+        """
+        array = self.direct(f"decoded/{name}" + (f"_{companion}" if companion else ""))
+        return array.rows(rows.start, rows.stop, recorded=self._commits.recorded(f"decoded.{name}", array))
 
     def row_numbers(self, rows: ArrayLike | slice | None) -> NDArray[np.intp]:
         """See :meth:`storage.layout.row_lookup.RowLookup.numbers`."""

@@ -244,10 +244,10 @@ def _copy_decoded(made: FeatureStore, spec: DecodedSpec, shard: int, sources: li
         for at, (source, row) in enumerate(chosen):
             if source is None or not row.stored:
                 continue
-            span = (source.row, source.row + 1)
-            block = source.store.direct(f"decoded/{spec.name}").rows(*span)[0]
+            span = range(source.row, source.row + 1)
+            block = source.store.kept(spec.name, span)[0]
             write_decoded(made, spec, made.shard_rows(shard)[at], block)
             for key, companion in companions.items():
-                companion[at] = source.store.direct(f"decoded/{spec.name}_{key}").rows(*span)[0]
+                companion[at] = source.store.kept(spec.name, span, key)[0]
         commit_decoded(made, spec, shard, companions=companions, rows=[row for _, row in chosen])
     return stored

@@ -86,10 +86,7 @@ class ShardJob:
         self._rows[array] = list(known.rows) if known else [None] * len(self.span)
         if array in self._kept:
             spec = self._kept[array]
-            self._companions[array] = {
-                key: self._store.direct(f"decoded/{spec.name}_{key}").rows(self.span.start, self.span.stop)
-                for key in spec.companions
-            }
+            self._companions[array] = {key: self._store.kept(spec.name, self.span, key) for key in spec.companions}
             return
         spec_of = self._store.spec(array)
         if known:
