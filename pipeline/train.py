@@ -19,6 +19,7 @@ if __name__ == "__main__":  # before our own imports: a folder of the user's may
 from pipeline.malloc import keep_freed_memory
 from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.terminal.console import count, wide_console
+from pipeline.training.device_names import check_device_name
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def run_training(
     Raises:
         InvalidInput: If what was given does not fit together, or the loss is not finite.
     """
+    chosen = _recipe(recipe, init, changes if epochs is None else (*changes, f"train.epochs={epochs}"))
+    check_device_name(device)
     from pipeline.datasets.dataset import Missing, check_features, load_split
     from pipeline.training.devices import check_device, check_precision, make_accelerator
     from pipeline.training.loop import Trainer
@@ -78,7 +81,6 @@ def run_training(
     from storage.store import FeatureStore
 
     check_device(device)
-    chosen = _recipe(recipe, init, changes if epochs is None else (*changes, f"train.epochs={epochs}"))
     task = task_of(chosen)
     store, labelled = FeatureStore.open(store_url), task.load_labels(annotations, dataset=dataset or task.dataset)
     check_features(store, chosen.features)
