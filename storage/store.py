@@ -30,6 +30,7 @@ from storage.layout.arrays import (
     create_clip_arrays,
     create_root,
     creation_lock,
+    read_column,
 )
 from storage.layout.catalog import Catalog
 from storage.layout.decoded import DecodedSpec
@@ -49,7 +50,6 @@ class FeatureStore(Catalog):
 
     Attributes:
         info: the attributes of the root.
-        url: path or URL, as given.
     """
 
     def __init__(self, root: Root, info: StoreInfo, *, read_only: bool) -> None:
@@ -144,13 +144,16 @@ class FeatureStore(Catalog):
     @cached_property
     def clips(self) -> ClipTable:
         """The clip table as stored."""
-        columns = {name: np.asarray(self.array(f"clips/{name}")[:]).tolist() for name in CLIP_COLUMNS}
-        return ClipTable(clips_of(columns), dataset=self.info.dataset, source=self.url)
+        found = clips_of({name: self._column(name) for name in CLIP_COLUMNS})
+        return ClipTable(found, dataset=self.info.dataset, source=self.url)
 
     @cached_property
     def ids(self) -> list[str]:
         """Clip ids in row order."""
-        return [str(name) for name in np.asarray(self.array("clips/id")[:]).tolist()]
+        return [str(name) for name in self._column("id")]
+
+    def _column(self, name: str) -> list[Any]:
+        return read_column(self.array(f"clips/{name}"), self.info.clips, where=f"{self.url}/clips/{name}")
 
     def shard_rows(self, shard: int) -> range:
         """The rows of a shard."""
@@ -164,7 +167,7 @@ class FeatureStore(Catalog):
             # Whole shards are written even where every row failed: an absent file would look like a lost one.
             with zarr.config.set({"array.write_empty_chunks": True}):  # opening takes no such argument
                 return zarr.open_array(self.root.zarr_store(read_only=self.read_only), path=path, mode=mode)
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as problem:  # zarr's, over damaged metadata
+        except Exception as problem:  # zarr's, over damaged metadata: no list of them is complete
             there = ", ".join(self.features) or "none yet"
             raise StoreError(f"{self.url}: no array {path!r}. Features there are: {there}") from problem
 

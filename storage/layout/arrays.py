@@ -13,8 +13,9 @@ import zarr
 from zarr.core.array_spec import ArrayConfigParams
 
 from storage.clips import Clip, ClipTable
-from storage.errors import ShardLocked
+from storage.errors import ShardLocked, StoreError
 from storage.files.root import Root
+from storage.foreign_files import reading
 from storage.layout.decoded import DecodedSpec
 from storage.layout.label_schema import LABEL_GROUPS
 from storage.schema import FeatureSpec, Provenance, Status
@@ -104,6 +105,19 @@ def clips_of(columns: Mapping[str, list[Any]]) -> list[Clip]:
         Clip(id_, path, start, None if np.isnan(end) else end, split, tuple(labels.split(";")) if labels else ())
         for id_, path, start, end, split, labels in rows
     ]
+
+
+def read_column(array: zarr.Array[Any], clips: int, *, where: str) -> list[Any]:
+    """A column of the clip table.
+
+    Raises:
+        StoreError: If it has not as many rows as there are clips, or cannot be read.
+    """
+    if array.shape != (clips,):
+        raise StoreError(f"{where}: has the shape {array.shape}, the store has {clips} clips. Run: avvp verify")
+    with reading(where, "cannot be read", error=StoreError, remedy="Run: avvp verify"):
+        values: list[Any] = np.asarray(array[:]).tolist()
+    return values
 
 
 def create_feature(

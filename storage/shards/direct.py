@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from storage.errors import StoreError
 from storage.files.root import ByteSource, Root, crc32_of
+from storage.foreign_files import reading
 from storage.shards.codec import CHECKSUM_BYTES, ChunkCodec, checksum, verify_checksum
 from storage.shards.recorded import EMPTY, Measured, Recorded, WrittenFile, is_another, row_digest
 from storage.shards.threads import Threads
@@ -51,18 +52,19 @@ class DirectArray:
         data = root.read(f"{path}/zarr.json")
         if data is None:
             raise StoreError(f"{self.where}: no such array")
-        try:
+        file, complaint = f"{self.where}/zarr.json", "not the metadata of a store's array"
+        with reading(file, complaint, error=StoreError, remedy="Run: avvp verify"):
             self._read_metadata(json.loads(data))
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            raise StoreError(
-                f"{self.where}/zarr.json: not the metadata of a store's array ({problem!r}). Run: avvp verify"
-            ) from problem
         self._indexes: dict[int, tuple[Any, NDArray[np.uint64]]] = {}
 
     def _read_metadata(self, metadata: dict[str, Any]) -> None:
         self.shape: tuple[int, ...] = tuple(metadata["shape"])
         self.dtype = np.dtype(metadata["data_type"])
         grid = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        if not all(isinstance(number, int) and number >= 0 for number in (*self.shape, *grid)) or grid[0] < 1:
+            raise ValueError(f"shape {self.shape} and chunks {grid} are no sizes")
+        if self.dtype.kind not in "biuf":
+            raise ValueError(f"data_type {metadata['data_type']!r} is no number")
         if grid[1:] != self.shape[1:] or metadata["chunk_key_encoding"]["name"] != "default":
             raise StoreError(f"{self.where}: is split along other axes than the first. Read it with zarr-python")
         self.rows_per_file: int = grid[0]
