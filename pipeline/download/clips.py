@@ -27,6 +27,7 @@ from pipeline.download.pool import DownloadPool
 from pipeline.download.reasons import OK, REASONS, WALLS
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
+from storage.files.local import no_locks
 
 DEFAULT_URL = "https://www.youtube.com/watch?v={id}"
 PARTIAL_FOLDER = ".partial"
@@ -177,6 +178,8 @@ def _alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as problem:
             raise InvalidInput(f"{folder}: another avvp download is filling this folder. Wait for it") from problem
+        except OSError as problem:
+            raise no_locks(folder / _LOCK_NAME, problem) from problem
         yield
 
 
