@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.ledger import Ledger, ShardState
-from storage.shards.direct import DirectArray, Recorded
+from storage.shards.direct import DirectArray
+from storage.shards.recorded import Recorded
 
 
 class Commits:

@@ -150,7 +150,18 @@ def _drop_records(store: FeatureStore, array: str, shard: int, *, only: set[str]
     for key in sorted(f"{ledger.folder}/{name}" for name in names):
         if only is None or key in only:
             store.root.remove(key)
+    if only is None:  # what is left must not look like a shard whose record was lost
+        for path in _written_last(store, array):
+            store.root.remove(store.direct(path).key(shard))
     store.refresh()
+
+
+def _written_last(store: FeatureStore, array: str) -> list[str]:
+    """The small arrays of a shard, which a commit writes after the large one."""
+    if not array.startswith("decoded."):
+        return [f"features/{array}/status"]
+    spec = store.decoded_spec(array.removeprefix("decoded."))
+    return [f"decoded/{spec.name}_{key}" for key in spec.companions]
 
 
 def _recommit(store: FeatureStore, record: ShardRecord, bad: set[int], *, masks_from_values: bool = False) -> None:

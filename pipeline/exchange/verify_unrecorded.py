@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.exchange.verify_report import Looked, Problem
+from storage.errors import StoreError
+from storage.layout.arrays import GROUPS
 from storage.shards.direct import DirectArray
 from storage.store import FeatureStore
 
@@ -45,18 +48,23 @@ def check_records(looked: Looked, store: FeatureStore, *, unreadable: Set[str]) 
         for shard in range(store.shards):
             keys = [array.key(shard) for array in files.arrays]
             lock = store.ledger(files.ledger).lock_key(shard)
-            if left.issuperset(keys) and not any(key.startswith(lock) for key in locks):
+            if keys and left.issuperset(keys) and not any(key.startswith(lock) for key in locks):
                 looked.known.update(keys)
                 looked.say(Problem(files.where, store.ledger(files.ledger).key(shard, 1), _CAUSE, shard=shard))
 
 
 def _arrays(store: FeatureStore, unreadable: Set[str]) -> Iterator[_Files]:
-    for name in store.features:
-        if name not in unreadable:
-            parts = tuple(store.direct(f"features/{name}/{part}") for part in ("values", "valid", "status"))
-            yield _Files(f"features/{name}", name, parts)
-    for name in store.decoded:
-        spec = store.decoded_spec(name)
-        if spec.companions and spec.ledger_name not in unreadable:
-            parts = tuple(store.direct(f"decoded/{name}_{key}") for key in spec.companions)
-            yield _Files(f"decoded/{name}", spec.ledger_name, parts)
+    names = {group: [name for name in store.root.names(group) if name != "zarr.json"] for group in GROUPS}
+    ledgers = [(f"features/{name}", name) for name in names["features"]]
+    ledgers += [(f"decoded/{name}", f"decoded.{name}") for name in names["decoded"]]
+    for where, ledger in ledgers:
+        with suppress(StoreError):  # of damaged metadata, which is told elsewhere
+            if ledger not in unreadable and store.attributes(where):
+                yield _Files(where, ledger, tuple(store.direct(path) for path in _parts(store, where)))
+
+
+def _parts(store: FeatureStore, where: str) -> list[str]:
+    group, _, name = where.partition("/")
+    if group == "features":
+        return [f"{where}/{part}" for part in ("values", "valid", "status")]
+    return [f"{where}_{key}" for key in store.decoded_spec(name).companions]

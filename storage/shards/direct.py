@@ -19,7 +19,8 @@ from storage.errors import StoreError
 from storage.files.root import ByteSource, Root, crc32_of
 from storage.foreign_files import reading
 from storage.shards.codec import CHECKSUM_BYTES, ChunkCodec, checksum, verify_checksum
-from storage.shards.recorded import EMPTY, Measured, Recorded, WrittenFile, is_another, row_digest
+from storage.shards.recorded import EMPTY, Measured, Recorded, is_another, row_digest
+from storage.shards.recorded import WrittenFile as WrittenFile
 from storage.shards.threads import Threads
 
 _INDEX_ENTRY_BYTES = 16
