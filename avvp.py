@@ -45,8 +45,9 @@ def exit_if_shadowed(command: str) -> None:
     """
     place = shadowing()
     if place is not None:
+        shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(place))
         print(
-            f"{command}: {place} hides the package {place.stem!r} of avvp-pipeline. Rename it, run from another "
+            f"{command}: {shown} hides the package {place.stem!r} of avvp-pipeline. Rename it, run from another "
             "folder, or take its folder out of PYTHONPATH",
             file=sys.stderr,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
-from typing import Any
+from typing import Any, cast
 
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
@@ -28,22 +28,24 @@ class DaskRunner(DaskTaskRunner):
         """
         super().__enter__()
         try:
-            self._address = self.client.scheduler.address
+            self._connected_to = str(cast("Any", self.client.scheduler).address)
         except OSError as problem:
             super().__exit__(type(problem), problem, problem.__traceback__)
             raise InvalidInput(f"address {self.address}: no Dask scheduler answers there. {problem}") from problem
         return self
 
-    def submit(self, task: Any, parameters: dict[str, Any], **more: Any) -> _DaskTask | UnsubmittedTask:
+    def submit(  # type: ignore[override]  # of two overloads; ours serves both
+        self, task: Any, parameters: dict[str, Any], **more: Any
+    ) -> _DaskTask | UnsubmittedTask:
         """As Prefect's; once the cluster is lost, the task has ended at once."""
-        lost = ClusterLost("Dask", self._address)
+        lost = ClusterLost("Dask", self._connected_to)
         if self.client.status in _ENDED:
             return UnsubmittedTask(lost)
         made = super().submit(task, parameters, **more)
         return _DaskTask(made.task_run_id, made.wrapped_future, lost)
 
 
-class _DaskTask(PrefectDaskFuture):
+class _DaskTask(PrefectDaskFuture[Any]):
     def __init__(self, task_run_id: Any, wrapped_future: Any, lost: ClusterLost) -> None:
         super().__init__(task_run_id, wrapped_future)
         self._lost = lost

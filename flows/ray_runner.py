@@ -62,7 +62,7 @@ class RayRunner(RayTaskRunner):
 
     @property
     def _name(self) -> str:
-        return self.address or self.init_kwargs["address"]
+        return str(self.address or self.init_kwargs["address"])
 
 
 class _RayTask(PrefectRayFuture[Any]):

@@ -19,6 +19,7 @@ if __name__ == "__main__":  # before our own imports: a folder of the user's may
 from pipeline.malloc import keep_freed_memory
 from pipeline.recipes.shipped_recipes import shipped_recipes
 from pipeline.terminal.console import count, wide_console
+from pipeline.training.device_names import check_device_name
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 @click.option("--init", type=click.Path(path_type=Path), help="A run, trained or imported: begin with its best weights "
               "instead of fresh ones.")  # fmt: skip
 @click.option("--set", "changes", multiple=True, help="key=value, e.g. train.epochs=5 or model.decoder.blocks=4.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Short for --set train.epochs=N. A finished run may "
+              "be given more, if it kept its optimizer and its schedule does not depend on their number.")  # fmt: skip
+@click.option("--keep-optimizer", is_flag=True, help="Keep the optimizer's state in last/ when the run has ended: two "
+              "thirds of that folder, needed only for more --epochs.")  # fmt: skip
 @click.option("--missing", type=click.Choice(["skip", "error"]), default="skip", show_default=True,
               help="What to do with clips that lack a feature.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps. Several GPUs: "
@@ -53,8 +58,8 @@ def train(**options: Any) -> None:
 
 def run_training(
     *, recipe: str | None, store_url: str, annotations: str, dataset: str | None = None, out: Path,
-    init: Path | None = None, changes: tuple[str, ...] = (), missing: str = "skip", device: str = "auto",
-    console: Console | None = None,
+    init: Path | None = None, changes: tuple[str, ...] = (), epochs: int | None = None, keep_optimizer: bool = False,
+    missing: str = "skip", device: str = "auto", console: Console | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train, evaluate the best epoch, write the table.
 
@@ -64,6 +69,8 @@ def run_training(
     Raises:
         InvalidInput: If what was given does not fit together, or the loss is not finite.
     """
+    chosen = _recipe(recipe, init, changes if epochs is None else (*changes, f"train.epochs={epochs}"))
+    check_device_name(device)
     from pipeline.datasets.dataset import Missing, check_features, load_split
     from pipeline.training.devices import check_device, check_precision, make_accelerator
     from pipeline.training.loop import Trainer
@@ -74,7 +81,6 @@ def run_training(
     from storage.store import FeatureStore
 
     check_device(device)
-    chosen = _recipe(recipe, init, changes)
     task = task_of(chosen)
     store, labelled = FeatureStore.open(store_url), task.load_labels(annotations, dataset=dataset or task.dataset)
     check_features(store, chosen.features)
@@ -96,7 +102,10 @@ def run_training(
         start_folder(out, chosen, store, record, labels, init=initial)
         _say_clips(console, train=train_set, val=val_set)
     accelerator.wait_for_everyone()
-    trainer = Trainer(chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator)
+    trainer = Trainer(
+        chosen, model, labels, train=train_set, val=val_set, out=out, accelerator=accelerator,
+        keep_optimizer=keep_optimizer,
+    )  # fmt: skip
     if accelerator.is_main_process:
         _run_and_tell(trainer, console, init)
     else:

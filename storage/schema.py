@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any, Literal, Self
 
+from storage.plain_fields import checked_fields
+
 SCHEMA_VERSION = 1
 
 Modality = Literal["visual", "audio"]
@@ -92,8 +94,12 @@ class FeatureSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_json`."""
-        return cls(**data)
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            TypeError: If a value is of another type, or a field is missing or unknown.
+        """
+        return cls(**checked_fields(cls, data))
 
 
 @dataclass(frozen=True)
@@ -143,8 +149,12 @@ class Provenance:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_json`."""
-        return cls(**data)
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            TypeError: If a value is of another type, or a field is missing or unknown.
+        """
+        return cls(**checked_fields(cls, data))
 
 
 def fingerprint(spec: FeatureSpec, provenance: Provenance) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable
 from functools import cached_property
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ import zarr
 from numpy.typing import ArrayLike, NDArray
 
 from storage.clips import ClipTable
+from storage.commits import Commits
 from storage.errors import InvalidInput, StoreError
 from storage.files.opening import open_root
 from storage.files.root import Root
@@ -29,6 +29,7 @@ from storage.layout.arrays import (
     create_clip_arrays,
     create_root,
     creation_lock,
+    read_column,
 )
 from storage.layout.catalog import Catalog
 from storage.layout.decoded import DecodedSpec
@@ -51,15 +52,13 @@ class FeatureStore(Catalog):
 
     Attributes:
         info: the attributes of the root.
-        url: path or URL, as given.
     """
 
     def __init__(self, root: Root, info: StoreInfo, *, read_only: bool) -> None:
         super().__init__(root, info)
         self.read_only = read_only
         self.threads = Threads(root.reading_threads)
-        self._arrays: dict[str, DirectArray] = {}
-        self._committed: dict[str, tuple[Hashable, NDArray[np.bool_]]] = {}
+        self.refresh()
 
     def __repr__(self) -> str:
         return f"FeatureStore({self.url!r}, {self.info.clips} clips, features: {', '.join(self.features) or 'none'})"
@@ -146,8 +145,8 @@ class FeatureStore(Catalog):
     @cached_property
     def clips(self) -> ClipTable:
         """The clip table as stored."""
-        columns = {name: self._column(name) for name in CLIP_COLUMNS}
-        return ClipTable(clips_of(columns), dataset=self.info.dataset, source=self.url)
+        found = clips_of({name: self._column(name) for name in CLIP_COLUMNS})
+        return ClipTable(found, dataset=self.info.dataset, source=self.url)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -155,9 +154,7 @@ class FeatureStore(Catalog):
         return [str(name) for name in self._column("id")]
 
     def _column(self, name: str) -> list[Any]:
-        """A column of the clip table. An append that was killed has left more in it than there are clips."""
-        found: list[Any] = np.asarray(self.array(f"clips/{name}")[: self.info.clips]).tolist()
-        return found
+        return read_column(self.array(f"clips/{name}"), self.info.clips, where=f"{self.url}/clips/{name}")
 
     def array(self, path: str) -> zarr.Array[Any]:
         """The zarr-python array at a path in the store."""
@@ -166,7 +163,7 @@ class FeatureStore(Catalog):
             # Whole shards are written even where every row failed: an absent file would look like a lost one.
             with zarr.config.set({"array.write_empty_chunks": True}):  # opening takes no such argument
                 return zarr.open_array(self.root.zarr_store(read_only=self.read_only), path=path, mode=mode)
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as problem:  # zarr's, over damaged metadata
+        except Exception as problem:  # zarr's, over damaged metadata: no list of them is complete
             there = ", ".join(self.features) or "none yet"
             raise StoreError(f"{self.url}: no array {path!r}. Features there are: {there}") from problem
 
@@ -179,28 +176,20 @@ class FeatureStore(Catalog):
 
     def refresh(self) -> None:
         """Drop what is cached of arrays and commits. The next call reads it again."""
-        self._arrays = {}
-        self._committed = {}
+        self._arrays: dict[str, DirectArray] = {}
+        self._commits = Commits(
+            self.ledger, self.root.version, self.recorded_rows, clips=self.info.clips, shard_size=self.info.shard_size
+        )
 
     def committed_now(self, record: ShardRecord) -> None:
         """Take note of a commit of this process."""
-        self._committed.pop(record.array, None)
+        self._commits.forget(record.array)
         if record.array in self._summaries:
             self._summaries[record.array].take(record)
 
     def committed(self, array: str) -> NDArray[np.bool_]:
         """Which rows lie in a committed shard: ``[clips]`` bool. Commits of other processes are seen."""
-        version = self.root.version(f"ledger/{array}")
-        known = self._committed.get(array)
-        if known is not None and known[0] == version:
-            return known[1]
-        rows = np.zeros(self.info.clips, dtype=bool)
-        for shard in self.ledger(array).states():
-            span = self.shard_rows(shard)
-            rows[span.start : span.start + self.recorded_rows(array, shard)] = True
-        rows.setflags(write=False)
-        self._committed[array] = (version, rows)
-        return rows
+        return self._commits.rows(array)
 
     def read(self, backbone: str, rows: ArrayLike | slice | None = None) -> NDArray[np.float32]:
         """Features of some clips. Threads may call it at the same time.
@@ -240,14 +229,23 @@ class FeatureStore(Catalog):
             self._feature_attributes(backbone)
         array, wanted = self.direct(path), self.row_numbers(rows)
         out = np.empty((len(wanted), *array.shape[1:]), dtype=array.dtype)
-        there = self.committed(backbone)[wanted]
+        there, recorded = self.committed(backbone)[wanted], self._commits.recorded(backbone, array)
         if there.all():
-            array.read(wanted, out, threads=self.threads)
+            array.read(wanted, out, threads=self.threads, recorded=recorded)
             return out
         found = np.empty((int(there.sum()), *array.shape[1:]), dtype=array.dtype)
-        array.read(wanted[there], found, threads=self.threads)
+        array.read(wanted[there], found, threads=self.threads, recorded=recorded)
         out[there], out[~there] = found, fill
         return out
+
+    def kept(self, name: str, rows: range, companion: str = "") -> NDArray[Any]:
+        """Rows of a kept intermediate or of its companion, with the fill value where there is no file yet.
+
+        Raises:
+            StoreError: If there is no such array, or bytes of it were changed.
+        """
+        array = self.direct(f"decoded/{name}" + (f"_{companion}" if companion else ""))
+        return array.rows(rows.start, rows.stop, recorded=self._commits.recorded(f"decoded.{name}", array))
 
     def row_numbers(self, rows: ArrayLike | slice | None) -> NDArray[np.intp]:
         """See :meth:`storage.layout.row_lookup.RowLookup.numbers`."""

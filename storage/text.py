@@ -13,19 +13,29 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|(?<![A-Za-z\d])\d+(\.\d+)?(?![A-Za-z\d])")
 """Numbers and addresses in a reason. Digits within a word such as h264 are not numbers."""
 
+_PASSWORD = re.compile(
+    r"(\b(?:s3a?|gc?s|az|abfss?)://)[^\s@:'\"]*:[^\s@'\"]*@"  # no ports there, and keys with slashes in them
+    r"|(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@:'\"]*:[^\s/@'\"]*@"
+)
+
 _HARMLESS = "\u00ad\u200c\u200d"
 """Hidden characters that are kept: the soft hyphen, and the joiners that Persian words and emoji need."""
 
 
+def without_passwords(text: str) -> str:
+    """A text in which addresses such as ``https://name:password@host`` have no names and passwords."""
+    return _PASSWORD.sub(r"\1\2***@", text)
+
+
 def visible(text: object, *, limit: int | None = None, keep: str = "") -> str:
-    r"""Text that is safe to print: control characters as escapes such as ``\x1b``.
+    r"""Text that is safe to print: control characters as escapes such as ``\x1b``, addresses without passwords.
 
     Args:
         text: from a file, a file name or a library; anything else is shown as ``str`` does.
         limit: longer texts are cut off with an ellipsis.
         keep: characters that stay, e.g. the newlines of a text of several lines.
     """
-    shown = str(text)
+    shown = without_passwords(str(text))
     if limit is not None and len(shown) > limit:
         shown = shown[: limit - 1] + "…"
     if shown.isascii() and shown.isprintable():

@@ -7,6 +7,7 @@ import functools
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extractors.engines.math_flags import MathFlags
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
+_GPU_FILES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")
+"""In ``/dev``, what drivers of NVIDIA (Jetson and WSL too) and AMD make."""
 _FLAGS = MathFlags()
 _AMPERE = 8
 """Compute capability of the first GPUs with TF32."""
@@ -29,19 +32,41 @@ def pick_device(device: str) -> str:
     Raises:
         InvalidInput: If the text is none of these or that GPU is not there.
     """
-    import torch
-
+    check_device_name(device)
     if device == "cpu":
         return "cpu"
+    import torch
+
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
         return "cuda:0" if found else "cpu"
-    kind, _, index = device.partition(":")
-    if kind != "cuda" or (index and not index.isdecimal()) or device.endswith(":"):
+    index = int(device.partition(":")[2] or 0)
+    if index >= found:
+        raise _too_few(device, found)
+    return f"cuda:{index}"
+
+
+def check_device_name(device: str) -> None:
+    """Refuse what cannot be a device here, without importing torch, which takes seconds.
+
+    Raises:
+        InvalidInput: If the text names no device, or a GPU on a machine that has no driver of any.
+    """
+    if device in ("auto", "cpu"):
+        return
+    kind, separator, index = device.partition(":")
+    if kind != "cuda" or bool(separator) != (index.isascii() and index.isdecimal()):
         raise InvalidInput(f"device {device!r}: expected auto, cpu or cuda:N")
-    if int(index or 0) >= found:
-        raise InvalidInput(f"device {device!r}: this machine has {found} CUDA devices; use cpu or auto")
-    return f"cuda:{int(index or 0)}"
+    if "torch" not in sys.modules and sys.platform == "linux" and not _has_gpu_driver():
+        raise _too_few(device, 0)
+
+
+def _too_few(device: str, found: int) -> InvalidInput:
+    return InvalidInput(f"device {device!r}: this machine has {found} CUDA devices; use cpu or auto")
+
+
+def _has_gpu_driver() -> bool:
+    return any(any(Path("/dev").glob(pattern)) for pattern in _GPU_FILES)
 
 
 def check_precision(precision: str, device: str) -> str:

@@ -15,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from storage.errors import WeightsError
+from storage.text import visible
 
 TIMEOUT_SECONDS = 8.0
 """For connecting, and for any pause in the transfer. There are no retries."""
@@ -117,7 +118,7 @@ def _show_progress(label: str, received: int, expected: int) -> None:
     if not sys.stderr.isatty():
         return
     share = f" of {expected / 1e6:.0f}" if expected else ""
-    sys.stderr.write(f"\r\x1b[K{label}: {received / 1e6:.0f}{share} MB" if label else "\r\x1b[K")
+    sys.stderr.write(f"\r\x1b[K{visible(label)}: {received / 1e6:.0f}{share} MB" if label else "\r\x1b[K")
     sys.stderr.flush()
 
 

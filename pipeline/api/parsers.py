@@ -34,6 +34,8 @@ def train(
     recipe: AnyPath | None = None,
     init: AnyPath | None = None,
     changes: Mapping[str, Value] | None = None,
+    epochs: int | None = None,
+    keep_optimizer: bool = False,
     dataset: str | None = None,
     missing: Literal["skip", "error"] = "skip",
     device: str = "auto",
@@ -48,6 +50,8 @@ def train(
         recipe: one that is shipped, such as ``leap-mmpyr``, or a TOML file. ``None``: that of ``init``.
         init: a run, trained or imported: begin with its best weights instead of fresh ones.
         changes: other values for the recipe, by their names with dots: ``{"train.epochs": 5}``.
+        epochs: the same as ``train.epochs`` in ``changes``; a finished run that kept its optimizer may be given more.
+        keep_optimizer: keep the optimizer's state in ``last/`` when the run has ended.
         dataset: a dataset description: a name or a TOML file. ``None``: the one of the recipe's task.
         missing: what becomes of clips that lack a feature.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -72,7 +76,8 @@ def train(
         recipe=None if recipe is None else str(recipe), init=None if init is None else Path(init), out=Path(out),
         store_url=text_of(store), annotations=str(annotations), dataset=dataset,
         changes=tuple(f"{name}={json.dumps(value)}" for name, value in (changes or {}).items()),
-        missing=missing, device=device, console=error_console() if progress else silent_console(),
+        epochs=epochs, keep_optimizer=keep_optimizer, missing=missing, device=device,
+        console=error_console() if progress else silent_console(),
     )  # fmt: skip
     return TrainResult(Path(out), scores)
 

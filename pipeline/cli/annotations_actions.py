@@ -69,7 +69,7 @@ def _check_events(found: EventLabels, *, strict: bool, as_json: bool) -> None:
 
 def _print_statistics(console: Console, found: ClipLabels, splits: Mapping[str, Mapping[str, int]]) -> None:
     classes = len(found.dataset.classes)
-    console.print(f"{visible(found.source)}: {found.dataset.name}, {len(found)} clips, {classes} classes")
+    console.print(f"{visible(found.source)}: {found.dataset.name}, {count(len(found), 'clip')}, {classes} classes")
     for split, numbers in splits.items():
         facts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in numbers.items())
         console.print(f"  {visible(split)}: {facts}")

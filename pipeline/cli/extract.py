@@ -38,6 +38,9 @@ def extract(
 
     What is in the store already is left alone: run the same command again after a kill, a crash or Ctrl-C.
     """
+    from pipeline.extraction.first_look import refuse_at_once
+
+    refuse_at_once(options)
     from pipeline.cli.extract_actions import read_clips, run_extract
 
     sys.exit(

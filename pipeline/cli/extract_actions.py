@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FAILED_EXIT = 3
 _SHOWN_FAILURES = 10
+_SHOWN_CUT = 3
 
 
 def read_clips(clips: str, media: str | None, *, split: str | None, limit: int | None) -> ClipTable:
@@ -68,7 +69,8 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
         f"in {report.seconds:.1f} s; {failed}, {len(report.partial)} with one modality only"
     )
     if report.cut:
-        console.print(f"{count(len(report.cut), 'clip')}: only the first {found.clip_seconds} s used")
+        some = ", ".join(sorted(report.cut)[:_SHOWN_CUT]) + (", …" if len(report.cut) > _SHOWN_CUT else "")
+        console.print(f"{count(len(report.cut), 'clip')}: only the first {found.clip_seconds} s used, e.g. {some}")
     for (status, reason), number in report.reasons.most_common(_SHOWN_FAILURES):
         console.print(f"  {number} {status}: {visible(reason)}")
     if earlier:

@@ -68,7 +68,9 @@ def _short(weights: str) -> str:
 def _print_failures(console: Console, array: ArrayOverview, store: FeatureStore) -> None:
     if not array.failures:
         return
-    console.print(f"\n{visible(array.name)}: {array.committed - array.stored} clips without features", style="bold")
+    console.print(
+        f"\n{visible(array.name)}: {count(array.committed - array.stored, 'clip')} without features", style="bold"
+    )
     for group in array.failures[:_SHOWN_FAILURES]:
         examples = ", ".join(group.examples)
         console.print(
@@ -120,8 +122,8 @@ def _print_tree(console: Console, store: FeatureStore) -> None:
 
     info = store.info
     console.print(
-        f"{visible(store.url)}: {visible(info.dataset or 'unnamed')}, {info.clips} clips of {info.clip_seconds} s, "
-        f"shards of {info.shard_size}, clip table {info.clip_table_hash[:12]}",
+        f"{visible(store.url)}: {visible(info.dataset or 'unnamed')}, {count(info.clips, 'clip')} "
+        f"of {info.clip_seconds} s, shards of {info.shard_size}, clip table {info.clip_table_hash[:12]}",
         soft_wrap=True,
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -170,8 +172,8 @@ def _print_array(console: Console, store: FeatureStore, name: str) -> None:
         console.print("no valid step yet")
         return
     console.print(
-        f"{found.rows} clips with values: min {found.minimum:.4g}, mean {found.mean:.4g}, max {found.maximum:.4g}, "
-        f"zeros {100 * found.zero_share:.1f} %"
+        f"{count(found.rows, 'clip')} with values: min {found.minimum:.4g}, mean {found.mean:.4g}, "
+        f"max {found.maximum:.4g}, zeros {100 * found.zero_share:.1f} %"
     )
     console.print("L2 norm of a step:")
     peak = max(int(found.norm_counts.max()), 1)

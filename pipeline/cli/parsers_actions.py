@@ -57,8 +57,8 @@ def _annotations(folder: str, system: str) -> ClipLabels:
 def _labels_in(file: str, system: str) -> GivenLabels:
     from pipeline.datasets.dataset_description import load_description
     from pipeline.labels.embeddings import read_label_file
+    from pipeline.training.checkpoint import file_digest
     from pipeline.training.imported_run import GivenLabels, dataset_of
-    from pipeline.training.loaded_run import file_digest
 
     path = Path(file).expanduser()
     vectors, _ = read_label_file(path, load_description(dataset_of(system)))

@@ -63,7 +63,7 @@ def _thumbnails(store: FeatureStore, rows: Sequence[int], most: int) -> list[tup
             chosen.setdefault(row, []).append((second, at))
     found = []
     for row, seconds in chosen.items():
-        canvases, sizes = (_row(store, f"thumbnails{part}", row) for part in ("", "_size"))
+        canvases, sizes = (_row(store, "thumbnails", row, part) for part in ("", "size"))
         for second, at in seconds:
             height, width = sizes[at].tolist()
             found.append((second, canvases[at, :height, :width].copy()))
@@ -76,7 +76,7 @@ def _seconds_of(store: FeatureStore, rows: Sequence[int]) -> dict[float, tuple[i
     places: dict[float, tuple[int, int]] = {}
     for row in rows:
         if committed[row]:
-            for at in np.flatnonzero(_row(store, "thumbnails_valid", row)).tolist():
+            for at in np.flatnonzero(_row(store, "thumbnails", row, "valid")).tolist():
                 places.setdefault(store.clips[row].start_seconds + at, (row, at))
     return dict(sorted(places.items()))
 
@@ -87,7 +87,7 @@ def _envelope(store: FeatureStore, rows: Sequence[int]) -> tuple[NDArray[np.floa
     committed = store.committed("decoded.envelope")
     blocks = []
     for row in rows:
-        heard = int(_row(store, "envelope_steps", row)) if committed[row] else 0
+        heard = int(_row(store, "envelope", row, "steps")) if committed[row] else 0
         if heard:
             blocks.append((round(store.clips[row].start_seconds * rate), _row(store, "envelope", row)[:heard]))
     whole = np.full((max((start + len(block) for start, block in blocks), default=0), 2), np.nan, dtype=np.float32)
@@ -96,6 +96,6 @@ def _envelope(store: FeatureStore, rows: Sequence[int]) -> tuple[NDArray[np.floa
     return whole, 1 / rate
 
 
-def _row(store: FeatureStore, name: str, row: int) -> NDArray[Any]:
-    block: NDArray[Any] = store.direct(f"decoded/{name}").rows(row, row + 1)[0]
+def _row(store: FeatureStore, name: str, row: int, companion: str = "") -> NDArray[Any]:
+    block: NDArray[Any] = store.kept(name, range(row, row + 1), companion)[0]
     return block

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import importlib.util
 import os
 import re
@@ -20,12 +21,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.download.ledger import Attempt, DownloadLedger
+from pipeline.download.names import file_of, id_problem, is_there, url_of
 from pipeline.download.one_clip import DEFAULT_FORMAT, DownloadJob, Outcome
 from pipeline.download.pool import DownloadPool
 from pipeline.download.reasons import OK, REASONS, WALLS
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
-from storage.tables.llp_names import parse_llp_name
+from storage.files.local import no_locks
 
 DEFAULT_URL = "https://www.youtube.com/watch?v={id}"
 PARTIAL_FOLDER = ".partial"
@@ -33,6 +35,7 @@ WALLS_IN_A_ROW = 10
 """After so many refusals in a row the run stops asking: the rest would only be refused too."""
 _LOCK_NAME = ".download.lock"
 _POLL_SECONDS = 1.0
+_WORK_NAME_LETTERS = 32
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def download(table: ClipTable, folder: Path, options: DownloadOptions, *, listen
         raise InvalidInput("yt-dlp is not installed. Install it: pip install 'avvp-pipeline[download]'")
     for clip in table:
         url_of(clip, options.url_template)
-        _check(clip)
+        if clip.end_seconds is None:
+            raise InvalidInput(f"clip {clip.id!r} has no end_seconds: a download needs the span of each clip")
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), _partial_folder(folder) as partial:
         ledger = DownloadLedger(folder)
@@ -116,7 +120,7 @@ def look(table: ClipTable, folder: Path, ledger: DownloadLedger) -> DownloadRepo
     report = DownloadReport()
     for clip in table:
         known = ledger.last.get(clip.id)
-        if file_of(clip.id, folder).is_file():
+        if is_there(clip.id, folder):
             report.there.append(clip.id)
         elif known is not None and known.status != OK:
             report.failed.append(known)
@@ -131,33 +135,9 @@ def to_try(table: ClipTable, folder: Path, ledger: DownloadLedger, retry: frozen
     for clip in table:
         known = ledger.last.get(clip.id)
         status = OK if known is None else known.status
-        if not file_of(clip.id, folder).is_file() and (status in {OK, "rate_limited"} or status in retry):
+        if not is_there(clip.id, folder) and (status in {OK, "rate_limited"} or status in retry):
             wanted.append(clip)
     return wanted
-
-
-def url_of(clip: Clip, template: str) -> str:
-    """Where a clip's video is.
-
-    Raises:
-        InvalidInput: If the template is none.
-    """
-    parsed = parse_llp_name(clip.id)
-    video = parsed.youtube_id if parsed else clip.id
-    try:
-        url = template.format(id=video, name=clip.id)
-    except (KeyError, IndexError, ValueError) as problem:
-        raise InvalidInput(
-            f"--url-template {template!r}: expected {{id}} or {{name}} in it, got {problem}"
-        ) from problem
-    if url == template or "://" not in url:
-        raise InvalidInput(f"--url-template {template!r}: expected a URL with {{id}} or {{name}} in it")
-    return url
-
-
-def file_of(clip_id: str, folder: Path) -> Path:
-    """A clip's file when it is whole."""
-    return folder / f"{clip_id}.mp4"
 
 
 def parse_retry(names: Sequence[str]) -> frozenset[str]:
@@ -190,13 +170,6 @@ def parse_rate(text: str) -> float | None:
     return number / {"s": 1, "sec": 1, "min": 60, "hour": 3600, "h": 3600}[unit]
 
 
-def _check(clip: Clip) -> None:
-    if clip.end_seconds is None:
-        raise InvalidInput(f"clip {clip.id!r} has no end_seconds: a download needs the span of each clip")
-    if "/" in clip.id or clip.id.startswith("."):
-        raise InvalidInput(f"clip {clip.id!r}: an id that names a file can have no '/' and no '.' in front")
-
-
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which dies with this process."""
@@ -205,6 +178,8 @@ def _alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as problem:
             raise InvalidInput(f"{folder}: another avvp download is filling this folder. Wait for it") from problem
+        except OSError as problem:
+            raise no_locks(folder / _LOCK_NAME, problem) from problem
         yield
 
 
@@ -229,7 +204,13 @@ def _run(
     listener: Listener,
 ) -> str:
     """Try each clip once. Returns why it stopped before the end, or nothing."""
-    waiting, done, walls, next_start = deque(wanted), 0, 0, 0.0
+    waiting, done, walls, next_start = deque[Clip](), 0, 0, 0.0
+    for clip in wanted:
+        if problem := id_problem(clip.id):
+            done += 1
+            listener(_note(ledger, clip.id, Outcome("bad_id", problem)), done, len(wanted))
+        else:
+            waiting.append(clip)
     gap_seconds = 1 / options.starts_per_second if options.starts_per_second else 0.0
     with DownloadPool(options.workers, deadline_seconds=options.deadline_seconds) as pool:
         while pool.busy or (waiting and walls < WALLS_IN_A_ROW):
@@ -253,7 +234,8 @@ def _job(clip: Clip, partial: Path, options: DownloadOptions) -> DownloadJob:
         url=url_of(clip, options.url_template),
         start_seconds=clip.start_seconds,
         end_seconds=float(clip.end_seconds or 0.0),
-        work=partial / clip.id,
+        # Not named by the id, which may hold anything.
+        work=partial / hashlib.sha256(clip.id.encode()).hexdigest()[:_WORK_NAME_LETTERS],
         format=options.format,
         cookies=options.cookies,
         socket_timeout_seconds=options.socket_timeout_seconds,
@@ -267,18 +249,24 @@ def _record(job: DownloadJob, outcome: Outcome, seconds: float, folder: Path, le
         size = outcome.file.stat().st_size
         _place(outcome.file, file_of(job.id, folder))
     shutil.rmtree(job.work, ignore_errors=True)
+    attempt = _note(ledger, job.id, outcome, seconds=seconds, size=size)
+    if outcome.status == "disk":
+        raise InvalidInput(f"{folder}: {outcome.reason}. Mend it and run the same command again")
+    return attempt
+
+
+def _note(ledger: DownloadLedger, clip_id: str, outcome: Outcome, *, seconds: float = 0.0, size: int = 0) -> Attempt:
+    """Put an attempt into the ledger."""
     attempt = Attempt(
-        id=job.id,
+        id=clip_id,
         status=outcome.status,
         reason=outcome.reason,
         seconds=round(seconds, 3),
         bytes=size,
-        attempt=ledger.next_attempt(job.id),
+        attempt=ledger.next_attempt(clip_id),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     ledger.append(attempt)
-    if outcome.status == "disk":
-        raise InvalidInput(f"{folder}: {outcome.reason}. Mend it and run the same command again")
     return attempt
 
 

@@ -143,7 +143,6 @@ def _run_ytdlp(job: DownloadJob, options: dict[str, Any]) -> None:
     wait_microseconds = str(int(job.socket_timeout_seconds * 1e6))
     parameters = {
         "format": job.format,
-        "paths": {"home": str(job.work)},
         "outtmpl": {"default": "source.%(ext)s"},
         "external_downloader_args": {
             "ffmpeg_i": ["-rw_timeout", wait_microseconds, "-reconnect", "1", "-reconnect_delay_max", "4"],
@@ -164,7 +163,8 @@ def _run_ytdlp(job: DownloadJob, options: dict[str, Any]) -> None:
     if job.cookies:
         # A stream, because yt-dlp would write the file back, from every worker at once.
         parameters["cookiefile"] = io.StringIO(Path(job.cookies).read_text(encoding="utf-8"))
-    with YoutubeDL(parameters) as ytdl:
+    # Not by its "paths", into which yt-dlp puts environment variables: a folder's name may hold anything.
+    with contextlib.chdir(job.work), YoutubeDL(parameters) as ytdl:
         ytdl.extract_info(job.url)
 
 

@@ -22,6 +22,7 @@ REASONS = {
     "too_short": "less than a second of the span is in the video",
     "broken": "what came cannot be decoded, or is cut off",
     "disk": "this machine's disk is full or closed to us",
+    "bad_id": "the clip's id cannot be the name of a file",
     "error": "anything else, in yt-dlp's words",
 }
 """Every reason a clip can fail with, and what it means."""

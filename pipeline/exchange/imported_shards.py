@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.extraction.provenance import now
-from storage.errors import ShardLocked
-from storage.ledger import Row
+from storage.errors import ShardLocked, StoreError
+from storage.ledger import Row, ShardRecord
 from storage.schema import Provenance
 from storage.store import FeatureStore
 from storage.writer import claim, commit_rows
@@ -48,6 +48,7 @@ def import_shard(
 
     Raises:
         ShardLocked: If another process has just written the shard.
+        StoreError: If the rows to keep are not those that were committed.
     """
     span, spec = store.shard_rows(shard), store.spec(name)
     known = store.ledger(name).newest_of(shard)
@@ -57,6 +58,8 @@ def import_shard(
     kept = len(span) - len(todo)
     if not todo:
         return ImportedShard(known.rows if known else (), kept, 0)
+    if known and kept:
+        _check_kept(store, name, known)
     entries = list(before)
 
     def make(at: int) -> NDArray[Any]:
@@ -76,6 +79,16 @@ def import_shard(
             raise ShardLocked(f"{store.url}: shard {shard} of {name} was just written by another process")
         record = commit_rows(store, name, shard, make=make, outcome=outcome)
     return ImportedShard(record.rows, kept, sum(record.rows[at].stored for at in todo))
+
+
+def _check_kept(store: FeatureStore, name: str, known: ShardRecord) -> None:
+    """Look before the commit begins: from then on readers take what lies there, the old rows or the new ones."""
+    values = store.direct(f"features/{name}/values")
+    key = values.key(known.shard)
+    if values.is_another(known.shard, known.files.get(key, {})):
+        raise StoreError(
+            f"{store.url}/{key}: is not what was committed here. Run: avvp verify --repair, then import again"
+        )
 
 
 def imported_provenance(array: str, files: str, folder: Path) -> Provenance:

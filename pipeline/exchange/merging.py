@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.exchange.same_media import check_same_media
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput, SchemaMismatch
 from storage.layout.decoded import DecodedSpec
@@ -49,7 +50,8 @@ def merge(urls: Sequence[str], target: str, *, shard_size: int | None = None) ->
         shard_size: of the new store; that of the first one if not given.
 
     Raises:
-        SchemaMismatch: If a clip has two spans, clips differ in length, or an array was made in two ways.
+        SchemaMismatch: If a clip has two spans or two media files, clips differ in length, or an array was made in two
+            ways.
     """
     stores = [FeatureStore.open(url) for url in urls]
     first = stores[0]
@@ -58,6 +60,7 @@ def merge(urls: Sequence[str], target: str, *, shard_size: int | None = None) ->
             raise SchemaMismatch(f"{store.url}: clips of {store.info.clip_seconds} s, {first.url} has clips of "
                                  f"{first.info.clip_seconds} s")  # fmt: skip
     clips, sources = _union(stores)
+    check_same_media(stores)
     return _copy(clips, sources, first, target, shard_size=shard_size)
 
 
@@ -240,10 +243,10 @@ def _copy_decoded(made: FeatureStore, spec: DecodedSpec, shard: int, sources: li
         for at, (source, row) in enumerate(chosen):
             if source is None or not row.stored:
                 continue
-            span = (source.row, source.row + 1)
-            block = source.store.direct(f"decoded/{spec.name}").rows(*span)[0]
+            span = range(source.row, source.row + 1)
+            block = source.store.kept(spec.name, span)[0]
             write_decoded(made, spec, made.shard_rows(shard)[at], block)
             for key, companion in companions.items():
-                companion[at] = source.store.direct(f"decoded/{spec.name}_{key}").rows(*span)[0]
+                companion[at] = source.store.kept(spec.name, span, key)[0]
         commit_decoded(made, spec, shard, companions=companions, rows=[row for _, row in chosen])
     return stored

@@ -148,7 +148,18 @@ def _drop_records(store: FeatureStore, array: str, shard: int, *, only: set[str]
     for name in [name for name, record in sorted(found, key=lambda one: one[1] or (0,)) if record]:
         if only is None or f"{ledger.folder}/{name}" in only:
             store.root.remove(f"{ledger.folder}/{name}")
+    if only is None:  # what is left must not look like a shard whose record was lost
+        for path in _written_last(store, array):
+            store.root.remove(store.direct(path).key(shard))
     store.refresh()
+
+
+def _written_last(store: FeatureStore, array: str) -> list[str]:
+    """The small arrays of a shard, which a commit writes after the large one."""
+    if not array.startswith("decoded."):
+        return [f"features/{array}/status"]
+    spec = store.decoded_spec(array.removeprefix("decoded."))
+    return [f"decoded/{spec.name}_{key}" for key in spec.companions]
 
 
 def _recommit(store: FeatureStore, record: ShardRecord, bad: set[int], *, masks_from_values: bool = False) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 from pipeline.exchange.verify_arrays import ArrayCheck
 from pipeline.exchange.verify_report import Looked, Problem, VerifyReport
+from pipeline.exchange.verify_unrecorded import check_records
 from storage.clips import ClipTable
 from storage.errors import AvvpError, StoreError
 from storage.files.opening import open_root
 from storage.files.root import Root
-from storage.layout.arrays import fixed_metadata
+from storage.layout.arrays import LEDGER_NODE, fixed_metadata
 from storage.layout.label_schema import LABEL_GROUPS
 from storage.layout.metadata import read_info
 from storage.shards.seal import SEAL, Seal
@@ -60,6 +61,7 @@ def verify(url: str, *, deep: bool = False) -> VerifyReport:
             looked.known |= check.files()
         else:
             check.run()
+    check_records(looked, store, unreadable=unreadable)
     _check_rest(looked, store)
     report.files = len(sizes)
     return report
@@ -100,6 +102,10 @@ def _check_seals(looked: Looked) -> None:
             looked.known.add(key)
             if looked.root.read(key) != content:
                 looked.say(Problem("store", key, "is not as it was written", remedy="restore"))
+        elif key != LEDGER_NODE and any(other.startswith(f"{key.split('/')[0]}/") for other in looked.sizes):
+            looked.say(
+                Problem("store", key, "is missing: other Zarr libraries do not see what is in it", remedy="restore")
+            )
 
 
 def _check_table(looked: Looked, store: FeatureStore) -> None:

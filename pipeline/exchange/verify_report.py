@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from storage.errors import StoreError
 from storage.files.root import Root
+from storage.shards.direct import DirectArray
 
 _RUN_VERIFY = " Run: avvp verify --deep"
 Remedy = Literal["restore", "reseal", "redo", "none"]
@@ -71,6 +73,7 @@ class Looked:
         self.report = report
         self.sizes = sizes
         self.known: set[str] = set()
+        self._arrays: dict[str, DirectArray] = {}
 
     def differs(self, key: str, expected: dict[str, Any], *, content: bool) -> str:
         """What is wrong with a file, in words; empty if nothing is. Marks it as known."""
@@ -81,13 +84,23 @@ class Looked:
         if size != expected["bytes"]:
             return f"has {size} bytes, was written with {expected['bytes']}"
         if not content:
-            return ""
+            return self._exchanged(key, expected) if "rows" in expected else ""
         found = self.root.bytes_and_crc32(key)
         self.report.bytes_read += size
         if found is None or found[1] != expected["crc32"]:
             got = "nothing" if found is None else f"{found[1]:08x}"
             return f"crc32 of its bytes is {got}, was written with {expected['crc32']:08x}"
         return ""
+
+    def _exchanged(self, key: str, expected: dict[str, Any]) -> str:
+        """Whether a shard is another one of the same size, by a few bytes of it."""
+        path, _, place = key.partition("/c/")
+        try:
+            array = self._arrays.setdefault(path, DirectArray(self.root, path))
+            another = array.is_another(int(place.split("/")[0]), expected)
+        except StoreError as problem:
+            return str(problem)
+        return "holds other rows than were written: it was exchanged or is an older version" if another else ""
 
     def say(self, problem: Problem) -> None:
         """Note a problem, without the advice to run what is running."""

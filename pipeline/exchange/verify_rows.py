@@ -1,4 +1,4 @@
-"""Verifies the numbers of a feature array, chunk by chunk: readable, finite, not all zero, not another clip's."""
+"""Verifies a feature array chunk by chunk: readable, the committed one, finite, not all zero, not another clip's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from storage.errors import StoreError
 from storage.files.root import ByteSource
 from storage.ledger import Row, ShardRecord
 from storage.shards.direct import DirectArray, read_index
+from storage.shards.recorded import row_digest
 from storage.store import FeatureStore
 
 
@@ -41,22 +42,27 @@ class ValueCheck:
             except StoreError as problem:
                 yield None, str(problem)
                 return
+            written = record.files.get(key, {})
             for at, entry in enumerate(record.rows):
                 row = record.first_clip + at
-                if cause := self._check_row(array, source, index[at], row, entry):
+                cause = self._check_row(array, source, index[at], row, entry, digest=row_digest(written, at))
+                if cause:
                     yield row, cause
 
     def _check_row(
-        self, array: DirectArray, source: ByteSource, place: NDArray[np.uint64], row: int, entry: Row
+        self, array: DirectArray, source: ByteSource, place: NDArray[np.uint64], row: int, entry: Row, *, digest: bytes
     ) -> str:
         offset, size = (int(number) for number in place)
         if place[0] == np.uint64(2**64 - 1):
             return "was never written" if entry.stored else ""
         block = np.empty(array.shape[1:], dtype=array.dtype)
         try:
-            array.codec.decode(source.read(offset, size), block)
+            data = source.read(offset, size)
+            array.codec.decode(data, block)
         except StoreError as problem:
             return f"bytes {offset} to {offset + size}: {problem}"
+        if digest and data[-len(digest) :] != digest:
+            return "is a whole row, but not the one that was written here"
         if not entry.stored:
             return "" if np.isnan(block).all() else f"holds numbers, but the ledger says {entry.status}"
         valid = self._store.direct(f"features/{self._name}/valid").rows(row, row + 1)[0]

@@ -7,6 +7,8 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from storage.text import without_passwords
+
 
 def error_log_path(store_url: str) -> Path:
     """Where a store's internal errors are written down.
@@ -46,7 +48,8 @@ class ErrorLog:
         if self._path is None:
             return "not logged"
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = f"{now} clip {clip_id!r}, file {media!r}\n{text.rstrip()}\n\n".encode(errors="backslashreplace")
+        said = without_passwords(f"{now} clip {clip_id!r}, file {media!r}\n{text.rstrip()}\n\n")
+        entry = said.encode(errors="backslashreplace")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab", buffering=0) as file:

@@ -89,21 +89,16 @@ class ShardJob:
         self._rows[array] = [*there, *[None] * (len(self.span) - len(there))]
         if array in self._kept:
             spec = self._kept[array]
-            self._companions[array] = {
-                key: self._store.direct(f"decoded/{spec.name}_{key}").rows(self.span.start, self.span.stop)
-                for key in spec.companions
-            }
+            self._companions[array] = {key: self._store.kept(spec.name, self.span, key) for key in spec.companions}
             return
-        if known:  # the rows that its record names are there; others hold fill values
-            self._values[array], self._valid[array] = (
-                self._store.direct(f"features/{array}/{part}").rows(self.span.start, self.span.stop)
-                for part in ("values", "valid")
-            )
-        else:
-            made = self._store.spec(array)
-            shape = (len(self.span), made.steps, made.dim)
-            self._values[array] = np.full(shape, np.nan, dtype=made.dtype)
-            self._valid[array] = np.zeros(shape[:2], dtype=bool)
+        made = self._store.spec(array)
+        shape = (len(self.span), made.steps, made.dim)
+        self._values[array] = np.full(shape, np.nan, dtype=made.dtype)
+        self._valid[array] = np.zeros(shape[:2], dtype=bool)
+        if there:
+            rows = slice(self.span.start, self.span.start + len(there))
+            self._values[array][: len(there)] = self._store.read(array, rows)
+            self._valid[array][: len(there)] = self._store.valid(array, rows)
 
     def clip_id(self, row: int) -> str:
         """The id of one of its clips."""

@@ -80,19 +80,19 @@ def _opened(url: str, opened: str) -> FeatureStore:
     return FeatureStore.open(url)
 
 
-def _row(store: FeatureStore, path: str, row: int) -> NDArray[Any]:
-    return cast("NDArray[Any]", store.direct(path).rows(row, row + 1)[0])
+def _row(store: FeatureStore, name: str, row: int, companion: str = "") -> NDArray[Any]:
+    return cast("NDArray[Any]", store.kept(name, range(row, row + 1), companion)[0])
 
 
 def _read_frames(store: FeatureStore, request: KeptRequest, layout: BufferLayout, buffer: Any) -> bool:
     """Resize the kept frames to every view. Returns whether there are any."""
     if not request.frame_views:
         return False
-    valid = _row(store, "decoded/frames_valid", request.row)
+    valid = _row(store, "frames", request.row, "valid")
     if not valid.any():
         return False
-    sizes = _row(store, "decoded/frames_size", request.row)
-    canvases = _row(store, "decoded/frames", request.row)
+    sizes = _row(store, "frames", request.row, "size")
+    canvases = _row(store, "frames", request.row)
     rate = int(store.decoded_spec("frames").facts["frames_per_second"])
     for view in request.frame_views:
         step = rate // view.frames_per_second
@@ -109,8 +109,8 @@ def _resize(view: FrameView, canvases: NDArray[np.uint8], sizes: NDArray[Any], p
 
 def _read_sound(store: FeatureStore, request: KeptRequest, view: AudioView, layout: BufferLayout, buffer: Any) -> bool:
     """Copy the kept samples of one rate. Returns whether there are any."""
-    name = f"decoded/waveform_{view.sample_rate_hz}"
-    count = int(_row(store, f"{name}_samples", request.row))
+    name = f"waveform_{view.sample_rate_hz}"
+    count = int(_row(store, name, request.row, "samples"))
     layout.array(buffer, view, "samples")[:] = _row(store, name, request.row) if count else 0
     layout.array(buffer, view, "valid_samples")[0] = count
     return count > 0

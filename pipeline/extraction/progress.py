@@ -22,7 +22,7 @@ class PlainReporter(ProgressLines):
 
     def say(self, text: str) -> None:
         """Print it."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the terminal's module
+        print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - this is the terminal's module
 
 
 class _Line(ProgressColumn):
@@ -71,7 +71,7 @@ class LiveReporter(PlainReporter):
 
     def say(self, text: str) -> None:
         """Print it above the bar."""
-        self.progress.console.print(Text(text))
+        self.progress.console.print(Text(visible(text)))
 
 
 @contextmanager

@@ -153,11 +153,11 @@ def _kept_pictures(store: FeatureStore, row: int) -> list[tuple[float, NDArray[n
     name = _pictures_of(store)
     if not name or not store.committed(f"decoded.{name}")[row]:
         return []
-    valid = store.direct(f"decoded/{name}_valid").rows(row, row + 1)[0]
+    valid = store.kept(name, range(row, row + 1), "valid")[0]
     if not valid.any():
         return []
-    sizes = store.direct(f"decoded/{name}_size").rows(row, row + 1)[0]
-    canvases = store.direct(f"decoded/{name}").rows(row, row + 1)[0]
+    sizes = store.kept(name, range(row, row + 1), "size")[0]
+    canvases = store.kept(name, range(row, row + 1))[0]
     rate = int(store.decoded_spec(name).facts["frames_per_second"])
     places = np.flatnonzero(valid)
     chosen = places[np.unique(np.linspace(0, len(places) - 1, min(_THUMBNAILS, len(places))).round().astype(int))]
@@ -170,10 +170,10 @@ def _kept_sound(store: FeatureStore, row: int) -> tuple[NDArray[np.float32] | No
     if not name or not store.committed(f"decoded.{name}")[row]:
         return None, 0
     valid = "steps" if name == "envelope" else "samples"
-    if not int(store.direct(f"decoded/{name}_{valid}").rows(row, row + 1)[0]):
+    if not int(store.kept(name, range(row, row + 1), valid)[0]):
         return None, 0
     rate = int(store.decoded_spec(name).facts["sample_rate_hz"])
-    return store.direct(f"decoded/{name}").rows(row, row + 1)[0], rate
+    return store.kept(name, range(row, row + 1))[0], rate
 
 
 def _waveform(store: FeatureStore, row: int, media: ClipMedia | None) -> str:
@@ -200,9 +200,9 @@ def _waveform(store: FeatureStore, row: int, media: ClipMedia | None) -> str:
 def _logmel(store: FeatureStore, row: int) -> str:
     if "logmel" not in store.decoded or not store.committed("decoded.logmel")[row]:
         return ""
-    if not store.direct("decoded/logmel_valid").rows(row, row + 1)[0].any():
+    if not store.kept("logmel", range(row, row + 1), "valid")[0].any():
         return ""
-    mel = store.direct("decoded/logmel").rows(row, row + 1)[0]
+    mel = store.kept("logmel", range(row, row + 1))[0]
     picture = _heat(mel.reshape(-1, mel.shape[-1]).T[::-1])
     return f"<h2>Log-mel (VGGish's)</h2><figure class=heat><img src='{picture}' alt='log-mel'></figure>{_axis(store)}"
 

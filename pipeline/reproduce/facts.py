@@ -11,7 +11,7 @@ from pipeline.reproduce.needs import needs_of
 from pipeline.reproduce.request import Request
 from pipeline.reproduce.runs import PlannedRun
 from pipeline.terminal.console import count
-from pipeline.training.loaded_run import file_digest
+from pipeline.training.checkpoint import file_digest
 from storage.store import FeatureStore
 
 

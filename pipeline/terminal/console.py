@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -23,6 +25,10 @@ class _PlainConsole(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Everything that is printed as ``str``, cells of tables too, goes through here."""
         return super().render_str(visible(text, keep="\n"), **{**options, "markup": False, "emoji": False})
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command, as for everything else that is printed; rich would end the process with 1."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def wide_console() -> Console:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import click
 
+from pipeline.terminal.streams import drop_unread_streams, open_missing_streams
+
 BROKEN = 1
 USER_MISTAKE = 2
 SOME_CLIPS_FAILED = 3
@@ -39,6 +41,7 @@ def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[s
     from storage.errors import AvvpError, BackboneBroken
     from storage.extras import naming_extras
 
+    open_missing_streams()
     name = prog_name.split()[-1].removeprefix("pipeline.")
     if isinstance(sys.stdout, io.TextIOWrapper):  # it may know no more than ASCII; standard error escapes by itself
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -59,14 +62,21 @@ def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[s
     except AvvpError as mistake:
         code = _complain(f"{name}: {mistake}")
     except OSError as problem:
+        if problem.errno == errno.EPIPE and drop_unread_streams():
+            sys.exit(0)  # whoever read has had enough, as head has
         if problem.errno not in _USERS_DISK:
             raise
         code = _complain(f"{name}: {problem.filename or 'the disk'}: {problem.strerror}. Mend it and run again")
+    except SystemExit as ended:
+        if drop_unread_streams() and ended.code == BROKEN:  # click's, where nobody reads what is printed
+            sys.exit(0)
+        raise
     except (click.Abort, KeyboardInterrupt) as stop:
         if isinstance(stop.__cause__, EOFError):  # click takes the end of any file for Ctrl-D
             raise stop.__cause__ from None
         click.echo(f"{name}: interrupted. What is done is safe; run the same command to go on", err=True)
         code = INTERRUPTED
+    drop_unread_streams()
     sys.exit(code if isinstance(code, int) else 0)
 
 

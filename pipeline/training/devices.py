@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from pipeline.training.device_names import check_device_name
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-DEVICES = "auto, cpu, cuda, cuda:N or mps"
 _HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -27,15 +27,14 @@ def check_device(device: str) -> None:
     Raises:
         InvalidInput: If it is none of these, is not there, or is one GPU for the processes of ``accelerate launch``.
     """
+    check_device_name(device)
     if device in ("auto", "cpu"):
         return
     if device == "mps":
         if not torch.backends.mps.is_available():
             raise InvalidInput("--device mps: this machine has none. Use auto or cpu")
         return
-    kind, separator, index = device.partition(":")
-    if kind != "cuda" or bool(separator) != (index.isascii() and index.isdecimal()):
-        raise InvalidInput(f"--device {device}: expected {DEVICES}")
+    _, separator, index = device.partition(":")
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(index or 0) >= found:
         there = f"cuda:0 to cuda:{found - 1}" if found > 1 else "cuda:0 alone" if found else "no CUDA device"

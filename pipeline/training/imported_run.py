@@ -24,8 +24,7 @@ from pipeline.models.official.loading import OfficialModel, read_official
 from pipeline.models.official.state_file import read_checkpoint
 from pipeline.models.parser import Parser
 from pipeline.recipes.recipe import Recipe, load_recipe, with_changes
-from pipeline.training.checkpoint import save_checkpoint
-from pipeline.training.loaded_run import file_digest
+from pipeline.training.checkpoint import file_digest, save_checkpoint
 from pipeline.training.run_folder import BEST, write_run
 from pipeline.training.run_record import (
     LEARNABLE,

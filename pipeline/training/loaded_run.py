@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +18,11 @@ from pipeline.models.factory import build_model
 from pipeline.models.localizers.localization import Localizer
 from pipeline.models.parser import Parser
 from pipeline.recipes.recipe import Recipe
-from pipeline.training.checkpoint import WEIGHTS, find_checkpoint, load_weights
+from pipeline.training.checkpoint import WEIGHTS, file_digest, find_checkpoint, load_weights
 from pipeline.training.run_folder import BEST, RECIPE, RECORD, labels_of, recipe_of, record_of
 from pipeline.training.run_record import FeatureRecord, RunRecord
 from pipeline.training.run_setup import load_labels, sized_config
 from storage.errors import InvalidInput
-from storage.foreign_files import reading
 from storage.labels import class_difference
 from storage.store import FeatureStore
 
@@ -136,16 +134,6 @@ def best_checkpoint(run: Path) -> Path:
 def weights_identity(checkpoint: Path) -> str:
     """``sha256:…`` of a checkpoint's weights."""
     return f"sha256:{file_digest(checkpoint / WEIGHTS)}"
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits.
-
-    Raises:
-        InvalidInput: If it cannot be read.
-    """
-    with reading(path, "cannot be read", error=InvalidInput), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_dataset(run: Path, record: RunRecord, dataset: DatasetDescription) -> None:

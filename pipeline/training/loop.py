@@ -22,7 +22,14 @@ from torch.nn.utils import clip_grad_norm_
 
 from pipeline.datasets.dataset import ClipSet, batches
 from pipeline.recipes.recipe import Recipe
-from pipeline.training.checkpoint import Progress, find_checkpoint, load_progress, load_weights, save_checkpoint
+from pipeline.training.checkpoint import (
+    Progress,
+    drop_optimizer,
+    find_checkpoint,
+    load_progress,
+    load_weights,
+    save_checkpoint,
+)
 from pipeline.training.devices import as_float32, autocast
 from pipeline.training.optim import learning_rate, make_optimizer, set_learning_rate
 from pipeline.training.predict import forward, predict
@@ -82,6 +89,7 @@ class Trainer:
         val: clips to choose the best epoch by; ``None`` to take the last.
         out: the run's folder.
         accelerator: where to run.
+        keep_optimizer: keep its state when the run has ended, so that the run can be given more epochs.
     """
 
     def __init__(
@@ -94,6 +102,7 @@ class Trainer:
         val: ClipSet[Any] | None,
         out: Path,
         accelerator: Accelerator,
+        keep_optimizer: bool = False,
     ) -> None:
         self.recipe = recipe
         self.task = task_of(recipe)
@@ -101,6 +110,7 @@ class Trainer:
         self.val_set = val
         self.out = out
         self.accelerator = accelerator
+        self._keep_optimizer = keep_optimizer
         self.plain_model = model.to(accelerator.device)
         self.labels = None if labels is None else labels.to(accelerator.device)
         self.optimizer = make_optimizer(model.parameters(), recipe.train)
@@ -110,7 +120,7 @@ class Trainer:
         last = find_checkpoint(out / LAST)
         if last is not None:
             load_weights(last, self.plain_model)
-            self.progress = load_progress(last, self.optimizer)
+            self.progress = load_progress(last, self.optimizer, epochs=recipe.train.epochs)
         self.model = accelerator.prepare(self.plain_model)
 
     def run(
@@ -133,6 +143,8 @@ class Trainer:
             if self.accelerator.is_main_process:
                 on_epoch(self._keep(epoch, entry))
             self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process and not self._keep_optimizer:
+            drop_optimizer(self.out / LAST, self.plain_model, self.progress)
         return self.progress
 
     def _epoch(self, epoch: int, on_step: Callable[[StepReport], None]) -> dict[str, Any]:

@@ -148,6 +148,11 @@ def write_run(
         facts[STORE_FROM_RUN] = os.path.relpath(store, folder.absolute())
     (folder / PROVENANCE).write_text(json.dumps(facts, indent=2, default=str))
     write_record(folder, record, labels)
+    write_recipe(folder, recipe)
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Write the recipe of a run, which makes a folder one."""
     _replace(folder / RECIPE, recipe.to_toml().encode())
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.recipes.recipe import Recipe, differences, load_recipe
-from pipeline.training.checkpoint import load_weights
+from pipeline.training.checkpoint import check_can_go_on, find_checkpoint, load_weights
 from pipeline.training.loaded_run import best_checkpoint, weights_identity
 from pipeline.training.run_folder import (
+    LAST,
     RECIPE,
     holds_other_files,
     is_imported,
@@ -20,6 +23,7 @@ from pipeline.training.run_folder import (
     provenance_of,
     recipe_of,
     record_of,
+    write_recipe,
     write_record,
     write_run,
 )
@@ -29,6 +33,8 @@ from storage.errors import InvalidInput
 from storage.store import FeatureStore
 
 _SHOWN = 3
+_SPANS_ALL_EPOCHS = "warmup_cosine"
+"""The schedule whose rates depend on the number of epochs."""
 
 
 def load_initial(init: Path, model: nn.Module) -> dict[str, str]:
@@ -84,11 +90,17 @@ def start_folder(
             raise InvalidInput(f"{out}: contains other files. Choose another --out")
         write_run(out, recipe, facts, record, vectors)
         return
-    _check_same_run(out, recipe, store, facts)
+    longer = _check_same_run(out, recipe, store, facts)
     known = record_of(out)
     if known is None:  # of an earlier version
         write_record(out, record, vectors)
-        return
+    else:
+        _check_labels(out, known, record, vectors)
+    if longer:
+        write_recipe(out, recipe)
+
+
+def _check_labels(out: Path, known: RunRecord, record: RunRecord, vectors: NDArray[np.float32] | None) -> None:
     stored = labels_of(out, known)
     same_labels = stored is None or vectors is None or np.array_equal(stored, vectors)
     if not same_labels or known.dataset.classes != record.dataset.classes:
@@ -96,13 +108,19 @@ def start_folder(
         raise InvalidInput(f"{out}: was trained with other {what}. Give another --out")
 
 
-def _check_same_run(out: Path, recipe: Recipe, store: FeatureStore, facts: Mapping[str, Any]) -> None:
+def _check_same_run(out: Path, recipe: Recipe, store: FeatureStore, facts: Mapping[str, Any]) -> bool:
+    """Returns whether it is to be the same run with more epochs than before."""
     if is_imported(out):
         raise InvalidInput(
             f"{out}: is an imported checkpoint, without the state of an optimizer. Start from its weights in a new "
             f"folder: --init {out} --out NEW"
         )
-    if found := differences(load_recipe(out / RECIPE), recipe):
+    known = load_recipe(out / RECIPE)
+    found = differences(known, recipe)
+    longer = recipe.train.epochs > known.train.epochs and not differences(known, _with_epochs(recipe, known))
+    if longer:
+        _check_may_grow(out, recipe, known.train.epochs)
+    elif found:
         raise InvalidInput(f"{out}: is a run of another recipe: {'; '.join(found[:_SHOWN])}. Give another --out")
     stored = provenance_of(out)
     prints = [{name: array["fingerprint"] for name, array in one["arrays"].items()} for one in (stored, facts)]
@@ -114,3 +132,21 @@ def _check_same_run(out: Path, recipe: Recipe, store: FeatureStore, facts: Mappi
         raise InvalidInput(
             f"{out}: began with {began}, and is to go on with {given}. Give the same --init as before, or another --out"
         )
+    return longer
+
+
+def _with_epochs(recipe: Recipe, other: Recipe) -> Recipe:
+    """A recipe with as many epochs as another one has."""
+    return replace(recipe, train=replace(recipe.train, epochs=other.train.epochs))
+
+
+def _check_may_grow(out: Path, recipe: Recipe, before: int) -> None:
+    """Refuse more epochs where earlier ones would have been others, or where the optimizer's state is gone."""
+    if recipe.train.schedule == _SPANS_ALL_EPOCHS:
+        raise InvalidInput(
+            f"{out}: is a run of {before} epochs, and its learning rate (train.schedule={_SPANS_ALL_EPOCHS}) depends "
+            f"on that: with {recipe.train.epochs} epochs each would have been another. Give another --out"
+        )
+    last = find_checkpoint(out / LAST)
+    if last is not None:
+        check_can_go_on(last)

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from typing_extensions import override
 
-from storage.errors import ShardLocked, StoreError
+from storage.errors import InvalidInput, ShardLocked, StoreError
 from storage.files.root import ByteSource, Root, crc32_of, version_of
 
 _BLOCK_BYTES = 1 << 20
@@ -254,6 +254,9 @@ def open_locked(target: Path) -> int | None:
 
     Returns:
         The descriptor that holds the lock; ``None`` while another process does.
+
+    Raises:
+        InvalidInput: If the file system has no locks.
     """
     while True:
         descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -266,7 +269,18 @@ def open_locked(target: Path) -> int | None:
             return None
         except FileNotFoundError:
             pass
+        except OSError as problem:
+            os.close(descriptor)
+            raise no_locks(target, problem) from problem
         os.close(descriptor)
+
+
+def no_locks(target: Path, problem: OSError) -> InvalidInput:
+    """What to say of a file system that refuses ``flock``, as some network disks do."""
+    return InvalidInput(
+        f"{target}: this disk gives no locks ({problem.strerror}), without which two writers could overwrite each "
+        "other. Use another disk, or mount it with locks (NFS: without nolock)"
+    )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -66,6 +66,8 @@ class RemoteRoot(Root):
             raise InvalidInput(f"{url}: {problem}. For s3://: pip install 'avvp-pipeline[s3]'") from problem
         except ValueError as problem:
             raise InvalidInput(f"{url}: this address cannot be opened: {problem}") from problem
+        except Exception as problem:  # a service that fsspec asks at once, as FTP's
+            raise _in_words(url, problem) from problem
         self.base = str(base).rstrip("/")
         self._leases = Leases(self)
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from zarr.core.array_spec import ArrayConfigParams
 
 from storage.clips import Clip, ClipTable
-from storage.errors import ShardLocked
+from storage.errors import ShardLocked, StoreError
 from storage.files.root import Root
+from storage.foreign_files import reading
 from storage.layout.decoded import DecodedSpec
 from storage.layout.label_schema import LABEL_GROUPS
 from storage.schema import FeatureSpec, Provenance, Status
@@ -111,6 +112,19 @@ def clips_of(columns: Mapping[str, list[Any]]) -> list[Clip]:
         Clip(id_, path, start, None if np.isnan(end) else end, split, tuple(labels.split(";")) if labels else ())
         for id_, path, start, end, split, labels in rows
     ]
+
+
+def read_column(array: zarr.Array[Any], clips: int, *, where: str) -> list[Any]:
+    """A column of the clip table. An append that was killed has left more in it than there are clips.
+
+    Raises:
+        StoreError: If it has fewer rows than there are clips, or cannot be read.
+    """
+    if len(array.shape) != 1 or array.shape[0] < clips:
+        raise StoreError(f"{where}: has the shape {array.shape}, the store has {clips} clips. Run: avvp verify")
+    with reading(where, "cannot be read", error=StoreError, remedy="Run: avvp verify"):
+        values: list[Any] = np.asarray(array[:clips]).tolist()
+    return values
 
 
 def create_feature(

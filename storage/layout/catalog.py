@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from storage.errors import StoreError
 from storage.files.root import Root
+from storage.foreign_files import reading
 from storage.layout.decoded import DecodedSpec
 from storage.layout.metadata import StoreInfo
 from storage.ledger import Ledger
@@ -78,11 +80,13 @@ class Catalog:
 
     def spec(self, name: str) -> FeatureSpec:
         """Shape and meaning of a feature array."""
-        return FeatureSpec.from_json(self._feature_attributes(name)["spec"])
+        with self._reading(f"features/{name}"):
+            return FeatureSpec.from_json(self._feature_attributes(name)["spec"])
 
     def provenance(self, name: str) -> Provenance:
         """Where a feature array comes from."""
-        return Provenance.from_json(self._feature_attributes(name)["provenance"])
+        with self._reading(f"features/{name}"):
+            return Provenance.from_json(self._feature_attributes(name)["provenance"])
 
     def fingerprint(self, name: str) -> str:
         """Content address of a feature array's spec and provenance."""
@@ -93,7 +97,12 @@ class Catalog:
         attributes = self.attributes(f"decoded/{name}")
         if not attributes:
             raise StoreError(f"{self.url}: no {name!r} was kept; there are {', '.join(self.decoded) or 'none'}")
-        return DecodedSpec.from_json(attributes["spec"])
+        with self._reading(f"decoded/{name}"):
+            return DecodedSpec.from_json(attributes["spec"])
+
+    def _reading(self, path: str) -> AbstractContextManager[None]:
+        where = f"{self.url}/{path}/zarr.json"
+        return reading(where, "is damaged", error=StoreError, remedy="Run: avvp verify")
 
     def ledger(self, array: str) -> Ledger:
         """The ledger of a feature array, or of ``decoded.<name>``. It is kept, with the commits that it has seen."""
@@ -129,6 +138,6 @@ def read_attributes(root: Root, path: str) -> Mapping[str, Any]:
     data = root.read(f"{path}/zarr.json")
     try:
         attributes = {} if data is None else json.loads(data).get("attributes", {}).get("avvp", {})
-    except (ValueError, AttributeError) as problem:
+    except (ValueError, AttributeError, RecursionError) as problem:
         raise StoreError(f"{root.url}/{path}/zarr.json: is damaged ({problem}). Run: avvp verify") from problem
     return attributes if isinstance(attributes, dict) else {}

@@ -12,8 +12,12 @@ from typing import Any
 from storage.clips import Clip, ClipTable
 from storage.errors import SchemaMismatch, StoreError
 from storage.files.root import Root
+from storage.plain_fields import checked_fields
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance
 from storage.text import count, visible
+
+_MOST_CLIPS = 2**32
+"""More is damage, and would be asked of the memory."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,11 @@ def read_info(root: Root) -> StoreInfo | None:
         attributes = json.loads(data).get("attributes", {})
         if not attributes:
             return None  # a bare group, as a killed creation leaves it or zarr-python makes it
-        facts = attributes["avvp"]
+        facts = dict(checked_fields(StoreInfo, attributes["avvp"]))
         info = StoreInfo(**{**facts, "grown_at": tuple(map(int, facts.get("grown_at", ())))})
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        if min(info.clips, info.clip_seconds, info.shard_size) < 1 or info.clips > _MOST_CLIPS:
+            raise ValueError(f"clips {info.clips}, clip_seconds {info.clip_seconds}, shard_size {info.shard_size}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise StoreError(f"{root.url}: a Zarr group, but not a feature store of ours ({problem!r})") from problem
     if info.schema_version != SCHEMA_VERSION:
         raise StoreError(

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,48 +17,17 @@ from numpy.typing import NDArray
 
 from storage.errors import StoreError
 from storage.files.root import ByteSource, Root, crc32_of
+from storage.foreign_files import reading
 from storage.shards.codec import CHECKSUM_BYTES, ChunkCodec, checksum, verify_checksum
+from storage.shards.recorded import EMPTY, Measured, Recorded, is_another, row_digest
+from storage.shards.recorded import WrittenFile as WrittenFile
 from storage.shards.threads import Threads
 
-_EMPTY = np.uint64(2**64 - 1)
 _INDEX_ENTRY_BYTES = 16
 _TASK_BYTES = 256 << 10
 """Small rows are encoded in groups of this size: handing one to a thread takes as long as copying this much."""
 _WHOLE_FILE_SHARE = 4
 """From a quarter of a remote file's rows on, the whole file is fetched: that is faster than single rows."""
-
-
-@dataclass(frozen=True)
-class WrittenFile:
-    """A file that was written.
-
-    Attributes:
-        key: in the store.
-        size: in bytes.
-        crc32: of its bytes.
-    """
-
-    key: str
-    size: int
-    crc32: int
-
-    def to_json(self) -> dict[str, int]:
-        """As the ledger records it."""
-        return {"bytes": self.size, "crc32": self.crc32}
-
-
-class _Measured:
-    """Counts bytes on their way to a file."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self.crc32 = 0
-
-    def passing(self, parts: Iterable[bytes]) -> Iterator[bytes]:
-        for part in parts:
-            self.size += len(part)
-            self.crc32 = crc32_of(part, self.crc32)
-            yield part
 
 
 class DirectArray:
@@ -87,12 +55,9 @@ class DirectArray:
         data = root.read(f"{path}/zarr.json")
         if data is None:
             raise StoreError(f"{self.where}: no such array")
-        try:
+        file, complaint = f"{self.where}/zarr.json", "not the metadata of a store's array"
+        with reading(file, complaint, error=StoreError, remedy="Run: avvp verify"):
             self._read_metadata(json.loads(data))
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            raise StoreError(
-                f"{self.where}/zarr.json: not the metadata of a store's array ({problem!r}). Run: avvp verify"
-            ) from problem
         self._indexes: dict[int, tuple[Any, NDArray[np.uint64]]] = {}
 
     def _read_metadata(self, metadata: dict[str, Any]) -> None:
@@ -100,6 +65,10 @@ class DirectArray:
         self.shape: tuple[int, ...] = (count if self._rows is None else min(count, self._rows), *others)
         self.dtype = np.dtype(metadata["data_type"])
         grid = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        if not all(isinstance(number, int) and number >= 0 for number in (*self.shape, *grid)) or grid[0] < 1:
+            raise ValueError(f"shape {self.shape} and chunks {grid} are no sizes")
+        if self.dtype.kind not in "biuf":
+            raise ValueError(f"data_type {metadata['data_type']!r} is no number")
         if grid[1:] != self.shape[1:] or metadata["chunk_key_encoding"]["name"] != "default":
             raise StoreError(f"{self.where}: is split along other axes than the first. Read it with zarr-python")
         self.rows_per_file: int = grid[0]
@@ -155,12 +124,13 @@ class DirectArray:
             make: gives the row at a place in the shard. Threads call it, once for each row.
             threads: to make and encode with.
         """
-        return self._put(number, self._shard_parts(len(self.rows_of(number)), make, threads))
+        digests: list[str] = []
+        return self._put(number, self._shard_parts(len(self.rows_of(number)), make, threads, digests), digests)
 
-    def _put(self, number: int, parts: Iterable[bytes]) -> WrittenFile:
-        measured, key = _Measured(), self.key(number)
+    def _put(self, number: int, parts: Iterable[bytes], digests: Iterable[str] = ()) -> WrittenFile:
+        measured, key = Measured(), self.key(number)
         self._root.put(key, measured.passing(parts), under_lock=True)
-        return WrittenFile(key, measured.size, measured.crc32)
+        return WrittenFile(key, measured.size, measured.crc32, "".join(digests))
 
     def _padded(self, block: NDArray[Any]) -> NDArray[Any]:
         """The block, filled up to a whole chunk: chunks at the edge are stored whole."""
@@ -170,9 +140,11 @@ class DirectArray:
         whole[: len(block)] = block
         return whole
 
-    def _shard_parts(self, rows: int, make: Callable[[int], NDArray[Any]], threads: Threads) -> Iterator[bytes]:
+    def _shard_parts(
+        self, rows: int, make: Callable[[int], NDArray[Any]], threads: Threads, digests: list[str]
+    ) -> Iterator[bytes]:
         """The encoded chunks of a shard, then its index. Chunks are given while later ones are made and encoded."""
-        index = np.full((self.rows_per_file, 2), _EMPTY, dtype="<u8")
+        index = np.full((self.rows_per_file, 2), EMPTY, dtype="<u8")
         together = max(_TASK_BYTES // max(math.prod(self.shape[1:]) * self.dtype.itemsize, 1), 1)
         tasks = [range(first, min(first + together, rows)) for first in range(0, rows, together)]
 
@@ -185,26 +157,30 @@ class DirectArray:
                 size = sum(map(len, chunk))
                 index[at] = offset, size
                 offset += size
+                digests.append(chunk[-1].hex())
                 yield from chunk
         packed = index.tobytes()
         yield packed + checksum(packed)
 
-    def read(self, rows: NDArray[np.intp], out: NDArray[Any], *, threads: Threads) -> None:
+    def read(
+        self, rows: NDArray[np.intp], out: NDArray[Any], *, threads: Threads, recorded: Recorded | None = None
+    ) -> None:
         """Read some rows.
 
         Args:
             rows: row numbers, in any order, repeats allowed.
             out: ``[rows, …]``, C-contiguous, of the array's dtype. A chunk that was never written gives the fill value.
             threads: share the rows.
+            recorded: what was committed, to be compared with what lies there.
 
         Raises:
-            StoreError: If a file is missing, short or damaged; its key and row are named.
+            StoreError: If a file is missing, short, damaged or not the committed one; its key and row are named.
         """
         order = np.argsort(rows, kind="stable")
         parts = [part for part in np.array_split(order, threads.count) if len(part)]
-        threads.map(lambda part: self._read_some(rows, out, part), parts)
+        threads.map(lambda part: self._read_some(rows, out, part, recorded), parts)
 
-    def rows(self, first: int, stop: int) -> NDArray[Any]:
+    def rows(self, first: int, stop: int, *, recorded: Recorded | None = None) -> NDArray[Any]:
         """Rows in order, with the fill value where there is no file yet."""
         numbers = range(first // self.rows_per_file, -(-stop // self.rows_per_file))
         out = np.full((stop - first, *self.shape[1:]), self.fill, dtype=self.dtype)
@@ -212,41 +188,82 @@ class DirectArray:
         wanted = [row for number in there for row in self.rows_of(number) if first <= row < stop]
         if wanted:
             found = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
-            self._read_some(np.asarray(wanted), found, np.arange(len(wanted)))
+            self._read_some(np.asarray(wanted), found, np.arange(len(wanted)), recorded)
             out[np.asarray(wanted) - first] = found
         return out
 
-    def _read_some(self, rows: NDArray[np.intp], out: NDArray[Any], positions: NDArray[np.intp]) -> None:
+    def is_another(self, number: int, entry: Mapping[str, Any]) -> bool:
+        """Whether a shard is not the one that was committed, by its index and a few checksums in it.
+
+        Args:
+            number: of the file.
+            entry: what the ledger says of it.
+
+        Raises:
+            StoreError: If the file is missing or its index is damaged.
+        """
+        source = self._root.source(self.key(number))
+        if source is None:
+            raise StoreError(f"{self._root.url}/{self.key(number)}: is missing. Run: avvp verify")
+        with source:
+            return is_another(source, self._index(number, source), entry, rows=len(self.rows_of(number)))
+
+    def _read_some(
+        self, rows: NDArray[np.intp], out: NDArray[Any], positions: NDArray[np.intp], recorded: Recorded | None
+    ) -> None:
         """Fill ``out`` at some positions, whose rows ascend: each file is opened once."""
         numbers = rows[positions] // self.rows_per_file
         for number in np.unique(numbers):
-            self._read_file(int(number), rows, out, positions[numbers == number])
+            entry = recorded(int(number)) if recorded else None
+            self._read_file(int(number), rows, out, positions[numbers == number], entry or {})
 
-    def _read_file(self, number: int, rows: NDArray[np.intp], out: NDArray[Any], positions: NDArray[np.intp]) -> None:
+    def _read_file(
+        self,
+        number: int,
+        rows: NDArray[np.intp],
+        out: NDArray[Any],
+        positions: NDArray[np.intp],
+        entry: Mapping[str, Any],
+    ) -> None:
         source = self._root.source(self.key(number))
         if source is None:
             raise StoreError(f"{self._root.url}/{self.key(number)}: is missing. Run: avvp verify")
         with source:
             if not self.sharded:
+                data = source.read(0, source.size)
+                if "crc32" in entry and crc32_of(data) != entry["crc32"]:
+                    raise self._not_committed(f"file {number}")
                 block = np.empty((self.rows_per_file, *self.shape[1:]), dtype=self.dtype)
-                self.codec.decode(source.read(0, source.size), block)
+                self.codec.decode(data, block)
                 out[positions] = block[rows[positions] % self.rows_per_file]
                 return
             if len(positions) * _WHOLE_FILE_SHARE >= self.rows_per_file:
                 source.fetch()
             index = self._index(number, source)
             for position in positions:
-                self._read_chunk(source, index, int(rows[position]), out[position])
+                self._read_chunk(source, index, int(rows[position]), out[position], entry)
 
-    def _read_chunk(self, source: ByteSource, index: NDArray[np.uint64], row: int, out: NDArray[Any]) -> None:
-        offset, size = index[row % self.rows_per_file]
-        if offset == _EMPTY:
+    def _read_chunk(
+        self, source: ByteSource, index: NDArray[np.uint64], row: int, out: NDArray[Any], entry: Mapping[str, Any]
+    ) -> None:
+        at = row % self.rows_per_file
+        offset, size = index[at]
+        digest = row_digest(entry, at)
+        if offset == EMPTY:
+            if digest:
+                raise self._not_committed(f"row {row}")
             out[...] = self.fill
             return
+        data = source.read(int(offset), int(size))
         try:
-            self.codec.decode(source.read(int(offset), int(size)), out)
+            self.codec.decode(data, out)
         except StoreError as problem:
             raise StoreError(f"row {row}: {problem}") from problem
+        if digest and data[-CHECKSUM_BYTES:] != digest:
+            raise self._not_committed(f"row {row}")
+
+    def _not_committed(self, what: str) -> StoreError:
+        return StoreError(f"{what}: {self.where}: is not what was committed here. Run: avvp verify --deep")
 
     def _index(self, number: int, source: ByteSource) -> NDArray[np.uint64]:
         """The index of a shard, cached until the file is replaced."""
@@ -271,7 +288,7 @@ def read_index(source: ByteSource, chunks: int, *, where: str) -> NDArray[np.uin
     packed = source.read(start, count + CHECKSUM_BYTES)
     verify_checksum(packed, where=f"{where} (its index)")
     index = np.frombuffer(packed, dtype="<u8", count=2 * chunks).reshape(chunks, 2)
-    there = index[:, 0] != _EMPTY
+    there = index[:, 0] != EMPTY
     if (index[there].sum(axis=1) > np.uint64(start)).any():
         raise StoreError(f"{where}: its index points outside the file. Run: avvp verify")
     return index

@@ -3,14 +3,19 @@
 import os
 import tarfile
 import time
+from contextlib import suppress
 
 import numpy as np
 import psutil
 import pytest
+import toy_store as toy
 
 from pipeline.exchange.verify import verify
-from storage.ledger import Ledger
+from storage.errors import ShardLocked, StoreError
+from storage.files import lease
+from storage.ledger import Ledger, Row
 from storage.store import FeatureStore
+from storage.writer import claim, commit_features, commit_rows
 
 moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
 pytest.importorskip("s3fs", reason="s3fs is not installed")
@@ -182,3 +187,81 @@ def test_what_a_bucket_does_not_have_or_give_is_a_status(videos, avvp, tmp_path,
             for row in record.rows]  # fmt: skip
     assert [row.status for row in rows] == ["ok", *["unreadable"] * 4]
     assert rows[1].reason.startswith("no credentials for this storage")
+
+
+def rows_of(store, shard, add=0.0):
+    values = np.stack([toy.values_of(store.ids[row], toy.SPECS[0]) for row in store.shard_rows(shard)]) + add
+    rows = [Row(store.ids[row], "ok", stored=True, clip_fingerprint=store.ids[row]) for row in store.shard_rows(shard)]
+    return {"values": values.astype(np.float32), "valid": np.ones(values.shape[:2], bool), "rows": rows}
+
+
+@pytest.mark.parametrize("shard", [0, 1], ids=["over a commit", "first commit"])
+@pytest.mark.parametrize("same", [True, False], ids=["equal rows", "other rows"])
+def test_a_lease_that_is_lost_in_mid_commit(s3, tmp_path, monkeypatch, shard, same):
+    """A writer is held up for too long, another one takes its shard and commits; then the first one goes on."""
+    store = toy.make(f"s3://{BUCKET}/{tmp_path.name}.zarr", shards=[0], kept=False, specs=toy.SPECS[:1])
+    other = FeatureStore.open(store.url, read_only=False)
+    mine, theirs = rows_of(store, shard, add=0.0 if same else 1.0), rows_of(store, shard)
+
+    def make(at):
+        if at == 1:
+            monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
+            with suppress(ShardLocked), claim(other, ["net"], shard):  # sees the lease for the first time
+                pytest.fail("was given away at once")
+            with claim(other, ["net"], shard):
+                commit_features(other, "net", shard, **theirs)
+        return mine["values"][at]
+
+    store.threads.count = 1
+    with pytest.raises(ShardLocked, match="the lock was lost"), claim(store, ["net"], shard):
+        commit_rows(store, "net", shard, make=make, outcome=lambda: (mine["valid"], mine["rows"]))
+    again = FeatureStore.open(store.url)
+    assert again.ledger("net").states()[shard].commit == (2 if shard == 0 else 1)
+    assert not any(".lock" in name for name in store.root.names("ledger/net"))
+    if same:
+        np.testing.assert_array_equal(again.read("net", [*again.shard_rows(shard)]), theirs["values"])
+        assert verify(store.url, deep=True).problems == []
+        return
+    with pytest.raises(StoreError, match="is not what was committed here"):  # told, and never read as the record's rows
+        again.read("net", [*again.shard_rows(shard)])
+    assert {problem.shard for problem in verify(store.url).problems} == {shard}
+
+
+def test_credentials_are_in_no_message_and_no_file(s3, avvp, six_clips, tmp_path, monkeypatch):
+    import fsspec
+
+    secret = "dont+tell/anybody"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    url = f"s3://{BUCKET}/{tmp_path.name}-quiet.zarr"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    said = [avvp(*command) for command in (
+        ["extract", "--clips", six_clips, "--store", url, *COMMAND],
+        ["status", url, "--json"],
+        ["inspect", url, "toy_visual"],
+        ["verify", url, "--json"],
+    )]  # fmt: skip
+    assert [code for code, *_ in said] == [0, 0, 0, 0]
+    files = fsspec.filesystem("s3")
+    kept = b"".join(files.cat(path) for path in files.find(url))
+    assert secret not in repr(said)
+    assert secret.encode() not in kept
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "inspect"])
+def test_an_address_with_a_password_is_refused_without_showing_it(avvp, command):
+    code, out, err = avvp(command, "s3://AKIAKEY:dont+tell/anybody@features/x.zarr")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "s3://***@features/x.zarr: an address with a password would be kept in runs and shown in logs" in err
+    assert "anybody" not in err
+    assert "AKIAKEY" not in err
+
+
+def test_the_password_of_an_endpoint_is_not_shown(s3, avvp, monkeypatch):
+    import s3fs
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://me:hidden@127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    code, out, err = avvp("status", f"s3://{BUCKET}/x.zarr")
+    assert (code, out) == (2, ""), err
+    assert "hidden" not in err

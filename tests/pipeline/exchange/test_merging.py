@@ -1,6 +1,7 @@
 """Stores out of stores."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput, SchemaMismatch
 from storage.schema import Status
 from storage.store import FeatureStore
+from storage.writer import claim, commit_features
 
 
 def test_shards_of_two_machines_become_one_store(tmp_path):
@@ -71,6 +73,47 @@ def test_conflicts_are_errors(tmp_path):
     assert not (tmp_path / "out.zarr").exists()
     with pytest.raises(InvalidInput, match="is one of the stores to read"):
         merge([one.url], one.url)
+
+
+def other_media(url, *, ids, array, specs, source="media"):
+    """A store whose rows of these clips come from other files."""
+    store = FeatureStore.create(str(url), toy.table(), shard_size=4)
+    for spec in specs:
+        store.ensure_feature(spec, replace(toy.origin(spec.name), source=source))
+        toy.fill(store, spec)
+    for shard in range(store.shards):
+        record = store.ledger(array).newest()[shard]
+        rows = [replace(row, clip_fingerprint="elsewhere") if row.id in ids else row for row in record.rows]
+        with claim(store, [array], shard):
+            values, valid = store.read(array, store.shard_rows(shard)), store.valid(array, store.shard_rows(shard))
+            commit_features(store, array, shard, values=values, valid=valid, rows=rows)
+    return store
+
+
+def test_one_id_of_two_media_is_refused(tmp_path):
+    net, ear = toy.SPECS
+    ids = toy.table().ids
+    one = toy.make(tmp_path / "a.zarr", kept=False, specs=[net])
+    same_array = other_media(tmp_path / "b.zarr", ids=ids[1:6], array="net", specs=[net])
+    with pytest.raises(SchemaMismatch, match=rf"^5 clips \('{ids[1]}', '{ids[2]}', '{ids[3]}', …\) .*a\.zarr \(net\)"):
+        merge([one.url, same_array.url], str(tmp_path / "out.zarr"))
+    another_array = other_media(tmp_path / "c.zarr", ids=ids[2:3], array="ear", specs=[ear])
+    with pytest.raises(SchemaMismatch, match=rf"^1 clip \('{ids[2]}'\) .*a\.zarr \(net\) and in .*c\.zarr \(ear\)"):
+        merge([one.url, another_array.url], str(tmp_path / "out.zarr"))
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_fingerprints_of_imported_files_are_those_of_an_array(tmp_path):
+    net, ear = toy.SPECS
+    one = toy.make(tmp_path / "a.zarr", kept=False, specs=[net])
+    npy = other_media(tmp_path / "b.zarr", ids=toy.table().ids, array="ear", specs=[ear], source="imported")
+    assert merge([one.url, npy.url], str(tmp_path / "out.zarr")).rows == {"net": 10, "ear": 10}
+
+
+def test_media_of_a_clip_that_failed_does_not_count(tmp_path):
+    bad = toy.make(tmp_path / "a.zarr", failed=[toy.table().ids[1]], kept=False, specs=toy.SPECS[:1])
+    good = other_media(tmp_path / "b.zarr", ids=[toy.table().ids[1]], array="net", specs=toy.SPECS[:1])
+    assert merge([bad.url, good.url], str(tmp_path / "out.zarr")).rows == {"net": 10}
 
 
 def test_a_merge_goes_on_after_a_kill(tmp_path):

@@ -153,6 +153,37 @@ def test_an_uncommitted_shard_is_a_note(tmp_path):
     assert "was not committed" in report.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("record", "where"), [("net/00001.0001", "features/net"), ("decoded.frames/00002.0001", "decoded/frames")]
+)
+def test_a_lost_record_is_told(store, capsys, record, where):
+    (Path(store.url) / f"ledger/{record}.json").unlink()
+    for look in (False, True):
+        (problem,) = verify(store.url, deep=look).problems
+        assert (problem.where, problem.file) == (where, f"ledger/{record}.json")
+        assert "their record is missing" in problem.cause
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", store.url])
+    assert ended.value.code == 3
+
+
+def test_a_lock_says_that_a_commit_was_cut_off_or_is_at_work(store):
+    (Path(store.url) / "ledger/net/00001.0001.json").unlink()
+    (Path(store.url) / "ledger/net/00001.lock").touch()
+    report = verify(store.url)
+    assert report.problems == []
+    assert any("was not committed" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("group", ["features", "decoded"])
+def test_the_lost_metadata_of_a_group_is_told_and_put_back(store, group):
+    (Path(store.url) / f"{group}/zarr.json").unlink()
+    (problem,) = found = verify(store.url).problems
+    assert (problem.file, problem.cause.split(":")[0]) == (f"{group}/zarr.json", "is missing")
+    assert restore_metadata(store.url, found).restored == [f"{group}/zarr.json"]
+    assert verify(store.url).problems == []
+
+
 def test_repair_marks_one_row_and_keeps_the_others(store):
     before = store.read("net")
     file = Path(store.url) / "features/net/values/c/0/0/0"

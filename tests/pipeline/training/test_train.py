@@ -42,7 +42,7 @@ def run(made, out, recipe="leap-han", changes=LEAP, **more):
 def finished(made, tmp_path_factory):
     """A run of one epoch."""
     out = tmp_path_factory.mktemp("runs") / "finished"
-    run(made, out, changes=(*LEAP, "train.epochs=1"))
+    run(made, out, changes=(*LEAP, "train.epochs=1"), keep_optimizer=True)
     return out
 
 
@@ -268,9 +268,11 @@ def test_what_does_not_fit_is_one_line_and_leaves_no_folder(made, tmp_path, caps
 
 
 def test_a_folder_of_another_run_is_refused(made, tmp_path):
-    run(made, tmp_path / "run", changes=(*LEAP, "train.epochs=1"))
-    with pytest.raises(InvalidInput, match=r"another recipe: train\.epochs 1 / 3"):
-        run(made, tmp_path / "run")
+    run(made, tmp_path / "run", changes=(*LEAP, "train.epochs=2"))
+    with pytest.raises(InvalidInput, match=r"another recipe: train\.epochs 2 / 1"):
+        run(made, tmp_path / "run", changes=(*LEAP, "train.epochs=1"))
+    with pytest.raises(InvalidInput, match=r"another recipe: train\.epochs 2 / 3; train\.seed 1 / 2"):
+        run(made, tmp_path / "run", changes=(*LEAP, "train.epochs=3", "train.seed=2"))
 
 
 def test_killed_before_the_recipe_was_written_it_begins(made, tmp_path):
