@@ -78,10 +78,6 @@ class ExtractOptions:
         Count | None,
         Doc("Clips a shard: what a kill can cost. Default: 64, 256 from 50,000 clips on, 1,024 from a million on."),
     ] = None
-    store_dtype: Annotated[
-        StoreDtype | None,
-        Doc("Of the stored numbers; float16 takes half the space. Default: the array's own, or float32."),
-    ] = None
     workers: Annotated[Count | None, Doc("Decode processes. Default: by the number of cores.")] = None
     deadline_seconds: Annotated[Seconds, Doc("For decoding one clip.")] = 60.0
     decoder: Annotated[Decoder, Doc("Of pictures. auto: decord where it is proven right; decord: it or nothing.")] = (
@@ -95,6 +91,10 @@ class ExtractOptions:
     retry_failed: Annotated[bool, Doc("Also redo the clips that failed before.")] = False
     rebuild: Annotated[bool, Doc("Replace arrays of these backbones that were made otherwise.")] = False
     shards: Annotated[tuple[int, ...] | None, Doc("Only these shards.")] = None
+    store_dtype: Annotated[
+        StoreDtype | None,
+        Doc("Of the stored numbers; float16 takes half the space. Default: the array's own, or float32."),
+    ] = None
     part: Annotated[
         Text | None,
         Doc("i/n: every n-th shard, from shard i on. For the jobs of a SLURM array: 0/16 … 15/16."),
@@ -156,7 +156,6 @@ class ExtractKeywords(TypedDict, total=False):
     keep: Sequence[Kept]
     clip_seconds: int
     shard_size: int | None
-    store_dtype: StoreDtype | None
     workers: int | None
     deadline_seconds: float
     decoder: Decoder
@@ -164,6 +163,7 @@ class ExtractKeywords(TypedDict, total=False):
     compile_networks: bool
     retry_failed: bool
     rebuild: bool
+    store_dtype: StoreDtype | None
     part: str | None
 
 

@@ -288,8 +288,8 @@ def test_killed_before_the_recipe_was_written_it_begins(made, tmp_path):
         ("provenance.json", "{", "provenance.json: cannot be read"),
         ("provenance.json", "[]", "provenance.json: expected store, clip_table, and arrays"),
         ("provenance.json", None, "provenance.json: cannot be read"),
-        ("last/optimizer.pt", "", "Training cannot go on from here"),
-        ("last/optimizer.pt", "no pickle", "Training cannot go on from here"),
+        ("last/optimizer.pt", "", "is not the file that was written"),
+        ("last/optimizer.pt", "no pickle", "is not the file that was written"),
     ],
 )
 def test_a_damaged_run_is_one_line(made, finished, tmp_path, file, content, words):
