@@ -151,7 +151,8 @@ def test_the_form_is_made_from_the_options():
         "clips", "store", "backbones", "media", "split", "clip_limit", "weights", "sampling", "precision", "device",
         "engine", "window", "hop", "keep", "clip_seconds", "shard_size", "workers", "deadline_seconds", "decoder",
         "memory",
-        "compile_networks", "retry_failed", "rebuild", "store_dtype", "part", "runner", "address", "processes", "resources", "limit",
+        "compile_networks", "retry_failed", "rebuild", "store_dtype", "part",
+        "runner", "address", "processes", "resources", "limit",
         "timeout_seconds", "credentials",
     ]  # fmt: skip
     for item in fields_of(ExtractOptions, without=("backbones", "shards")):
