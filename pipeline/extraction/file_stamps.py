@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from storage.media.stamps import file_stamp
 
 _TOGETHER = 4_096
-"""Files a task. A network disk takes a millisecond a file, so several are asked for at once."""
+"""Files a task."""
 _THREADS = 16
+_SLOW_SECONDS = 1e-4
+"""A file. A network disk takes a millisecond, so several are asked for at once; on a local disk threads only cost time."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,14 @@ class FileStamps:
     def of(cls, paths: Sequence[str]) -> Self:
         """The stamps that some files have now."""
         parts = [paths[start : start + _TOGETHER] for start in range(0, len(paths), _TOGETHER)]
-        if len(parts) > 1:
+        started = time.monotonic()
+        found = [_stamps(part) for part in parts[:1]]
+        is_slow = time.monotonic() - started > _SLOW_SECONDS * _TOGETHER
+        if is_slow and len(parts) > 1:
             with ThreadPoolExecutor(min(_THREADS, len(parts))) as threads:
-                found = list(threads.map(_stamps, parts))
+                found += threads.map(_stamps, parts[1:])
         else:
-            found = [_stamps(part) for part in parts]
+            found += map(_stamps, parts[1:])
         stamps = np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
         return cls(stamps[:, 1] != 0, stamps[:, 0], stamps[:, 1])
 

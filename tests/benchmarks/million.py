@@ -77,9 +77,10 @@ def main(clips: int, arrays: int, shard_size: int | None, work: str) -> dict[str
     if plan.tasks or any(array.stored != clips for array in found.arrays.values()):
         raise SystemExit("the store is not what was committed")
     return {
-        "clips": clips, "arrays": arrays, "shards": store.shards, "table_s": table_seconds, "empty_plan_s": empty_seconds,
-        "plan_s": plan_seconds, "status_s": status_seconds, "commit_first_ms": 1000 * median(early),
-        "commit_last_ms": 1000 * median(late), "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "clips": clips, "arrays": arrays, "shards": store.shards, "table_s": table_seconds,
+        "empty_plan_s": empty_seconds, "plan_s": plan_seconds, "status_s": status_seconds,
+        "commit_first_ms": 1000 * median(early), "commit_last_ms": 1000 * median(late),
+        "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }  # fmt: skip
 
 
