@@ -17,7 +17,7 @@ _TOGETHER = 4_096
 """Files a task."""
 _THREADS = 16
 _SLOW_SECONDS = 1e-4
-"""A file. A network disk takes a millisecond, so several are asked for at once; on a local disk threads only cost time."""
+"""A file. A network disk takes a millisecond, so several are asked for at once; on a local disk threads cost time."""
 
 
 @dataclass(frozen=True)
