@@ -1,7 +1,7 @@
 """All benchmarks: each figure is a ratio of two things timed in this run on this machine.
 
     make bench                                   # 25 to 40 minutes on 2 cores
-    python tests/benchmarks/run.py --only memory # half an hour more
+    python tests/benchmarks/run.py --only memory million # half an hour and ten minutes more
     python tests/benchmarks/run.py --only decode # some rows
 
 Writes bench/table.md and bench/results.json. Uses the real clips of ``../shared/clips`` where they are, else
@@ -197,6 +197,21 @@ def training_rows(clips: list[str], work: Path) -> list[Row]:
     ]  # fmt: skip
 
 
+def million_rows(clips: list[str], work: Path) -> list[Row]:
+    """A store of a million clips: small shards show the commits, six arrays the plan and the status."""
+    many = side("million.py", clips=1_000_000, arrays=6)
+    small = side("million.py", clips=1_000_000, arrays=1, shard_size=64)
+    said = f"{many['shards']} shards of six arrays"
+    return [
+        Row("a million clips: seconds to plan, all done", many["plan_s"], 3, said, at_most=True),
+        Row("a million clips: seconds of avvp status", many["status_s"], 3, said, at_most=True),
+        Row("a million clips: peak memory of it all over 1 GB", many["peak_bytes"] / 1e9, 1, said, at_most=True),
+        Row("a million clips: last commits over first ones", small["commit_last_ms"] / small["commit_first_ms"], 1.1,
+            f"{small['commit_last_ms']:.1f} over {small['commit_first_ms']:.1f} ms, {small['shards']} shards of 64",
+            at_most=True),
+    ]  # fmt: skip
+
+
 def memory_rows(clips: list[str], work: Path) -> list[Row]:
     """A run of all five, long enough for anything that grows to be seen."""
     o = side("memory.py", clips=clips, copies=120 // len(clips))
@@ -209,7 +224,7 @@ def memory_rows(clips: list[str], work: Path) -> list[Row]:
 GROUPS = {
     "ceiling": ceiling_rows, "training": training_rows, "networks": network_rows,
     "resnet": resnet_rows, "five": five_rows, "decode": decode_rows, "scaling": scaling_rows, "store": store_rows,
-    "memory": memory_rows,
+    "memory": memory_rows, "million": million_rows,
 }  # fmt: skip
 
 
@@ -225,7 +240,9 @@ def table(rows: list[Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=sorted(GROUPS), default=sorted(set(GROUPS) - {"memory"}))
+    parser.add_argument(
+        "--only", nargs="*", choices=sorted(GROUPS), default=sorted(set(GROUPS) - {"memory", "million"})
+    )
     parser.add_argument("--out", type=Path, default=Path("bench"))
     options = parser.parse_args()
     rows: list[Row] = []
