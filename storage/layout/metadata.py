@@ -142,7 +142,8 @@ def in_row_order(stored: ClipTable, asked: ClipTable, *, url: str, has_grown: bo
     if new:
         raise SchemaMismatch(
             f"{url}: holds {count(len(stored), 'clip')}, {visible(asked.source)} has {len(new)} more, e.g. {new[0]!r}. "
-            f"Take them in: avvp store append {url} --clips {visible(asked.source)}"
+            f"Ask for the same clips (--split, --limit), or take in the new ones: avvp store append {url} "
+            f"--clips {visible(asked.source)}"
         )
     return ClipTable([now[clip.id] for clip in stored], dataset=asked.dataset, source=asked.source)
 

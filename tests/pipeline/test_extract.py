@@ -235,8 +235,9 @@ def test_a_first_look_at_a_split(avvp, six_clips, tmp_path):
     assert store.status("toy_visual").tolist() == [1, 1]
     code, _, err = extract(avvp, table, tmp_path / "s.zarr")
     assert code == 2
-    assert "holds 2 clips, asked for 6 of" in err
-    assert "Ask for the same clips, or use a new store" in err
+    assert "holds 2 clips, " in err
+    assert "has 4 more, e.g. " in err
+    assert "Ask for the same clips (--split, --limit), or take in the new ones: avvp store append" in err
     code, _, err = extract(avvp, table, tmp_path / "s.zarr", "--split", "test")
     assert (code, err.count("its splits are: train, val")) == (2, 1)
 

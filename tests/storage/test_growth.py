@@ -139,7 +139,7 @@ def test_a_table_that_lists_new_clips_among_the_old_is_the_same_table(tmp_path):
     mixed = ClipTable(list(reversed(toy.table(10))), source="folder")
     again = FeatureStore.open_or_create(store.url, mixed)
     assert again.in_row_order(mixed).ids == store.ids
-    with pytest.raises(SchemaMismatch, match=r"has 2 more, e.g. .* Take them in: avvp store append"):
+    with pytest.raises(SchemaMismatch, match=r"has 2 more, e.g. .* or take in the new ones: avvp store append"):
         FeatureStore.open_or_create(store.url, toy.table(12))
     with pytest.raises(SchemaMismatch, match=r"6 of which .* lacks"):
         FeatureStore.open_or_create(store.url, toy.table(4))

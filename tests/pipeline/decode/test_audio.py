@@ -136,4 +136,4 @@ def test_eleven_minutes_cost_ten_seconds(media_dir, ffmpeg, read):
     sound = read(path, clip_seconds=10, start_seconds=600.0)
     assert sound.waveforms[HIGH].valid_samples == 480_000
     assert np.abs(sound.waveforms[LOW].samples[-100:]).max() > 0.05
-    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors  # fewer, where an earlier test's are collected
