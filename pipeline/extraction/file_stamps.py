@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,5 +57,7 @@ class FileStamps:
 
 
 def _stamps(paths: Sequence[str]) -> NDArray[np.int64]:
-    found = [file_stamp(path) or (0, 0) for path in paths]
+    folders = {path.rpartition("/")[0] for path in paths}
+    gone = {folder for folder in folders if not os.path.isdir(folder)}  # noqa: PTH112 - a name may be too long for Path
+    found = [(path.rpartition("/")[0] not in gone and file_stamp(path)) or (0, 0) for path in paths]
     return np.array(found, dtype=np.int64).reshape(-1, 2)
