@@ -11,7 +11,7 @@ Icechunk was looked at and cannot serve: docs/store.md says why.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -87,6 +87,11 @@ class ShardRecord:
     files: Mapping[str, Mapping[str, int]]
     rows: tuple[Row, ...] = field(default_factory=tuple)
     circumstances: Mapping[str, Any] = field(default_factory=dict)
+
+    def entry(self, row: int) -> Row | None:
+        """What it says of a row of the store; ``None`` for one that is not of it, or that was appended since."""
+        at = row - self.first_clip
+        return self.rows[at] if 0 <= at < len(self.rows) else None
 
     def to_bytes(self) -> bytes:
         """JSON with a checksum of itself."""
@@ -177,18 +182,24 @@ class Ledger:
         Asks for the commits that follow the one known from the last listing, so that it costs the same in a ledger of
         ten shards and of ten thousand. The first call lists the folder.
         """
-        known = (self.states() if self._known is None else self._known).get(shard)
+        seen = self._known if self._known is not None else self.states()
+        known = seen.get(shard)
         commit = known.commit if known else 0
         if known and self._root.size(self.key(shard, commit)) is None:  # dropped, as avvp verify --repair does
             return self.states().get(shard)
         while self._root.size(self.key(shard, commit + 1)) is not None:
             commit += 1
-        if not commit or self._known is None:
+        if not commit:
             return None
         interrupted = self._root.size(self.key(shard, commit + 1, "intent")) is not None
         version = known.version if known and known.commit == commit else 0
-        self._known[shard] = ShardState(commit, interrupted, version)
-        return self._known[shard]
+        found = ShardState(commit, interrupted, version)
+        self._note(shard, found)
+        return found
+
+    def _note(self, shard: int, state: ShardState) -> None:
+        if self._known is not None:
+            self._known[shard] = state
 
     def last_known(self, shard: int) -> int:
         """The newest commit of a shard as far as it was seen: nothing is read. 0 for none."""
@@ -217,9 +228,14 @@ class Ledger:
         state = self.state(shard)
         return None if state is None else self.read(shard, state.commit)
 
+    def records(self) -> Iterator[ShardRecord]:
+        """The newest record of every committed shard, in order, one at a time."""
+        for shard, state in sorted(self.states().items()):
+            yield self.read(shard, state.commit)
+
     def newest(self) -> dict[int, ShardRecord]:
-        """The newest record of every committed shard, in order."""
-        return {shard: self.read(shard, state.commit) for shard, state in sorted(self.states().items())}
+        """The newest record of every committed shard, by shard, in order."""
+        return {record.shard: record for record in self.records()}
 
     def announce(self, shard: int, commit: int) -> None:
         """Put an intent: committed rows are about to be overwritten."""
@@ -229,8 +245,7 @@ class Ledger:
         """Put a record. From then on readers see the shard."""
         self._root.put_new(self.key(record.shard, record.commit), record.to_bytes())
         self._root.remove(self.key(record.shard, record.commit, "intent"))
-        if self._known is not None:
-            self._known[record.shard] = ShardState(record.commit, interrupted=False)
+        self._note(record.shard, ShardState(record.commit, interrupted=False))
 
     def lock_key(self, shard: int) -> str:
         """The key of a shard's lock."""

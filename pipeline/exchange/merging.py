@@ -161,8 +161,7 @@ class _Entries:
 
     def of(self, source: Source, array: str) -> Row | None:
         record = self.record(source, array)
-        at = source.row % source.store.info.shard_size
-        return record.rows[at] if record and at < len(record.rows) else None
+        return record.entry(source.row) if record else None
 
     def record(self, source: Source, array: str) -> ShardRecord | None:
         shard = source.row // source.store.info.shard_size

@@ -50,8 +50,7 @@ def _arrays(store: FeatureStore) -> Iterator[tuple[str, str]]:
 
 
 def _fingerprints(store: FeatureStore, array: str) -> Iterator[tuple[str, str]]:
-    ledger = store.ledger(array)
-    for shard, state in sorted(ledger.states().items()):
-        for row in ledger.read(shard, state.commit).rows:
+    for record in store.ledger(array).records():
+        for row in record.rows:
             if row.stored and row.clip_fingerprint:
                 yield row.id, row.clip_fingerprint

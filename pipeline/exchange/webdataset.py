@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.exchange.exporting import Padding
 from storage.clips import Clip
 from storage.errors import InvalidInput
-from storage.ledger import Row
+from storage.ledger import Row, ShardRecord
 from storage.schema import Status
 from storage.store import FeatureStore
 from storage.text import count, visible
@@ -121,9 +121,7 @@ class _Reader:
         self._padding = padding
         self._report = report
         self._specs = {name: store.spec(name) for name in arrays}
-        self._commits = {name: {shard: state.commit for shard, state in store.ledger(name).states().items()}
-                         for name in arrays}  # fmt: skip
-        self._records: dict[str, tuple[int, Sequence[Row]]] = {}
+        self._records: dict[str, tuple[int, ShardRecord | None]] = {}
 
     def samples(self, rows: range) -> Iterator[_Sample]:
         """The samples of these rows that have features."""
@@ -163,11 +161,11 @@ class _Reader:
     def _entry(self, array: str, row: int) -> Row | None:
         """What the ledger says of a clip."""
         shard = row // self.store.info.shard_size
-        if shard not in self._commits[array]:
-            return None
-        if self._records.get(array, (-1, ()))[0] != shard:
-            self._records[array] = (shard, self.store.ledger(array).read(shard, self._commits[array][shard]).rows)
-        return self._records[array][1][row - self.store.shard_rows(shard).start]
+        known, record = self._records.get(array, (-1, None))
+        if known != shard:
+            record = self.store.ledger(array).newest_of(shard)
+            self._records[array] = (shard, record)
+        return record.entry(row) if record else None
 
 
 def _by_shard(reader: _Reader) -> Iterator[Iterator[_Sample]]:

@@ -155,6 +155,7 @@ def _changed_rows(
 
 
 def _is_changed(store: FeatureStore, row: int, arrays: Sequence[str], now: str) -> bool:
-    shard, at = divmod(row, store.info.shard_size)
+    shard = row // store.info.shard_size
     records = [store.ledger(array).newest_of(shard) for array in arrays]
-    return any(record.rows[at].clip_fingerprint != now for record in records if record is not None)
+    entries = [record.entry(row) for record in records if record is not None]
+    return any(entry.clip_fingerprint != now for entry in entries if entry is not None)

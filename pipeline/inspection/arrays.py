@@ -149,11 +149,10 @@ def clip_views(store: FeatureStore, clip_id: str) -> list[ClipView]:
 
 def _clip_view(store: FeatureStore, name: str, row: int) -> ClipView:
     spec = store.spec(name)
-    shard, at = divmod(row, store.info.shard_size)
-    record = store.ledger(name).newest_of(shard)
-    if record is None or at >= len(record.rows):
+    record = store.ledger(name).newest_of(row // store.info.shard_size)
+    entry = record.entry(row) if record else None
+    if entry is None:
         return ClipView(name, "pending", "its shard is not committed", 0, spec.steps, np.nan, np.nan, ())
-    entry = record.rows[at]
     steps = store.read(name, [row])[0][store.valid(name, [row])[0]]
     mean, norm = (float(steps.mean()), float(np.linalg.norm(steps, axis=1).mean())) if steps.size else (np.nan, np.nan)
     head = tuple(float(value) for value in steps[0][:4]) if steps.size else ()

@@ -55,9 +55,8 @@ def _failed_rows(store: FeatureStore, ledger_name: str, count: int) -> Iterator[
     """So many rows without features, in row order."""
     if not count:
         return
-    ledger = store.ledger(ledger_name)
-    for shard, state in sorted(ledger.states().items()):
-        for row in ledger.read(shard, state.commit).rows:
+    for record in store.ledger(ledger_name).records():
+        for row in record.rows:
             if row.failed:
                 yield row
                 count -= 1

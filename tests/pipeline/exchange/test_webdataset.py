@@ -14,6 +14,7 @@ from pipeline.cli.main import main
 from pipeline.exchange.webdataset import export_webdataset, key_of, parse_webdataset
 from storage.clips import Clip, ClipTable
 from storage.errors import InvalidInput
+from storage.growth import append_clips
 from storage.media.tars import TarReader
 from storage.schema import FeatureSpec
 from storage.store import FeatureStore
@@ -47,6 +48,18 @@ def array(data):
 
 def digests(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_clips_that_were_appended_are_pending(store, tmp_path):
+    append_clips(store.url, toy.table(11))
+    grown = FeatureStore.open(store.url, read_only=False)
+    grown.ensure_feature(FeatureSpec("new", 1, 2, "visual"), toy.origin("new"))
+    toy.fill(grown, grown.spec("new"))
+    export_webdataset(FeatureStore.open(store.url), tmp_path / "out")
+    facts = json.loads(members(tmp_path / "out/shard-000002.tar")[f"{key_of(grown.ids[10])}.json"])
+    assert {name: entry["status"] for name, entry in facts["arrays"].items()} == {
+        "ear": "pending", "net": "pending", "new": "ok",
+    }  # fmt: skip
 
 
 def test_a_tar_a_shard_holds_values_masks_and_facts(store, tmp_path):
