@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,8 +38,7 @@ def append_clips(url: str, table: ClipTable) -> tuple[Clip, ...]:
         SchemaMismatch: If a clip of the store has another span in the table.
         ClipTableError: If an id differs from one of the store in its Unicode normal form only.
     """
-    FeatureStore.open(url)
-    root = FeatureStore.open(url, read_only=False).root
+    root = FeatureStore.open(url).root
     with creation_lock(root):
         store = FeatureStore.open(url, read_only=False)
         new = _new_clips(store, table)
@@ -116,8 +115,7 @@ def _grow_arrays(root: Root, paths: Sequence[str], *, clips: int, ledger: str, b
 
 
 def _put_root(root: Root, info: StoreInfo) -> None:
-    facts: Mapping[str, Any] = info.to_json()
-    body = group_bytes(facts)
+    body = group_bytes(info.to_json())
     Seal.of(root, [key for key, _ in root.walk("clips")], {"zarr.json": body}).put(root, "ledger")
     root.put("zarr.json", body)
     if read_info(root) != info:

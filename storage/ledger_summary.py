@@ -29,6 +29,8 @@ _FORMAT = 1
 _STATUS, _COMPARABLE, _STORED = 0x3F, 0x40, 0x80
 _EXAMPLES = 3
 _SAVES_A_RUN = 16
+WORTH_SAVING = 16
+"""Records that somebody read one by one, from which on a summary spares the next one work."""
 _LEAST_TO_SAVE = 64
 """Shards that are new to a summary before it is written: a file of a million clips has 17 MB."""
 

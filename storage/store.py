@@ -7,7 +7,6 @@ docs/store.md describes the layout and what it guarantees. This module reads, an
 from __future__ import annotations
 
 import os
-import re
 from functools import cached_property
 from typing import Any, Literal
 
@@ -23,7 +22,6 @@ from storage.files.root import Root
 from storage.layout import maintenance
 from storage.layout.arrays import (
     CLIP_COLUMNS,
-    GROUPS,
     clips_of,
     complete_root,
     create_clip_arrays,
@@ -32,6 +30,7 @@ from storage.layout.arrays import (
     read_column,
 )
 from storage.layout.catalog import Catalog
+from storage.layout.creation import DEFAULT_SHARD_SIZE, default_shard_size, left_by_creation
 from storage.layout.decoded import DecodedSpec
 from storage.layout.metadata import StoreInfo, check_lengths, in_row_order, no_store, read_info
 from storage.layout.row_lookup import RowLookup
@@ -39,12 +38,6 @@ from storage.ledger import ShardRecord
 from storage.schema import SCHEMA_VERSION, FeatureSpec, Provenance, Status
 from storage.shards.direct import DirectArray
 from storage.shards.threads import Threads
-
-DEFAULT_SHARD_SIZE = 64
-_SHARD_SIZES = ((1_000_000, 1_024), (50_000, 256))
-"""From so many clips on, so many of them in a shard: a ledger of tens of thousands of records is slow to list."""
-_LEFT_BY_CREATION = re.compile(r"clips|ledger|zarr\.json|create\.lock.*|.*\.partial")
-"""Files and folders that a killed creation may have left, its lock included."""
 
 
 class FeatureStore(Catalog):
@@ -100,7 +93,7 @@ class FeatureStore(Catalog):
         with creation_lock(root):
             if read_info(root) is not None:
                 return cls.open_or_create(url, table, clip_seconds=clip_seconds, shard_size=shard_size)
-            if strangers := [name for name in root.names("") if not _left_by_creation(root, name)]:
+            if strangers := [name for name in root.names("") if not left_by_creation(root, name)]:
                 raise InvalidInput(
                     f"{root.url}: is not a feature store and holds {strangers[0]!r}. Choose another folder"
                 )
@@ -288,20 +281,6 @@ class FeatureStore(Catalog):
             SchemaMismatch: If they differ.
         """
         maintenance.ensure_decoded(self, spec)
-
-
-def default_shard_size(clips: int) -> int:
-    """Clips in a shard of a store of so many clips."""
-    return next((size for least, size in _SHARD_SIZES if clips >= least), DEFAULT_SHARD_SIZE)
-
-
-def _left_by_creation(root: Root, name: str) -> bool:
-    """Whether a killed creation may have left this in the store's folder. Of a group it leaves metadata only."""
-    if name in GROUPS:
-        return root.size(name) is None and all(
-            re.fullmatch(r"zarr\.json(\..*\.partial)?", entry) for entry in root.names(name)
-        )
-    return _LEFT_BY_CREATION.fullmatch(name) is not None
 
 
 def _reopened(url: str, read_only: bool) -> FeatureStore:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from pipeline.decode.fingerprint import file_state
 from pipeline.decode.media import MediaProblem
 from pipeline.decode.temporary_copy import CopyFolder, TemporaryCopy
 from storage.closing import Closing
@@ -140,10 +141,9 @@ def _key(file: str) -> str:
     if in_bucket(file):
         return file
     try:
-        facts = os.stat(file)  # noqa: PTH116 - a name may be too long for Path
+        return "\0".join((file, *map(str, file_state(file))))
     except (OSError, ValueError):
         return file
-    return f"{file}\0{facts.st_dev}\0{facts.st_ino}\0{facts.st_size}\0{facts.st_mtime_ns}"
 
 
 def _chunks(file: IO[bytes], size: int) -> Iterator[bytes]:

@@ -27,11 +27,10 @@ from pipeline.extraction.sources import LocalSource, PoolSource, media_requests
 from pipeline.extraction.worker_count import niceness_beside
 from pipeline.malloc import keep_freed_memory
 from storage.clips import ClipTable
+from storage.ledger_summary import WORTH_SAVING
 from storage.writer import sweep_locks
 
 _POLL_SECONDS = 0.5
-_NEW_SHARDS = 16
-"""So many make it worth while to write a summary of the ledger for the next run."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def fill(
         for group in run.prepared.groups:
             _fill(run, group, only_prepare=only_prepare)
     finally:
-        run.prepared.store.save_summaries(least=_NEW_SHARDS)
+        run.prepared.store.save_summaries(least=WORTH_SAVING)
 
 
 def _fill(run: Run, group: Group, *, only_prepare: bool) -> None:

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.inspection.circumstances import MadeOn, made_on
-from storage.ledger_summary import Kind
+from storage.ledger_summary import WORTH_SAVING, Kind
 from storage.schema import Status
 from storage.store import FeatureStore
 
-_NEW_SHARDS = 16
-"""Records read one by one that are worth a summary: whoever asks next reads them in one."""
 _CUT_WORDS = " s were used"
 """The decoder's note on a clip that is longer than the store's clips: source is 12.0 s; the first 10 s were used."""
 
@@ -123,12 +121,12 @@ def overview(store: FeatureStore) -> StoreOverview:
 
 def _filled(store: FeatureStore, array: ArrayOverview, *, ledger_name: str) -> ArrayOverview:
     summary = store.summary(ledger_name)
-    summary.save(least=_NEW_SHARDS)
-    kinds = summary.kinds
-    counts = np.bincount(summary.rows().status, minlength=len(Status))
-    counts[Status.PENDING] -= store.info.clips - int(summary.recorded.sum())
+    summary.save(least=WORTH_SAVING)
+    rows, kinds = summary.rows(), summary.kinds
     array.committed = int(summary.recorded.sum())
-    array.stored = int(summary.rows().stored.sum())
+    array.stored = int(rows.stored.sum())
+    counts = np.bincount(rows.status, minlength=len(Status))
+    counts[Status.PENDING] -= store.info.clips - array.committed
     array.cut = sum(kind.count for kind in kinds if kind.stored and is_cut(kind.reason))
     found = {status.label: int(counts[status]) for status in Status if counts[status]}
     array.statuses = dict(sorted(found.items(), key=lambda one: -one[1]))

@@ -10,10 +10,11 @@ import toy_store as toy
 from pipeline.inspection.status import overview
 from storage.clips import ClipTable
 from storage.files.local import LocalRoot
+from storage.layout.creation import default_shard_size
 from storage.ledger import Ledger, Row, record_of, shard_of_lock
 from storage.ledger_summary import SUMMARY
 from storage.schema import Status
-from storage.store import FeatureStore, default_shard_size
+from storage.store import FeatureStore
 from storage.writer import claim
 
 SPEC = toy.SPECS[1]
