@@ -94,16 +94,33 @@ def _export_shard(
             continue
         block = values[at]
         if not mask.all():
-            block = np.where(mask[:, None], block, block.dtype.type(0 if padding == "zero" else np.nan))
+            block = padded(block, mask, padding)
             report.padded[part.array] = report.padded.get(part.array, 0) + 1
-        _put_npy(part.file(folder, stems[row]), block)
+        target = part.file(folder, stems[row])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        put_whole(target, npy_bytes(block))
         report.written[part.array] += 1
 
 
-def _put_npy(target: Path, block: NDArray[Any]) -> None:
+def padded(block: NDArray[Any], mask: NDArray[np.bool_], padding: Padding) -> NDArray[Any]:
+    """A clip's ``[steps, dim]`` with zeros, or else NaN, at the steps that are not valid."""
+    return np.where(mask[:, None], block, block.dtype.type(0 if padding == "zero" else np.nan))
+
+
+def npy_bytes(block: NDArray[Any]) -> bytes:
+    """The bytes of a ``.npy`` file."""
     stream = io.BytesIO()
     np.save(stream, np.ascontiguousarray(block), allow_pickle=False)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    temporary.write_bytes(stream.getbuffer())
+    return stream.getvalue()
+
+
+def put_whole(target: Path, data: bytes) -> None:
+    """Write a file so that readers see all of it or none."""
+    temporary = place_beside(target)
+    temporary.write_bytes(data)
     temporary.replace(target)
+
+
+def place_beside(target: Path) -> Path:
+    """Where this process writes a file until it is whole."""
+    return target.with_name(f".{target.name}.{os.getpid()}.partial")

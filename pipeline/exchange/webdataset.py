@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.exchange.exporting import Padding
+from pipeline.exchange.exporting import Padding, npy_bytes, padded, place_beside, put_whole
 from storage.clips import Clip
 from storage.errors import InvalidInput
 from storage.ledger import Row, ShardRecord
@@ -91,7 +90,7 @@ def export_webdataset(
         if (first := next(samples, None)) is not None:
             _put_tar(folder / TAR_NAME.format(report.tars), first, samples)
             report.tars += 1
-    _put(folder / FACTS_NAME, _json(_facts(store, chosen)))
+    put_whole(folder / FACTS_NAME, _json(_facts(store, chosen)))
     _refuse_others(folder, report.tars)
     return report
 
@@ -147,16 +146,17 @@ class _Reader:
                 self._report.without.setdefault(name, []).append(clip.id)
             if self._padding != "skip" or masks[name].any():
                 block = self._filled(values[name], masks[name])
-                members += [(f"{key}.{name}.npy", _npy(block)), (f"{key}.{name}.valid.npy", _npy(masks[name]))]
+                members += [
+                    (f"{key}.{name}.npy", npy_bytes(block)),
+                    (f"{key}.{name}.valid.npy", npy_bytes(masks[name])),
+                ]
         entries = {name: self._entry(name, row) for name in self._arrays}
         members.append((f"{key}.json", _json(_clip_facts(clip, entries))))
         self._report.clips += 1
         return _Sample(tuple(members))
 
     def _filled(self, block: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
-        if mask.all():
-            return block
-        return np.where(mask[:, None], block, block.dtype.type(0 if self._padding == "zero" else np.nan))
+        return block if mask.all() else padded(block, mask, self._padding)
 
     def _entry(self, array: str, row: int) -> Row | None:
         """What the ledger says of a clip."""
@@ -239,15 +239,9 @@ def _json(facts: Mapping[str, Any]) -> bytes:
     return json.dumps(facts, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
-def _npy(block: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, np.ascontiguousarray(block), allow_pickle=False)
-    return stream.getvalue()
-
-
 def _put_tar(target: Path, first: _Sample, more: Iterator[_Sample]) -> None:
     """Write a tar whole or not at all. Times and owners are zero, so that the same samples give the same bytes."""
-    temporary = _beside(target)
+    temporary = place_beside(target)
     try:
         with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
             _add(tar, first)
@@ -264,16 +258,6 @@ def _add(tar: tarfile.TarFile, sample: _Sample) -> None:
         entry = tarfile.TarInfo(name)
         entry.size = len(data)
         tar.addfile(entry, io.BytesIO(data))
-
-
-def _put(target: Path, data: bytes) -> None:
-    temporary = _beside(target)
-    temporary.write_bytes(data)
-    temporary.replace(target)
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.partial")
 
 
 def _refuse_others(folder: Path, tars: int) -> None:
