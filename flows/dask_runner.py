@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import Any, cast
 
+from distributed.comm import CommClosedError
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
 from flows.cluster_loss import ClusterLost, UnsubmittedTask
@@ -58,7 +59,7 @@ class _DaskTask(PrefectDaskFuture[Any]):
         """
         try:
             return super().result(timeout, raise_on_failure)
-        except CancelledError as problem:
+        except (CancelledError, CommClosedError) as problem:  # told by the client, or found while it fetches
             raise self._lost from problem
 
 

@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import sys
+import uuid
 
 import psutil
 import pytest
@@ -101,6 +102,25 @@ def test_a_lost_dask_scheduler_ends_the_run_and_the_next_fills_what_is_missing(u
     assert again.returncode == 0, again.stdout + again.stderr
     assert rows_of(store) == rows_of_one_process(six_clips, tmp_path / "plain.zarr")
     assert not verify(str(store), deep=True).problems
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "closed"])
+def test_a_cluster_is_lost_in_whatever_way_dask_says_so(ends):
+    from distributed import CancelledError
+    from distributed.comm import CommClosedError
+
+    from flows.cluster_loss import ClusterLost
+    from flows.dask_runner import _DaskTask
+
+    error = {"cancelled": CancelledError, "closed": CommClosedError}[ends]("in <TCP (closed)>: Stream is closed")
+
+    class Pending:
+        def result(self, timeout=None):
+            raise error
+
+    task = _DaskTask(uuid.uuid4(), Pending(), ClusterLost("Dask", "tcp://127.0.0.1:9"))
+    with pytest.raises(ClusterLost, match=r"^the Dask cluster at tcp://127\.0\.0\.1:9 was lost before this shard was"):
+        task.result()
 
 
 def test_an_address_where_no_scheduler_answers_is_refused():

@@ -116,7 +116,7 @@ Variable.set("avvp_notify", "custom-webhook/people", overwrite=True)
     (told,) = said
     assert told["subject"] == "toy_visual, toy_audio → never.zarr: Refused"
     assert told["text"].startswith("credentials 'secret/none': no such block on the server. See: prefect block ls")
-    late = up.run_extract(six_clips, "late.zarr", timeout_seconds=1)
+    late = up.run_extract(six_clips, "late.zarr", timeout_seconds=0.02)
     assert late.returncode == 1
     assert said[1]["subject"].endswith("late.zarr: TimedOut")
     home = up.folder / ".avvp" / "prefect"
