@@ -21,6 +21,7 @@ from storage.files.opening import open_root
 from storage.files.root import Root
 from storage.layout.arrays import group_bytes
 from storage.layout.catalog import read_attributes
+from storage.layout.creation import steady_length
 from storage.layout.label_schema import LABEL_GROUPS, LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
 from storage.layout.metadata import StoreInfo, no_store, read_info
 from storage.shards.codec import codecs
@@ -144,7 +145,11 @@ class LabelStore:
         return self.write_group(f"{EMBEDDINGS}/{labels.spec.name}", arrays, attributes, rebuild=rebuild)
 
     def write_pseudo_labels(self, labels: PseudoLabels, *, rebuild: bool = False) -> bool:
-        """Write a teacher's pseudo labels; see :meth:`write_embeddings`."""
+        """Write a teacher's pseudo labels; see :meth:`write_embeddings`.
+
+        Raises:
+            SchemaMismatch: Also if the store has grown since it was opened.
+        """
         segments = labels.audio.shape[1] if labels.audio.ndim == 3 else 0
         shape = (self.info.clips, segments, len(labels.classes))
         arrays: dict[str, NDArray[Any]] = {part: getattr(labels, part) for part in ("audio", "visual")}
@@ -165,7 +170,12 @@ class LabelStore:
         arrays |= {part: array.astype(np.float32) for part, array in kept.items()}
         arrays |= {"known": labels.known.astype(bool), "classes": np.array(labels.classes, dtype=object)}
         attributes = {"provenance": labels.provenance.to_json(), "has_logits": bool(kept)}
-        return self.write_group(f"{PSEUDO_LABELS}/{labels.teacher}", arrays, attributes, rebuild=rebuild)
+        with steady_length(self.root) as clips:
+            if clips != self.info.clips:
+                raise SchemaMismatch(
+                    f"{self.url}: has grown from {self.info.clips} to {clips} clips meanwhile. Run the command again"
+                )
+            return self.write_group(f"{PSEUDO_LABELS}/{labels.teacher}", arrays, attributes, rebuild=rebuild)
 
     def groups(self, kind: str) -> tuple[str, ...]:
         """Names of the groups of a kind, sorted."""

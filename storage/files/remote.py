@@ -154,9 +154,10 @@ class RemoteRoot(Root):
                 entries = self.files.ls(top, detail=True, refresh=True)
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        itself = self.files._strip_protocol(top)
-        inside = {str(facts["name"]).rstrip("/"): facts for facts in entries}
-        return {path.rsplit("/", 1)[-1]: facts for path, facts in inside.items() if path != itself}
+        above = self.files._strip_protocol(top).rstrip("/")
+        found = ((str(facts["name"]).rstrip("/").rpartition("/"), facts) for facts in entries)
+        # A file system that cannot search by prefix gives what lies in folders below, too.
+        return {name: facts for (folder_of, _, name), facts in found if folder_of == above}
 
     @override
     @_explained

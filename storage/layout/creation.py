@@ -1,11 +1,14 @@
-"""What a new store is made with, and what a killed creation of one may have left."""
+"""What a new store and a new array are made with, and what a killed creation of a store may have left."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from storage.files.root import Root
-from storage.layout.arrays import GROUPS
+from storage.layout.arrays import GROUPS, creation_lock
+from storage.layout.metadata import no_store, read_info
 
 DEFAULT_SHARD_SIZE = 64
 """Clips; a kill costs one shard at the most."""
@@ -27,3 +30,19 @@ def left_by_creation(root: Root, name: str) -> bool:
             re.fullmatch(r"zarr\.json(\..*\.partial)?", entry) for entry in root.names(name)
         )
     return _LEFT_BY_CREATION.fullmatch(name) is not None
+
+
+@contextmanager
+def steady_length(root: Root) -> Iterator[int]:
+    """How many clips a store has now. It does not grow inside the block: for whoever makes an array of its rows.
+
+    A process that opened the store before it grew would make the array too short.
+
+    Raises:
+        StoreError: If there is no store any more.
+    """
+    with creation_lock(root):
+        info = read_info(root)
+        if info is None:
+            raise no_store(root)
+        yield info.clips

@@ -6,6 +6,7 @@ from storage.array_names import array_name_problem
 from storage.errors import InvalidInput, SchemaMismatch
 from storage.layout.arrays import CREATE_PATIENCE_SECONDS, create_decoded, create_feature
 from storage.layout.catalog import Catalog
+from storage.layout.creation import steady_length
 from storage.layout.decoded import DecodedSpec
 from storage.layout.metadata import spec_differences
 from storage.schema import FeatureSpec, Provenance
@@ -30,8 +31,9 @@ def ensure_feature(store: Catalog, spec: FeatureSpec, provenance: Provenance, *,
                 )
             _check_replaceable(store, spec.name)
             remove_feature(store, spec.name)
-        info = store.info
-        create_feature(store.root, spec, provenance, clips=info.clips, shard_size=info.shard_size, codec=codec)
+        shard_size = store.info.shard_size
+        with steady_length(store.root) as clips:
+            create_feature(store.root, spec, provenance, clips=clips, shard_size=shard_size, codec=codec)
 
 
 def _check_replaceable(store: Catalog, name: str) -> None:
@@ -56,7 +58,8 @@ def ensure_decoded(store: Catalog, spec: DecodedSpec) -> None:
     with store.root.lock(f"ledger/{spec.ledger_name}/create.lock", patience_seconds=CREATE_PATIENCE_SECONDS):
         attributes = store.attributes(f"decoded/{spec.name}")
         if not attributes:
-            create_decoded(store.root, spec, clips=store.info.clips, shard_size=store.info.shard_size)
+            with steady_length(store.root) as clips:
+                create_decoded(store.root, spec, clips=clips, shard_size=store.info.shard_size)
         elif DecodedSpec.from_json(attributes["spec"]) != spec:
             raise SchemaMismatch(
                 f"{store.url}: decoded/{spec.name} was kept as {attributes['spec']}, asked for {spec.to_json()}. "

@@ -1,5 +1,7 @@
 """A store that grows keeps its rows where they are, and is whole at every instant."""
 
+import threading
+
 import numpy as np
 import pytest
 import toy_store as toy
@@ -9,6 +11,7 @@ from killed_puts import Killed, dying_after
 from pipeline.exchange.repair import mark_rows
 from pipeline.exchange.verify import verify
 from pipeline.extraction.plan import make_plan
+from storage import growth
 from storage.clips import Clip, ClipTable
 from storage.errors import ClipTableError, SchemaMismatch, StoreError
 from storage.growth import append_clips
@@ -123,6 +126,51 @@ def test_a_run_that_does_not_know_yet_finishes_what_it_knows_of(tmp_path):
     assert fresh.committed(SPEC.name).tolist() == [True] * 10 + [False]
     refill(fresh)
     np.testing.assert_array_equal(FeatureStore.open(store.url).read(SPEC.name), expected(toy.table(11).ids))
+    assert verify(store.url, deep=True).problems == []
+
+
+def lengths(store):
+    """Rows of each array of the store's clips, by path."""
+    paths = [key.removesuffix("/zarr.json") for key, _ in store.root.walk("") if key.endswith("/zarr.json")]
+    arrays = [(path, zarr.open(store.url, path=path, mode="r")) for path in paths if not path.startswith("ledger")]
+    return {path: one.shape[0] for path, one in arrays if isinstance(one, zarr.Array) and not path.endswith("/classes")}
+
+
+def make_arrays(store):
+    store.ensure_feature(SPEC, toy.origin(SPEC.name))
+    toy.keep(store)
+
+
+def test_an_array_made_by_a_run_that_does_not_know_yet_is_as_long_as_the_store(tmp_path):
+    store = FeatureStore.open_or_create(str(tmp_path / "s.zarr"), toy.table(10), shard_size=toy.SHARD)
+    pseudo = LabelStore.open(store.url)
+    append_clips(store.url, toy.table(13))
+    make_arrays(store)
+    with pytest.raises(SchemaMismatch, match=r"has grown from 10 to 13 clips meanwhile. Run the command again"):
+        pseudo.write_pseudo_labels(labels(10))
+    toy.fill(store, SPEC)
+    LabelStore.open(store.url).write_pseudo_labels(labels(13))
+    assert set(lengths(store).values()) == {13}
+    refill(FeatureStore.open(store.url, read_only=False))
+    np.testing.assert_array_equal(FeatureStore.open(store.url).read(SPEC.name), expected(toy.table(13).ids))
+    assert verify(store.url, deep=True).problems == []
+
+
+def test_an_array_made_while_the_store_grows_waits_for_its_length(tmp_path, monkeypatch):
+    store = FeatureStore.open_or_create(str(tmp_path / "s.zarr"), toy.table(10), shard_size=toy.SHARD)
+    maker = threading.Thread(target=make_arrays, args=(store,))
+    put_root = growth._put_root
+
+    def put_root_late(*arguments):
+        maker.start()
+        maker.join(0.5)
+        assert maker.is_alive(), "it did not wait"
+        put_root(*arguments)
+
+    monkeypatch.setattr(growth, "_put_root", put_root_late)
+    append_clips(store.url, toy.table(13))
+    maker.join()
+    assert set(lengths(store).values()) == {13}
     assert verify(store.url, deep=True).problems == []
 
 
