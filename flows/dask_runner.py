@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import Any, cast
 
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
 from flows.cluster_loss import ClusterLost, UnsubmittedTask

@@ -1,4 +1,4 @@
-"""Words a message for people who fill in a flow's parameters: ``weights`` where the command line says ``--weights``."""
+"""Words a message for people who do not sit at a command line: ``weights`` where that one says ``--weights``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Any
-
-from pipeline.extraction.option_fields import option_fields
-from pipeline.extraction.options import ExtractOptions
 
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 _COMMAND = re.compile(r"(?<![\w/.-])(?:avvp|prefect|pip|python3?|git) (?:[^.,;()\n]|[.,](?=\S))*")
@@ -23,12 +20,9 @@ _OTHER_NAMES = {
 }
 """Options of the command line whose parameter has another name."""
 
-EXTRACTION: Mapping[str, bool] = {item.name: item.kind is bool for item in option_fields(ExtractOptions)}
-"""Parameters of an extraction, and which of them are yes or no."""
-
 
 def parameters_of(body: Callable[..., Any]) -> dict[str, bool]:
-    """A flow's parameters, and which of them are yes or no."""
+    """The parameters of a flow or function, and which of them are yes or no. Its annotations must be importable."""
     found: Mapping[str, Parameter] = signature(body, eval_str=True).parameters
     return {name: bool in _plain(parameter.annotation) for name, parameter in found.items()}
 
@@ -38,7 +32,7 @@ def _plain(annotation: Any) -> tuple[Any, ...]:
     return annotation, getattr(annotation, "__origin__", None)
 
 
-def as_parameters(text: str, known: Mapping[str, bool]) -> str:
+def as_parameters(text: str, known: Mapping[str, bool], *, yes: str = "true") -> str:
     """A message with the names of parameters instead of command-line options.
 
     ``or use --weights random:0`` becomes ``or use weights random:0``, and ``add --rebuild`` becomes ``add
@@ -47,20 +41,21 @@ def as_parameters(text: str, known: Mapping[str, bool]) -> str:
     Args:
         text: a message of the library.
         known: see :func:`parameters_of`.
+        yes: how a yes is written.
     """
     parts, end = [], 0
     for command in _COMMAND.finditer(text):
-        parts += [_renamed(text[end : command.start()], known), command[0]]
+        parts += [_renamed(text[end : command.start()], known, yes), command[0]]
         end = command.end()
-    return "".join([*parts, _renamed(text[end:], known)])
+    return "".join([*parts, _renamed(text[end:], known, yes)])
 
 
-def _renamed(text: str, known: Mapping[str, bool]) -> str:
+def _renamed(text: str, known: Mapping[str, bool], yes: str) -> str:
     def parameter(match: re.Match[str]) -> str:
         plain = match[1].replace("-", "_")
         name = plain if plain in known else _OTHER_NAMES.get(match[1], plain)
         if name not in known:
             return match[0]
-        return f"{name}=true" if known[name] else name
+        return f"{name}={yes}" if known[name] else name
 
     return _OPTION.sub(parameter, text)

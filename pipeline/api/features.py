@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from pipeline.api.arguments import AnyPath, Weights, local_file, text_of, weights_texts
+from pipeline.api.calls import from_python
 from storage.errors import InvalidInput
-from storage.extras import naming_extras
 
 if TYPE_CHECKING:
     from pipeline.extraction.one_clip import ClipFeatures
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from storage.store import FeatureStore
 
 
-@naming_extras()
+@from_python
 def extract(
     clips: AnyPath | ClipTable,
     store: AnyPath,
@@ -80,7 +80,7 @@ def extract(
         return fill_store(table, text_of(store), chosen, reporter=reporter)
 
 
-@naming_extras()
+@from_python
 def open_store(store: AnyPath) -> FeatureStore:
     """Open a store for reading.
 
@@ -105,7 +105,7 @@ def open_store(store: AnyPath) -> FeatureStore:
     return FeatureStore.open(text_of(store))
 
 
-@naming_extras()
+@from_python
 def features_of(
     path: AnyPath,
     backbone: str,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.api.arguments import AnyPath, Value, text_of
-from storage.extras import naming_extras
+from pipeline.api.calls import from_python
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TrainResult:
     scores: Mapping[str, Mapping[str, float]]
 
 
-@naming_extras()
+@from_python
 def train(
     *,
     store: AnyPath,
@@ -82,7 +82,7 @@ def train(
     return TrainResult(Path(out), scores)
 
 
-@naming_extras()
+@from_python
 def evaluate(
     *,
     annotations: AnyPath,

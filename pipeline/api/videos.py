@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.api.arguments import AnyPath, Weights, local_file, weights_texts
-from storage.extras import naming_extras
+from pipeline.api.calls import from_python
 
 if TYPE_CHECKING:
     from pipeline.parsing.parsed_file import ParsedFile
 
 
-@naming_extras()
+@from_python
 def parse(
     path: AnyPath,
     *,

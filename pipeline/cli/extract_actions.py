@@ -35,12 +35,10 @@ def run_extract(*, table: ClipTable, store_url: str, options: ExtractOptions) ->
         raise InvalidInput("nothing to extract: give --backbone NAME (see: avvp backbones) or --keep frames,waveform")
     with terminal_reporter(compiled=options.compile_networks) as reporter:
         report = extract(table, store_url, options, reporter=reporter)
-    asked_for = ", ".join(options.backbones or options.keep)
-    where = f" in shards {options.part}" if options.part else ""
-    return _say_what_was_done(report, store_url, asked_for=f"{asked_for}{where}")
+    return _say_what_was_done(report, store_url, options)
 
 
-def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str) -> int:
+def _say_what_was_done(report: ExtractReport, store_url: str, options: ExtractOptions) -> int:
     """A few lines, and the exit code."""
     console = wide_console()
     if report.changed:
@@ -51,8 +49,7 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
     for device, why in report.lost.items():
         console.print(visible(f"{device} was lost, the others did its work: {why}"))
     if not report.read:
-        console.print(f"{visible(store_url)}: nothing to do, all rows of {asked_for} are there")
-        failed_before = _failed_before(store_url)
+        failed_before = _say_that_nothing_was_done(store_url, options)
         if failed_before:
             console.print(
                 f"{count(failed_before, 'clip')} failed in earlier runs: avvp status {visible(store_url)}, and "
@@ -78,5 +75,13 @@ def _say_what_was_done(report: ExtractReport, store_url: str, *, asked_for: str)
     return _FAILED_EXIT if report.failed or earlier else 0
 
 
-def _failed_before(store_url: str) -> int:
-    return overview(FeatureStore.open(store_url)).failed_clips
+def _say_that_nothing_was_done(store_url: str, options: ExtractOptions) -> int:
+    """A line that says why; gives how many clips failed in earlier runs."""
+    store = FeatureStore.open(store_url)
+    chosen = options.shards_of(store.shards)
+    where = f" in shards {options.part}" if options.part else ""
+    all_there = f"all rows of {', '.join(options.backbones or options.keep)}{where} are there"
+    no_shard = f"it has {count(store.shards, 'shard')}; none falls to --shards {options.part}"
+    why = no_shard if chosen is not None and not chosen else all_there
+    wide_console().print(f"{visible(store_url)}: nothing to do, {visible(why)}")
+    return overview(store).failed_clips

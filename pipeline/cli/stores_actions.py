@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from pipeline.inspection.status import overview
 from pipeline.terminal.console import count, say_json, tell, wide_console
 from storage.clips import ClipTable
 from storage.errors import InvalidInput
@@ -174,8 +175,9 @@ def run_export(store_url: str, folder: str, *, layout: str, padding: str, clips_
     console = wide_console()
     for array, files in report.written.items():
         padded = f", {report.padded[array]} of them with {padding} for missing steps" if array in report.padded else ""
+        replaced = f", {report.replaced[array]} of them replaced" if report.replaced.get(array) else ""
         left = _left_out(report.skipped.get(array, []))
-        console.print(f"{visible(array)}: {count(files, 'file')}{padded}{left}")
+        console.print(f"{visible(array)}: {count(files, 'file')}{replaced}{padded}{left}")
 
 
 def _export_webdataset(
@@ -208,6 +210,11 @@ def run_merge(urls: Sequence[str], target: str, *, shard_size: int | None) -> No
     """``avvp store merge``."""
     from pipeline.exchange.merging import merge
 
+    if read_info(open_root(urls[0])) is None and read_info(open_root(target)) is not None:
+        raise InvalidInput(
+            f"{urls[0]}: no feature store here, and {target} is one. The new store comes last: "
+            "avvp store merge STORE… OUT"
+        )
     _print_combined(target, merge(urls, target, shard_size=shard_size))
 
 
@@ -263,3 +270,5 @@ def _print_combined(target: str, report: CombineReport) -> None:
     console.print(f"{visible(target)}: {count(report.clips, 'clip')}")
     for array, rows in report.rows.items():
         console.print(f"  {visible(array)}: {count(rows, 'row')} with features")
+    if failed := overview(FeatureStore.open(target)).failed_clips:
+        console.print(f"{count(failed, 'clip')} failed, as before. Why: avvp status {visible(target)}")

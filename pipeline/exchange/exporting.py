@@ -26,11 +26,13 @@ class ExportReport:
 
     Attributes:
         written: files, by array.
+        replaced: of these, files that were there before.
         padded: of these, files with steps that the clip does not have.
         skipped: by array, ids of clips that have no features, or not all steps.
     """
 
     written: dict[str, int] = field(default_factory=dict)
+    replaced: dict[str, int] = field(default_factory=dict)
     padded: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, list[str]] = field(default_factory=dict)
 
@@ -98,6 +100,7 @@ def _export_shard(
             report.padded[part.array] = report.padded.get(part.array, 0) + 1
         target = part.file(folder, stems[row])
         target.parent.mkdir(parents=True, exist_ok=True)
+        report.replaced[part.array] = report.replaced.get(part.array, 0) + target.exists()
         put_whole(target, npy_bytes(block))
         report.written[part.array] += 1
 

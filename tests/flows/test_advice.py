@@ -5,9 +5,10 @@ import logging
 import pytest
 from rich.text import Text
 
-from flows.advice import EXTRACTION, as_parameters, parameters_of
 from flows.deployments import FLOWS
 from flows.log_lines import readable_logs, unmarked
+from flows.outcomes import EXTRACTION
+from pipeline.option_names import as_parameters, parameters_of
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_a_lost_dask_scheduler_ends_the_run_and_the_next_fills_what_is_missing(u
 @pytest.mark.parametrize("ends", ["cancelled", "closed"])
 def test_a_cluster_is_lost_in_whatever_way_dask_says_so(ends):
     from distributed import CancelledError
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     from flows.cluster_loss import ClusterLost
     from flows.dask_runner import _DaskTask

@@ -1,6 +1,7 @@
 """The functions of ``from pipeline import …``: their examples, their errors, and that their names stay functions."""
 
 import doctest
+import functools
 import pickle
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import pipeline
 from pipeline import api
 from storage.clips import ClipTable
-from storage.errors import AvvpError, InvalidInput, StoreError
+from storage.errors import AvvpError, InvalidInput, StoreError, WeightsError
 
 NAMES = ("extract", "open_store", "features_of", "parse", "train", "evaluate")
 
@@ -75,6 +76,18 @@ def test_several_arrays_and_steps_that_are_not_in_time():
     assert _with_times(FeatureSpec("a", 3, 2, "audio", 0.5), features).times.tolist() == [0.0, 0.5, 1.0]
 
 
+def test_errors_name_keywords_and_not_options(toys, folder, tmp_path):
+    call = functools.partial(
+        pipeline.extract, folder / "clips", tmp_path / "s.zarr", backbones=["toy_visual"], clip_seconds=2,
+        progress=False, workers=1,
+    )  # fmt: skip
+    call(weights="random:0")
+    with pytest.raises(AvvpError, match=r"add rebuild=True \(it replaces this array only\)"):
+        call(weights="random:1")
+    with pytest.raises(WeightsError, match=r"or use weights random:0$"):
+        pipeline.features_of(folder / "clips" / "dog.mp4", "toy_visual")
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -90,6 +103,8 @@ def test_several_arrays_and_steps_that_are_not_in_time():
         (lambda p: pipeline.evaluate(annotations=p, run=p), InvalidInput, "is no run"),
         (lambda p: pipeline.train(recipe="hen", store=p, annotations=p, out=p), InvalidInput, "hen"),
         (lambda p: pipeline.train(recipe="han", store=p, annotations=p, out=p, device="x"), InvalidInput, "auto, cpu"),
+        (lambda p: pipeline.extract(p, p / "s", backbones=["vggish"], memory="2X"), InvalidInput, "^memory '2X': "),
+        (lambda p: pipeline.extract(p, p, backbones=["vggish"], weights={"clap": "x"}), InvalidInput, "^weights "),
     ],
 )  # fmt: skip
 def test_mistakes_are_the_errors_of_the_command_line(tmp_path, call, error, message):

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -50,6 +51,14 @@ def test_running_again_does_nothing(avvp, six_clips, filled):
     assert code == 0
     assert "nothing to do" in out
     assert hashes(filled) == before
+
+
+def test_a_part_to_which_no_shard_falls_says_so(avvp, six_clips, filled):
+    code, out, _ = extract(avvp, six_clips, filled, "--shards", "2/5")
+    assert (code, "nothing to do, it has 2 shards; none falls to --shards 2/5" in " ".join(out.split())) == (0, True)
+    code, out, _ = extract(avvp, six_clips, filled, "--shards", "0/2")
+    assert code == 0
+    assert re.search("nothing to do, all rows of .* in shards 0/2 are there", " ".join(out.split()))
 
 
 def test_adding_a_backbone_changes_no_other_array(avvp, six_clips, filled):

@@ -142,3 +142,18 @@ def test_subset_by_split_and_by_ids(tmp_path, capsys):
     assert "line 4" in capsys.readouterr().err
     with pytest.raises(InvalidInput, match=r"no clip is chosen.*splits are"):
         subset(store.url, str(tmp_path / "y.zarr"), keep=lambda clip: False)
+
+
+def test_what_failed_is_told_and_the_new_store_comes_last(tmp_path, capsys):
+    one = toy.make(tmp_path / "a.zarr", shards=[0], failed=[toy.table().ids[1]])
+    two = toy.make(tmp_path / "b.zarr", shards=[1, 2])
+    target = str(tmp_path / "out.zarr")
+    with pytest.raises(SystemExit) as ended:
+        main(["store", "merge", target, one.url, two.url])
+    assert ended.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.endswith(f"{two.url} is one. The new store comes last: avvp store merge STORE… OUT")
+    with pytest.raises(SystemExit) as ended:
+        main(["store", "merge", one.url, two.url, target])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"1 clip failed, as before. Why: avvp status {target}"

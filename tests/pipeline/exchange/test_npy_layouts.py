@@ -266,6 +266,9 @@ def test_missing_steps_on_export(store, tmp_path):
         if last is not None:
             np.testing.assert_array_equal(np.load(out / "vggish" / f"{IDS[0][:11]}.npy")[-1, 0], last)
     assert report.skipped["vggish"][0] == IDS[1]
+    again = export_features(store, out, [part], padding="nan")
+    assert (again.written, again.replaced) == ({"vggish": 2}, {"vggish": 2})
+    assert not any(report.replaced.values())
 
 
 def test_bad_input_is_one_line(tmp_path, store, capsys):
