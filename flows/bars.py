@@ -74,7 +74,7 @@ class ClipBar:
     def __init__(
         self, clips: int, *, store: str, key: str, log: Log, tell: Callable[[float, str], None] | None = None
     ) -> None:
-        self._bar = ProgressBar(clips, f"{store}: {count(clips, 'clip')} to read", key=key, log=log)
+        self._bar = ProgressBar(clips, f"{store}: {count(clips, 'clip')}", key=key, log=log)
         self._tell = tell
         self._counted: Counter[int] = Counter()
         self._lock = threading.Lock()

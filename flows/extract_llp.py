@@ -36,7 +36,7 @@ def extract_llp(
     """Fill a store with features. What is there already is left alone, so a run that broke is simply run again.
 
     Args:
-        clips: A folder of media, the LLP CSVs (a file or their folder), or a CSV or JSONL of your own.
+        clips: A folder of media or a tar (both also in a bucket), the LLP CSVs, or a CSV or JSONL of your own.
         store: The store: a path or a URL such as s3://bucket/llp.zarr. Made if absent.
         backbones: A name as `avvp backbones` lists them, such as vggish, or several: ["resnet152", "vggish"].
         media: Where the media files of a table are, if not beside it.

@@ -52,7 +52,7 @@ def llp(
     """From clips to scores. Each step leaves alone what is there already, so a run that broke is simply run again.
 
     Args:
-        clips: A folder of media, the LLP CSVs (a file or their folder), or a CSV or JSONL of your own.
+        clips: A folder of media or a tar (both also in a bucket), the LLP CSVs, or a CSV or JSONL of your own.
         store: The store: a path or a URL. Made if absent.
         annotations: The folder with the label files of LLP.
         recipe: A recipe that is shipped, such as leap-mmpyr, or a TOML file. It says which features are made.

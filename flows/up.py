@@ -42,7 +42,7 @@ LOGS_TO_TERMINALS = {
 
 
 class Stopped(Exception):
-    """A signal asked for the end."""
+    """A signal asked for the end; its text is the signal's name."""
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     children: list[Child] = []
     try:
         return _serve(place, options, children)
-    except Stopped:
-        _say("stopping …")
+    except Stopped as asked:
+        _say(f"{asked}: stopping …")
         return 0
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -214,8 +214,8 @@ def _welcome(place: Place, file: Path, pool: str, names: Sequence[str]) -> str:
     )
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise Stopped
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise Stopped(signal.Signals(number).name)
 
 
 def _say(text: str) -> None:

@@ -173,6 +173,6 @@ def test_sigterm_leaves_no_process_and_a_sound_database(up):
     assert up.process.wait(60) == 0
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive, [process.cmdline() for process in alive]
-    assert up.log.read_text().endswith("stopped\n")
+    assert up.log.read_text().endswith("SIGTERM: stopping …\nstopped\n")
     with sqlite3.connect(up.folder / ".avvp" / "prefect" / "prefect.db") as database:
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)
