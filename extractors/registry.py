@@ -279,10 +279,11 @@ def load(
 def _unknown(name: str, base: str) -> str:
     if name.endswith(".py"):
         return f"backbone {name!r}: names a file without a class; expected {own_file.FORM}"
-    choices = [*names(), *names_of_packages(), *forms()]
+    choices = ", ".join([*names(), *names_of_packages()])
+    families = ", ".join(f"{family_name}:NAME" for family_name in FAMILIES)
     near = difflib.get_close_matches(base.lower(), [*BACKBONES, *FAMILIES], n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
-        f"unknown backbone {name!r}.{hint} Choose from: {', '.join(choices)}; @2fps may follow a name on frames, "
-        "@0.96s/0.48s one on sound."
+        f"unknown backbone {name!r}.{hint} Choose from: {choices}; {families}; {own_file.FORM}. "
+        "With endings and examples: avvp backbones"
     )

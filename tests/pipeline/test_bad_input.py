@@ -164,3 +164,25 @@ def test_a_store_path_that_is_a_file(avvp, six_clips, tmp_path):
     code, _, err = avvp("extract", "--clips", six_clips, "--store", tmp_path / "s.zarr", *TOYS)
     assert (code, err.count("\n")) == (2, 1)
     assert "s.zarr" in err
+
+
+@pytest.mark.parametrize("address", ["ftp://127.0.0.1:9/s.zarr", "http://127.0.0.1:9/s.zarr", "foo://host/s.zarr"])
+@pytest.mark.parametrize("command", ["extract", "status"])
+def test_a_store_at_an_address_that_cannot_serve_is_one_line(avvp, make_clip, tmp_path, address, command):
+    make_clip(tmp_path / "a" / "clip.mp4")
+    arguments = ("extract", "--clips", tmp_path / "a", "--store", address, *TOYS)
+    code, out, err = avvp(*(arguments if command == "extract" else ("status", address)))
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    assert err.startswith(f"avvp: {address}: ")
+    assert "loading" not in out + err
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1"])
+def test_names_beyond_ascii_in_any_locale(avvp_process, make_clip, tmp_path, locale):
+    make_clip(tmp_path / "a" / "Hündchen 犬.mp4")
+    place = ("--clips", tmp_path / "a", "--store", tmp_path / "s.zarr")
+    assert avvp_process("extract", *place, *TOYS, "--workers", "1", LC_ALL=locale).wait(100) == 0
+    assert avvp_process("inspect", tmp_path / "s.zarr", "--clip", "Hündchen 犬", LC_ALL=locale).wait(60) == 0
+    assert FeatureStore.open(tmp_path / "s.zarr").ids == ["Hündchen 犬"]
+    assert "Hündchen 犬" in (tmp_path / "log.txt").read_text(encoding="utf-8")
