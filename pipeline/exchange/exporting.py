@@ -70,7 +70,11 @@ def _check_shapes(store: FeatureStore, parts: Sequence[LayoutPart]) -> None:
         spec = store.spec(part.array)
         if spec.dim != part.dim or part.steps not in (0, spec.steps):
             expected = f"{part.steps or 'any'}x{part.dim}"
-            raise InvalidInput(f"{store.url}: {part.array} is {spec.steps}x{spec.dim}, the layout has {expected}")
+            own = f"{part.array}={part.array}/{{id}}.npy:{spec.steps}x{spec.dim}"
+            raise InvalidInput(
+                f"{store.url}: {part.array} is {spec.steps}x{spec.dim}, the layout has {expected}. "
+                f"Export it as it is: --layout '{own}'"
+            )
 
 
 def _stems(store: FeatureStore) -> list[str]:

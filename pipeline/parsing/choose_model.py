@@ -10,6 +10,7 @@ from extractors import registry
 from pipeline.datasets.dataset_description import load_description
 from pipeline.extraction.options import parse_weights
 from pipeline.parsing.window_model import WindowModel, weights_for
+from pipeline.toml_tables import did_you_mean
 from storage.errors import InvalidInput
 
 ZERO_SHOT = "zero-shot"
@@ -43,8 +44,8 @@ def open_model(
     folder = Path(name).expanduser()
     if not folder.is_dir():
         raise InvalidInput(
-            f"--model {name}: no such folder. Give a run, an imported checkpoint (avvp checkpoint import), or one of "
-            f"{', '.join(MODELS)}"
+            f"--model {name}: no such folder.{did_you_mean(name, MODELS)} Give a run, an imported checkpoint (avvp "
+            f"checkpoint import), or one of {', '.join(MODELS)}"
         )
     from pipeline.parsing.run_model import open_run
 

@@ -15,6 +15,7 @@ BROKEN = 1
 USER_MISTAKE = 2
 SOME_CLIPS_FAILED = 3
 INTERRUPTED = 130
+_IN_WAY = {errno.EEXIST: "is a file where a folder is wanted", errno.ENOTDIR: "a file is where a folder is wanted"}
 _USERS_DISK = (
     errno.EACCES,
     errno.EPERM,
@@ -66,7 +67,8 @@ def run_command(command: click.Command, *, prog_name: str, arguments: Sequence[s
             sys.exit(0)  # whoever read has had enough, as head has
         if problem.errno not in _USERS_DISK:
             raise
-        code = _complain(f"{name}: {problem.filename or 'the disk'}: {problem.strerror}. Mend it and run again")
+        why = _IN_WAY.get(problem.errno, problem.strerror)
+        code = _complain(f"{name}: {problem.filename or 'the disk'}: {why}. Mend it and run again")
     except SystemExit as ended:
         if drop_unread_streams() and ended.code == BROKEN:  # click's, where nobody reads what is printed
             sys.exit(0)

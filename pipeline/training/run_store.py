@@ -23,15 +23,18 @@ def open_run_store(run: Path, given: str | None = None) -> FeatureStore:
 
     Args:
         run: its folder.
-        given: path or URL of a store, rather than that.
+        given: path or URL of a store, rather than that. It may hold other clips; a line on standard error says so.
 
     Raises:
         InvalidInput: If the run names none, or it is not found.
         StoreError: If ``given`` is none.
     """
-    if given is not None:
-        return FeatureStore.open(given)
     provenance = provenance_of(run)
+    if given is not None:
+        store = FeatureStore.open(given)
+        if provenance.get("store") and provenance.get("clip_table") not in ("", None, store.info.clip_table_hash):
+            tell([f"{run}: {given} has other clips than the store that this run was trained on"])
+        return store
     url = str(provenance["store"])
     if not url:
         arrays = ", ".join(recipe_of(run).features.streams().values())

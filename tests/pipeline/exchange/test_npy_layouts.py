@@ -131,6 +131,12 @@ def test_a_layout_of_ones_own(store, tmp_path):
     assert [status for _, status, _ in report.failed["mine"]] == ["missing"]
     export_features(store, tmp_path / "out", parse_layout("mine=b/{id}.npy:4x3"))
     assert len(list((tmp_path / "out/b").iterdir())) == 6
+    with pytest.raises(
+        InvalidInput, match=r"mine is 4x3, the layout has 9x3\. Export it as it is: --layout '(.+)'$"
+    ) as no:
+        export_features(store, tmp_path / "out", parse_layout("mine=c/{id}.npy:9x3"))
+    export_features(store, tmp_path / "out", parse_layout(str(no.value).split("'")[1]))
+    assert len(list((tmp_path / "out/mine").iterdir())) == 6
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,9 @@ def test_an_unknown_model_is_refused(avvp, holidays):
     code, _, err = avvp("parse", holidays, "--model", "no-such-run")
     assert code == 2
     assert "--model no-such-run: no such folder. Give a run, an imported checkpoint" in err
+    code, _, err = avvp("parse", holidays, "--model", "clip+clapp")
+    assert code == 2
+    assert "--model clip+clapp: no such folder. Did you mean clip+clap? Give a run" in err
 
 
 def test_thresholds_by_class_and_modality(avvp, toy_model, holidays, tmp_path):

@@ -73,6 +73,16 @@ def test_a_store_with_other_clips_is_not_taken(project, tmp_path, capsys):
     assert err.count("\n") == 1
 
 
+def test_a_store_with_other_clips_that_is_given_is_taken_and_told(project, tmp_path, capsys):
+    store = write_features(tmp_path / "other", count=20, seed=5)
+    assert open_run_store(project / "runs/han", str(store.url)).url == str(store.url)
+    assert capsys.readouterr().err.split() == (
+        f"{project / 'runs/han'}: {store.url} has other clips than the store that this run was trained on".split()
+    )
+    open_run_store(project / "runs/han", str(project / "data/features.zarr"))
+    assert capsys.readouterr().err == ""
+
+
 def test_a_url_stays_as_it_is_and_what_is_given_is_taken(project, made):
     assert open_run_store(project / "runs/han", str(made / "features.zarr")).url == str(made / "features.zarr")
     with pytest.raises(StoreError, match="no feature store here"):
@@ -81,3 +91,13 @@ def test_a_url_stays_as_it_is_and_what_is_given_is_taken(project, made):
     (run / "provenance.json").write_text(json.dumps(provenance_of(run) | {"store": "memory://gone.zarr"}))
     with pytest.raises(InvalidInput, match=r"its store memory://gone\.zarr is not there\. Say where it is: --store"):
         open_run_store(run)
+
+
+def test_a_file_in_the_place_of_a_runs_folder_is_one_line(project, capsys):
+    (project / "taken").write_text("x")
+    data = ["--store", str(project / "data/features.zarr"), "--annotations", str(project / "data/annotations")]
+    for out in ("taken", "taken/run"):
+        with pytest.raises(SystemExit) as ended:
+            main(["train", "--recipe", "han", *data, "--out", str(project / out)])
+        assert ended.value.code == 2
+        assert "file where a folder is wanted" in capsys.readouterr().err.replace("a file is where", "file where")
