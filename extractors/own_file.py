@@ -12,8 +12,9 @@ import os
 import sys
 import traceback
 from functools import lru_cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from extractors.base import Extractor
 from storage.errors import UnknownBackbone
@@ -58,7 +59,7 @@ def load_class(name: str) -> tuple[type[Extractor], str]:
     except OSError as problem:
         raise UnknownBackbone(f"backbone {name!r}: {visible(path)}: {problem.strerror}. Expected {FORM}") from problem
     digest = hashlib.sha256(content).hexdigest()[:16]
-    module = _module(path, digest)
+    module = _module(path, digest, content)
     _check_helpers(path)
     kind = getattr(module, wanted, None)
     if not (inspect.isclass(kind) and issubclass(kind, Extractor)):
@@ -69,12 +70,25 @@ def load_class(name: str) -> tuple[type[Extractor], str]:
     return kind, digest
 
 
+class _Loader(SourceFileLoader):
+    """Runs the very bytes that were hashed. Python's own would take a compiled file that was made from another content
+    of the same size within the same second.
+    """
+
+    def __init__(self, name: str, path: str, content: bytes) -> None:
+        super().__init__(name, path)
+        self._content = content
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self._content, self.path)
+
+
 @lru_cache(maxsize=32)
-def _module(path: Path, digest: str) -> ModuleType:
+def _module(path: Path, digest: str, content: bytes) -> ModuleType:
     """Run a file, once for each content that it has had."""
     # No package has a name like this, and classes in it say where they are from.
     name = f"avvp_backbone_{path.stem}_{digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path), content))
     if spec is None or spec.loader is None:
         raise UnknownBackbone(f"backbone {visible(path)}: Python cannot import it")
     module = importlib.util.module_from_spec(spec)

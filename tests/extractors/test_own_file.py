@@ -1,5 +1,6 @@
 """Backbones in files of the user's own."""
 
+import os
 import subprocess
 import sys
 
@@ -74,7 +75,9 @@ def test_an_edited_file_is_another_identity(folder):
     name, weights = f"{folder}/nets/my_backbone.py:MyNet", ResolvedWeights("random", None, 0, "random:0", "")
     origins = []
     for edited in (CODE, CODE, CODE.replace("0.5", "0.4")):
-        (folder / "nets" / "my_backbone.py").write_text(edited)
+        file = folder / "nets" / "my_backbone.py"
+        file.write_text(edited)
+        os.utime(file, (1_700_000_000, 1_700_000_000))  # a compiled file would be taken for this one's
         made = registry.create(name)
         origins.append(provenance_of(made, weights, sampling="uniform", precision="float32", source="media").identity())
     assert origins[0] == origins[1] != origins[2]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli.extract_actions import _say_what_was_done
+from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.reporting import ExtractReport
 from pipeline.synthetic.features import EASY, write_features
 from storage.clips import Clip, ClipTable
@@ -62,12 +63,12 @@ def test_failures_of_earlier_runs_are_told_apart(tmp_path, capsys):
         values = np.where(valid[..., None], np.float32(0), np.float32(np.nan)).repeat(2, axis=2)
         commit_features(store, "net", 0, values=values, valid=valid, rows=rows)
     report = ExtractReport(shards={0}, read=1)
-    assert _say_what_was_done(report, store.url, asked_for="net") == 3
+    assert _say_what_was_done(report, store.url, ExtractOptions(("net",))) == 3
     out = capsys.readouterr().out
     assert "0 failed now, 1 in earlier runs" in out
     assert f"avvp status {store.url}; --retry-failed redoes it" in out
     report.failed["a"] = ("missing", "no such file")
-    assert _say_what_was_done(report, store.url, asked_for="net") == 3
+    assert _say_what_was_done(report, store.url, ExtractOptions(("net",))) == 3
     assert "1 failed, 0 with" in capsys.readouterr().out
 
 
