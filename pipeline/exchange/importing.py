@@ -81,7 +81,7 @@ def import_features(
     for part in parts:
         for clip in chain.from_iterable(stems.shared.values()):
             find_file(part, folder, stems, clip)
-        whole = _with_steps(part, folder, stems)
+        whole = _with_steps(part, folder, stems, parts)
         _check_grid(whole, store)
         origin = imported_provenance(whole.array, whole.pattern, folder)
         store.ensure_feature(whole.spec(dtype), origin, rebuild=rebuild, codec=codec)
@@ -91,14 +91,17 @@ def import_features(
     return report
 
 
-def _with_steps(part: LayoutPart, folder: Path, stems: FileStems) -> LayoutPart:
+def _with_steps(part: LayoutPart, folder: Path, stems: FileStems, parts: Sequence[LayoutPart]) -> LayoutPart:
     """A layout with its number of steps; a generic layout takes it from the first good file."""
     files = (file for clip in stems.ids if (file := find_file(part, folder, stems, clip)) is not None)
     first = next(files, None)
     if first is None:
+        there = [other for other in parts if any(find_file(other, folder, stems, clip) for clip in stems.ids)]
+        alone = " or ".join(f"'{other.as_option}'" for other in there)
         raise InvalidInput(
             f"{folder}: no file of {part.array} for any of the {len(stems.ids)} clips; expected {part.pattern} "
             f"with e.g. {stems.short(stems.ids[0])}"
+            + (f". To import what is there, array by array: --layout {alone}" if there else "")
         )
     if part.steps:
         return part

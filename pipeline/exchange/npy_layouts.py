@@ -45,6 +45,13 @@ class LayoutPart:
             self.array, self.steps, self.dim, self.modality, self.step_seconds, dtype, self.description  # type: ignore[arg-type]
         )  # fmt: skip
 
+    @property
+    def as_option(self) -> str:
+        """This array alone, as ``--layout`` takes it."""
+        shape = f"{self.steps}x{self.dim}" if self.steps else str(self.dim)
+        seconds = "" if self.step_seconds is None else f":{self.step_seconds:g}s"
+        return f"{self.array}={self.pattern}:{shape}:{self.modality}{seconds}"
+
     def file(self, folder: Path, stem: str) -> Path:
         """A clip's file."""
         return folder / self.pattern.replace(STEM, stem)

@@ -1,5 +1,7 @@
 """Published folders in and out."""
 
+import re
+import shutil
 import zlib
 from pathlib import Path
 
@@ -293,3 +295,15 @@ def test_half_precision(store, folder):
     import_features(store, folder, LAYOUTS["avvp-eccv20"][:1], dtype="float16")
     assert store.read("vggish").dtype == np.float16
     assert verify(store.url, deep=True).problems == []
+
+
+def test_a_folder_with_some_arrays_of_a_layout_says_how_to_import_them(store, folder, capsys):
+    shutil.rmtree(folder / "res152")
+    assert run("import", store.url, folder, "--layout", "avvp-eccv20") == 2
+    err = capsys.readouterr().err
+    assert "no file of resnet152 for any of the 7 clips; expected res152/{id}.npy" in err
+    alone = re.findall(r"'([^']+:(?:audio|visual):[^']+)'", err)
+    assert alone[0] == "vggish=vggish/{id}.npy:10x128:audio:1s"
+    for layout in alone:
+        assert run("import", store.url, folder, "--layout", layout) in (0, 3)
+    assert [part.array for part in LAYOUTS["avvp-eccv20"] if part.array in store.features] == ["vggish", "r2plus1d_18"]
