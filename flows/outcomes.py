@@ -17,7 +17,7 @@ from flows.asked import asks_for, chosen, fields_of
 from flows.buckets import bucket_access
 from flows.log_lines import flush_logs, readable_logs
 from flows.parameters import RunSettings
-from pipeline.extraction.option_fields import option_fields
+from pipeline.extraction.option_fields import switches_of
 from pipeline.extraction.options import ExtractOptions
 from pipeline.extraction.shards import ClipFailures
 from pipeline.option_names import as_parameters, parameters_of
@@ -25,7 +25,7 @@ from storage.errors import AvvpError
 from storage.text import count
 
 P = ParamSpec("P")
-EXTRACTION: Mapping[str, bool] = {item.name: item.kind is bool for item in option_fields(ExtractOptions)}
+EXTRACTION: Mapping[str, bool] = switches_of(ExtractOptions)
 """Parameters of an extraction, and which of them are yes or no."""
 WITH_FAILURES = "CompletedWithFailures"
 REFUSED = "Refused"

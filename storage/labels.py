@@ -22,7 +22,15 @@ from storage.files.root import Root
 from storage.layout.arrays import group_bytes
 from storage.layout.catalog import read_attributes
 from storage.layout.creation import steady_length
-from storage.layout.label_schema import LABEL_GROUPS, LabelEmbeddings, LabelProvenance, LabelSpec, PseudoLabels
+from storage.layout.label_schema import (
+    LABEL_GROUPS,
+    PSEUDO_LOGITS,
+    LabelEmbeddings,
+    LabelProvenance,
+    LabelSpec,
+    PseudoLabels,
+    class_difference,
+)
 from storage.layout.metadata import StoreInfo, no_store, read_info
 from storage.shards.codec import codecs
 from storage.shards.seal import Seal
@@ -30,7 +38,6 @@ from storage.shards.seal import Seal
 EMBEDDINGS, PSEUDO_LABELS = "labels", "pseudo_labels"
 LOCK_PATIENCE_SECONDS = 60.0
 _CHUNK_CLIPS = 1024
-_LOGITS = ("audio_logits", "visual_logits")
 _AXES = {"vectors": ("classes", "dim"), "classes": ("classes",), "prompts": ("classes", "texts"), "known": ("clips",)}
 _AXES |= {"audio_ratio": ("classes",), "visual_ratio": ("classes",)}
 _CLIP_AXES = ("clips", "segments", "classes")
@@ -113,7 +120,7 @@ class LabelStore:
             LabelProvenance.from_json(attributes["provenance"]),
             self.classes_of(path, classes),
             *(self._rows_of(f"{path}/{part}") for part in ("audio", "visual", "known")),
-            **{part: self._rows_of(f"{path}/{part}") for part in _LOGITS if attributes["has_logits"]},
+            **{part: self._rows_of(f"{path}/{part}") for part in PSEUDO_LOGITS if attributes["has_logits"]},
         )
 
     def write_embeddings(self, labels: LabelEmbeddings, *, rebuild: bool = False) -> bool:
@@ -150,26 +157,8 @@ class LabelStore:
         Raises:
             SchemaMismatch: Also if the store has grown since it was opened.
         """
-        segments = labels.audio.shape[1] if labels.audio.ndim == 3 else 0
-        shape = (self.info.clips, segments, len(labels.classes))
-        arrays: dict[str, NDArray[Any]] = {part: getattr(labels, part) for part in ("audio", "visual")}
-        kept = {part: array for part in _LOGITS if (array := getattr(labels, part)) is not None}
-        for part, array in {**arrays, **kept}.items():
-            if array.shape != shape:
-                raise InvalidInput(
-                    f"pseudo_labels/{labels.teacher}: {part} is {list(array.shape)}, expected {list(shape)} "
-                    "(clips of the store, segments, classes)"
-                )
-        if labels.known.shape != shape[:1] or len(kept) == 1:
-            raise InvalidInput(
-                f"pseudo_labels/{labels.teacher}: known must be [{shape[0]}]; logits are both or neither"
-            )
-        arrays = {part: array.astype(np.float32 if labels.soft else np.uint8) for part, array in arrays.items()}
-        if labels.soft and not all(((array >= 0) & (array <= 1)).all() for array in arrays.values()):
-            raise InvalidInput(f"pseudo_labels/{labels.teacher}: soft labels must lie between 0 and 1")
-        arrays |= {part: array.astype(np.float32) for part, array in kept.items()}
-        arrays |= {"known": labels.known.astype(bool), "classes": np.array(labels.classes, dtype=object)}
-        attributes = {"provenance": labels.provenance.to_json(), "has_logits": bool(kept)}
+        arrays = labels.arrays(clips=self.info.clips)
+        attributes = {"provenance": labels.provenance.to_json(), "has_logits": PSEUDO_LOGITS[0] in arrays}
         with steady_length(self.root) as clips:
             if clips != self.info.clips:
                 raise SchemaMismatch(
@@ -291,15 +280,6 @@ class LabelStore:
         for chunk in range(math.ceil(len(values) / chunks[0])):
             self.root.sync("/".join([path, "c", str(chunk), *["0"] * (values.ndim - 1)]))
         self.root.sync(f"{path}/zarr.json")
-
-
-def class_difference(stored: Sequence[str], expected: Sequence[str]) -> str:
-    """What differs between two class lists, in words."""
-    if missing := [name for name in expected if name not in stored]:
-        return f"is for other classes: it lacks {missing[0]!r} ({len(stored)} classes, expected {len(expected)})"
-    if extra := [name for name in stored if name not in expected]:
-        return f"is for other classes: it has {extra[0]!r} ({len(stored)} classes, expected {len(expected)})"
-    return "has the same classes in another order"
 
 
 def _short(value: Any) -> str:

@@ -35,10 +35,10 @@ def _keywords_of(function: Callable[..., object]) -> Mapping[str, bool]:
     known: dict[str, bool] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
-            from pipeline.extraction.option_fields import option_fields
+            from pipeline.extraction.option_fields import switches_of
             from pipeline.extraction.options import ExtractOptions
 
-            known |= {item.name: item.kind is bool for item in option_fields(ExtractOptions)}
+            known |= switches_of(ExtractOptions)
         else:
             known[name] = parameter.annotation == "bool"
     return known

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.exchange.npy_layouts import LayoutPart
+from pipeline.exchange.npy_layouts import STEM, LayoutPart
 from storage.errors import InvalidInput
 from storage.store import FeatureStore
 from storage.tables.file_stems import FileStems
@@ -70,10 +70,10 @@ def _check_shapes(store: FeatureStore, parts: Sequence[LayoutPart]) -> None:
         spec = store.spec(part.array)
         if spec.dim != part.dim or part.steps not in (0, spec.steps):
             expected = f"{part.steps or 'any'}x{part.dim}"
-            own = f"{part.array}={part.array}/{{id}}.npy:{spec.steps}x{spec.dim}"
+            own = replace(part, pattern=f"{part.array}/{STEM}.npy", steps=spec.steps, dim=spec.dim)
             raise InvalidInput(
                 f"{store.url}: {part.array} is {spec.steps}x{spec.dim}, the layout has {expected}. "
-                f"Export it as it is: --layout '{own}'"
+                f"Export it as it is: --layout '{own.as_option}'"
             )
 
 

@@ -81,6 +81,11 @@ def option_fields(kind: type) -> tuple[OptionField, ...]:
     return tuple(_field(item, hints[item.name]) for item in dataclasses.fields(kind))
 
 
+def switches_of(kind: type) -> dict[str, bool]:
+    """The names of a dataclass's options, and which of them are yes or no."""
+    return {item.name: item.kind is bool for item in option_fields(kind)}
+
+
 def _field(item: dataclasses.Field[Any], annotation: Any) -> OptionField:
     parts = list(_unwrapped(annotation))
     facts = [part for part in parts if not isinstance(part, type)]

@@ -15,7 +15,7 @@ BROKEN = 1
 USER_MISTAKE = 2
 SOME_CLIPS_FAILED = 3
 INTERRUPTED = 130
-_IN_WAY = {errno.EEXIST: "is a file where a folder is wanted", errno.ENOTDIR: "a file is where a folder is wanted"}
+_IN_WAY = dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file is where a folder is wanted")
 _USERS_DISK = (
     errno.EACCES,
     errno.EPERM,

@@ -23,7 +23,7 @@ from pipeline.training.run_folder import BEST, RECIPE, RECORD, labels_of, recipe
 from pipeline.training.run_record import FeatureRecord, RunRecord
 from pipeline.training.run_setup import load_labels, sized_config
 from storage.errors import InvalidInput
-from storage.labels import class_difference
+from storage.layout.label_schema import class_difference
 from storage.store import FeatureStore
 
 Network = Parser | MMCSE | Localizer

@@ -32,7 +32,7 @@ def open_run_store(run: Path, given: str | None = None) -> FeatureStore:
     provenance = provenance_of(run)
     if given is not None:
         store = FeatureStore.open(given)
-        if provenance.get("store") and provenance.get("clip_table") not in ("", None, store.info.clip_table_hash):
+        if provenance["clip_table"] not in ("", store.info.clip_table_hash):
             tell([f"{run}: {given} has other clips than the store that this run was trained on"])
         return store
     url = str(provenance["store"])

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.errors import InvalidInput
+
 Labels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 LABEL_GROUPS = ("labels", "pseudo_labels", "noise_ratios")
 """Groups of a store that are written whole: label embeddings, pseudo labels, noise ratios."""
+
+PSEUDO_LOGITS = ("audio_logits", "visual_logits")
+"""Arrays of pseudo labels of which there are both or none."""
 
 DECIDED_FROM = 0.5
 """The smallest soft label that counts as one."""
@@ -150,6 +155,32 @@ class PseudoLabels:
         found: Labels | Floats = self.visual.max(axis=1, initial=0)
         return found
 
+    def arrays(self, *, clips: int) -> dict[str, NDArray[Any]]:
+        """What is stored, by name, in the types of the store.
+
+        Args:
+            clips: rows of the store.
+
+        Raises:
+            InvalidInput: If the shapes do not fit each other or the store, or a soft label is not from 0 to 1.
+        """
+        shape = (clips, self.audio.shape[1] if self.audio.ndim == 3 else 0, len(self.classes))
+        arrays: dict[str, NDArray[Any]] = {part: getattr(self, part) for part in ("audio", "visual")}
+        kept = {part: array for part in PSEUDO_LOGITS if (array := getattr(self, part)) is not None}
+        for part, array in {**arrays, **kept}.items():
+            if array.shape != shape:
+                raise InvalidInput(
+                    f"pseudo_labels/{self.teacher}: {part} is {list(array.shape)}, expected {list(shape)} "
+                    "(clips of the store, segments, classes)"
+                )
+        if self.known.shape != shape[:1] or len(kept) == 1:
+            raise InvalidInput(f"pseudo_labels/{self.teacher}: known must be [{shape[0]}]; logits are both or neither")
+        arrays = {part: array.astype(np.float32 if self.soft else np.uint8) for part, array in arrays.items()}
+        if self.soft and not all(((array >= 0) & (array <= 1)).all() for array in arrays.values()):
+            raise InvalidInput(f"pseudo_labels/{self.teacher}: soft labels must lie between 0 and 1")
+        arrays |= {part: array.astype(np.float32) for part, array in kept.items()}
+        return arrays | {"known": self.known.astype(bool), "classes": np.array(self.classes, dtype=object)}
+
     def decided(self) -> tuple[Labels, Labels]:
         """Both, with soft labels of one half and more as 1."""
         audio, visual = (np.asarray(part >= DECIDED_FROM, dtype=np.uint8) for part in (self.audio, self.visual))
@@ -173,3 +204,12 @@ class NoiseRatios:
     classes: tuple[str, ...]
     audio: Floats
     visual: Floats
+
+
+def class_difference(stored: Sequence[str], expected: Sequence[str]) -> str:
+    """What differs between two class lists, in words."""
+    if missing := [name for name in expected if name not in stored]:
+        return f"is for other classes: it lacks {missing[0]!r} ({len(stored)} classes, expected {len(expected)})"
+    if extra := [name for name in stored if name not in expected]:
+        return f"is for other classes: it has {extra[0]!r} ({len(stored)} classes, expected {len(expected)})"
+    return "has the same classes in another order"

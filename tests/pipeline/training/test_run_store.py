@@ -100,4 +100,4 @@ def test_a_file_in_the_place_of_a_runs_folder_is_one_line(project, capsys):
         with pytest.raises(SystemExit) as ended:
             main(["train", "--recipe", "han", *data, "--out", str(project / out)])
         assert ended.value.code == 2
-        assert "file where a folder is wanted" in capsys.readouterr().err.replace("a file is where", "file where")
+        assert "a file is where a folder is wanted" in capsys.readouterr().err
